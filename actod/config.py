@@ -1,0 +1,200 @@
+"""The configuration: TOML files to frozen types. An unknown key, a wrong type or a value out of range is an error.
+
+Each limit has its unit in its name and a reason for its default beside it. A secret never stands here: only the path
+of a file that holds it. Loading lives in `actod/configfile.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """The robot that runs actod."""
+
+    id: str = ""  # empty: drawn at random at genesis, since the server treats ids as public
+    robots: dict[str, str] = field(default_factory=dict)  # serial number -> robot_id, where a site wants its own names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttConfig:
+    """The broker. Give either a password file or a client certificate, or neither."""
+
+    host: str = "127.0.0.1"  # the documented topology is a broker on the robot
+    port: int = 1883
+    client_id: str = "actod"
+    username: str = ""
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = None  # replaces the system's trust store
+    certificate_file: Path | None = None
+    private_key_file: Path | None = None
+    keep_alive_seconds: int = 30
+    session_expiry_seconds: int = 604_800  # a week: longer than any repair, shorter than the broker's memory of us
+    receive_maximum: int = 200  # at least what one commit interval brings
+    connect_timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeConfig:
+    """What may be in memory between the broker and the disk."""
+
+    commit_interval_ms: int = 500  # the oldest message waits this long at most: 1.1 bytes written for each byte
+    quiet_ms: int = 20  # commit early when the broker has been silent this long and waits for our acknowledgements
+    max_group: int = 1000  # messages in one commit
+    max_messages: int = 5000  # received and not yet durable
+    max_bytes: int = 8 * MIB  # likewise
+    largest_payload_bytes: int = 256 * 1024  # a larger one could not fit a bundle
+    max_depth: int = 64  # nesting of JSON; the canonical domain ends at 128
+    max_open_runs: int = 32  # beyond it readings go to the run _overflow
+    new_runs_per_minute: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteConfig:
+    """Which messages to take, and what they belong to.
+
+    `topic` is an MQTT filter. The `*_id` and `timestamp` members take a JSON Pointer ("/order/id"), a topic level
+    ("topic:3", counted from 1) or a fixed word ("=word"); empty means none (task_id: "=idle").
+    """
+
+    name: str
+    topic: str
+    profile: str = ""  # "", "vda5050-v2" or "vda5050-v3"
+    traffic_class: str = "normal"
+    mask: str = ""  # masking profile; empty: strict for VDA 5050, balanced elsewhere
+    robot_id: str = ""
+    task_id: str = ""
+    run_id: str = ""
+    timestamp: str = ""
+    qos: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRuleConfig:
+    """One masking rule: what to do with a type of finding, at a path, or both. First match wins."""
+
+    operator: str  # mask | redact | hash | coarsen | drop | keep
+    type: str = ""  # empty: any
+    path: str = ""  # JSON Pointer, "*" for any member or index; empty: anywhere
+    profile: str = ""  # empty: every profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorConfig:
+    """An operator's own detector. `pattern` runs on a linear-time engine, never on Python's re."""
+
+    name: str
+    pattern: str
+    keys: list[str] = field(default_factory=list)  # only under keys that contain one of these words; empty: anywhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskingConfig:
+    """The masking policy; its digest is signed into every bundle."""
+
+    mask_char: str = "*"
+    preserve_length: bool = False  # a length is information
+    pseudonym_epoch_days: int = 90
+    max_depth: int = 64
+    max_leaf_bytes: int = 1 * MIB
+    max_decode_depth: int = 4
+    rules: list[MaskRuleConfig] = field(default_factory=list)
+    detectors: list[DetectorConfig] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """Journal, outbox, archive."""
+
+    max_bytes: int = 256 * MIB  # the whole state folder
+    when_full: str = "block"  # block | drop_oldest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealConfig:
+    """When a bundle is cut."""
+
+    max_events: int = 1000
+    max_bytes: int = 384 * 1024  # of events; an envelope stays below the 512 KiB that hosted proxies take
+    max_age_seconds: float = 30.0
+    heartbeat_seconds: float = 300.0  # an own record when there was nothing to say
+    hash_alg: str = "sha256"  # so that OpenSSL can check it; or blake3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenConfig:
+    """The PKCS#11 token. `uri` is an RFC 7512 URI with token, object and module-path; the PIN is a file."""
+
+    uri: str
+    pin_file: Path
+    allow_software_token_in_prod: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerConfig:
+    """Where the signer process listens. With `spawn` it is a child of the daemon; else a unit of its own."""
+
+    spawn: bool = True
+    socket: Path | None = None  # default: <state_directory>/run/signer.sock, or $RUNTIME_DIRECTORY
+    timeout_seconds: float = 10.0  # a TPM takes 0.2 s; a signer that is silent longer is killed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorConfig:
+    """The HTTPS server that takes proofs. At least two pins, one of them a backup."""
+
+    url: str
+    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"
+    api_key_file: Path
+    wallet_file: Path | None = None
+    ca_file: Path | None = None  # replaces the system's trust store
+    certificate_file: Path | None = None
+    private_key_file: Path | None = None
+    proxy: str = ""  # http://host:port, CONNECT; pins hold inside the tunnel
+    connect_timeout_seconds: float = 10.0
+    request_timeout_seconds: float = 60.0
+    max_envelope_bytes: int = 512 * 1024
+    requests_per_second: float = 4.0  # the server allows 5 and answers 500 beyond
+    backoff_min_seconds: float = 1.0
+    backoff_max_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """The local audit log."""
+
+    max_file_bytes: int = 8 * MIB
+    max_files: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """The daemon's own log. `format` is auto (journald under systemd, else coloured or JSON lines), json or text."""
+
+    level: str = "info"
+    format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything. `environment` is dev, staging or prod."""
+
+    environment: str
+    state_directory: Path
+    token: TokenConfig
+    collector: CollectorConfig
+    routes: list[RouteConfig]
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    seal: SealConfig = field(default_factory=SealConfig)
+    signer: SignerConfig = field(default_factory=SignerConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    log: LogConfig = field(default_factory=LogConfig)

@@ -1,0 +1,138 @@
+"""The roles that the pipeline speaks to. What implements them is named by its technology and lives in a stage folder.
+
+Each contract stands here, and one set of contract tests holds the real part and its fake to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence  # noqa: TC003 - ports are read at run time by tools
+from typing import Any, Protocol
+
+from actod.model import (  # noqa: TC001 - as above
+    Bundle,
+    Delivery,
+    Envelope,
+    Group,
+    Instant,
+    MaskedReading,
+    PublicKeys,
+    Reading,
+    Receipt,
+)
+
+
+class Clock(Protocol):
+    """Where time comes from. Only `monotonic_ns` may measure an interval."""
+
+    def now(self) -> Instant:
+        """Read both clocks at once."""
+
+    def boot_id(self) -> str:
+        """Name this boot (a UUID); it changes when the monotonic clock starts anew."""
+
+    def synchronised(self) -> bool | None:
+        """Whether the kernel holds the wall clock to be synchronised; None where that cannot be known."""
+
+
+class Source(Protocol):
+    """Where messages come from: acknowledges to the broker, on the connection that delivered."""
+
+    def groups(self) -> AsyncIterator[Sequence[Delivery]]:
+        """Yield commit groups in arrival order, for ever. Memory is bounded in messages and bytes by the source.
+
+        A group that was yielded counts against the bound until `acknowledge` is called with it.
+        """
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Send the PUBACKs of a group in arrival order; those of an earlier connection are left out.
+
+        Must be called on the loop's thread, and only once the group is durable.
+        """
+
+
+class Router(Protocol):
+    """Decides which robot, task, run and class a delivery belongs to, and refuses what cannot be canonical."""
+
+    def route(self, delivery: Delivery) -> Reading:
+        """Decode one delivery. Raises RejectedError with the counted reason; never anything else."""
+
+    def describe(self, delivery: Delivery) -> tuple[str, str]:
+        """Name (route, traffic class) of a delivery that was refused, for the ledger; ("_none", "normal") if none."""
+
+    def new_identities(self) -> dict[str, str]:
+        """Hand over the robots named since the last call, for the same commit as their first reading."""
+
+
+class Masker(Protocol):
+    """Removes personal data and secrets, failing closed. The only maker of MaskedReading."""
+
+    def mask(self, reading: Reading) -> MaskedReading:
+        """Apply the policy to data, topic and ids. Raises RejectedError("mask_failed") where nothing can be kept."""
+
+
+class Spool(Protocol):
+    """Journal, outbox, archive and loss ledger on disk. What a coroutine returned from is durable.
+
+    Every method may raise TransientError (disk full, read-only): nothing was changed, try again later.
+    """
+
+    async def commit(self, group: Group) -> None:
+        """Make one group durable: its readings, the counts of its refusals, its identities."""
+
+    async def next_bundle(self) -> Bundle:
+        """Wait until a stream is due (count, bytes, age, ended) and return its next bundle. Idempotent until `put`."""
+
+    async def put(self, bundle: Bundle, envelope: Envelope) -> None:
+        """Move a sealed bundle from journal to outbox and advance its chain, in one transaction."""
+
+    async def next_envelope(self) -> Envelope:
+        """Wait until the outbox holds something, and return the oldest of the highest priority. Idempotent."""
+
+    async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Move a confirmed envelope to the archive."""
+
+    async def set_aside(self, envelope: Envelope, reason: str) -> None:
+        """Move an envelope to quarantine and enter it in the ledger as withheld."""
+
+
+class Sealer(Protocol):
+    """Turns a bundle into a signed envelope, and checks the signature in software before handing it on."""
+
+    async def seal(self, bundle: Bundle) -> Envelope:
+        """Sign. Waits for the token as long as it takes; raises IntegrityError if our own signature does not verify."""
+
+
+class Signer(Protocol):
+    """The client side of the signer process. May be away for any time."""
+
+    async def public_keys(self) -> PublicKeys:
+        """Return the enrolled public keys. Raises TransientError while the token is away."""
+
+    async def sign_payload_hash(self, payload_hash: str) -> bytes:
+        """Sign 64 hex characters with Ed25519 (64 bytes). Raises TransientError while the token is away."""
+
+    async def cosign(self, canonical_payload: bytes) -> bytes | None:
+        """Sign canonical bytes with the token's P-256 key (r||s, 64 bytes), or return None where none is needed."""
+
+
+class Uplink(Protocol):
+    """Delivers envelopes to the collector. One call is one attempt; the caller backs off."""
+
+    async def submit(self, envelope: Envelope) -> Receipt:
+        """POST one envelope. Raises TransientError or RejectedError; the reasons are listed in submit/verdict.py."""
+
+
+class AuditLog(Protocol):
+    """Append-only, hash-chained local log. Safe to call from any thread."""
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Append one line (`event` is a fixed dotted word, fields hold codes, counts and ids, never content).
+
+        Durable with the next `witness` or after at most a second.
+        """
+
+    def witness(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Append one line and return when it, and all before it, is on disk (called on the store's thread)."""
+
+    def head(self) -> str:
+        """Return the hash (64 hex characters) of the last line written."""
