@@ -1,0 +1,1 @@
+"""The rig: real parts, a robot model, a collector, and the campaigns that use them."""
