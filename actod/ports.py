@@ -5,10 +5,10 @@ Each contract stands here, and one set of contract tests holds the real part and
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence  # noqa: TC003 - ports are read at run time by tools
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from actod.model import (  # noqa: TC001 - as above
+from actod.model import (
     Bundle,
     Delivery,
     Envelope,

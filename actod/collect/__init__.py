@@ -1,0 +1,1 @@
+"""MQTT session, routes and profiles, decoding and limits."""

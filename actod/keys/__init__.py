@@ -1,0 +1,1 @@
+"""The signer process and the client that speaks to it."""

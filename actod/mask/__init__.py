@@ -1,0 +1,1 @@
+"""Removes personal data and secrets, failing closed."""

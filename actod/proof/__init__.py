@@ -1,0 +1,1 @@
+"""Canonical bytes, envelope, chain and verification: pure, no I/O."""

@@ -1,0 +1,1 @@
+"""Journal, outbox, archive, loss ledger, quarantine."""

@@ -1,0 +1,1 @@
+"""The HTTPS client: pins, verdicts, backoff, budgets."""
