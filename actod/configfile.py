@@ -131,7 +131,7 @@ def _build(cls: type[Any], table: Any, *, key: str, origin: _Origin, folder: Pat
     dotted = f"{key}." if key else ""
     for name in table:
         if name not in hints:
-            raise _unknown(f"{dotted}{name}", hints, origin)
+            raise _unknown(dotted + name, hints, origin)
     values = {}
     for item in dataclasses.fields(cls):
         full = f"{dotted}{item.name}"

@@ -33,7 +33,7 @@ PRIORITY: Mapping[TrafficClass, int] = {traffic_class: rank for rank, traffic_cl
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """One moment on both clocks: UTC nanoseconds since 1970 (may lie) and monotonic nanoseconds since boot (does not)."""
+    """One moment on both clocks: UTC nanoseconds since 1970 (may lie), monotonic ones since boot (do not)."""
 
     wall_ns: int
     monotonic_ns: int
@@ -41,7 +41,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One PUBLISH as the broker sent it. `connection` counts our connections: an acknowledgement for another is void."""
+    """One PUBLISH as the broker sent it. `connection` counts ours: an acknowledgement for another is void."""
 
     topic: str
     payload: bytes = field(repr=False)
@@ -77,7 +77,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one bundle may hold: the readings of one robot, task, run and class. `robot_id` None is the device itself."""
+    """What one bundle may hold: readings of one robot, task, run and class. `robot_id` None is the device."""
 
     robot_id: str | None
     task_id: str
@@ -168,7 +168,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A signed proof. `body` is canonical(ProofEnvelope): the very bytes that were hashed are the bytes that are sent."""
+    """A signed proof. `body` is canonical(ProofEnvelope): the bytes that were hashed are those that are sent."""
 
     proof_id: str
     payload_hash: str
@@ -196,7 +196,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """The signer's enrolled keys. `kind` is "on-token", "sealed" or "software"; thumbprints are RFC 7638 (base64url)."""
+    """The signer's enrolled keys. `kind` is "on-token", "sealed" or "software"; thumbprints are RFC 7638."""
 
     ed25519: bytes
     ed25519_thumbprint: str

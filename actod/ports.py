@@ -5,6 +5,7 @@ Each contract stands here, and one set of contract tests holds the real part and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -61,6 +62,13 @@ class Router(Protocol):
 
     def new_identities(self) -> dict[str, str]:
         """Hand over the robots named since the last call, for the same commit as their first reading."""
+
+
+class LossCounter(Protocol):
+    """Counts what was lost before it could be a Delivery (QoS 0 floods, sender gaps, the broker's own drops)."""
+
+    def take(self) -> Counter[tuple[str, str, str]]:
+        """Hand over the counts by (reason, traffic class, route) since the last call; they start again at zero."""
 
 
 class Masker(Protocol):

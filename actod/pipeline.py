@@ -1,0 +1,89 @@
+"""The main path, on one screen. Each loop never waits for what lies behind the disk after it.
+
+               never waits for the token                 never waits for the network
+      MQTT --> collect --> mask --> JOURNAL --> seal --> OUTBOX --> submit --> HTTPS collector
+                 ^                  (disk)     bundle     (disk)      |
+                 +---- PUBACK, in -----+      sign ^                  +--> receipt --> archive, audit log
+                       arrival order               |
+                                            actod signer (own process: token, PIN, nothing else)
+
+What the parts promise stands in `actod/ports.py`; which parts they are is known to `actod/daemon.py` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from actod.errors import RejectedError, TransientError
+from actod.model import Delivery, Group
+from actod.ports import AuditLog, LossCounter, Masker, Router, Sealer, Source, Spool, Uplink
+
+_SLICE = 64  # messages masked before the loop may turn to the socket again
+_RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace; reading has stopped by then
+
+
+async def collect(
+    *, source: Source, router: Router, masker: Masker, spool: Spool, audit: AuditLog, losses: Iterable[LossCounter]
+) -> None:
+    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
+    async for deliveries in source.groups():
+        group = await _admit(deliveries, router=router, masker=masker)
+        for counter in losses:
+            group.refusals.update(counter.take())
+        await _until_possible(spool, group, audit)
+        source.acknowledge(deliveries)
+
+
+async def seal(*, spool: Spool, sealer: Sealer) -> None:
+    """JOURNAL -> bundle -> signature -> OUTBOX. While the token is away the journal grows and nothing else happens."""
+    while True:
+        bundle = await spool.next_bundle()
+        envelope = await sealer.seal(bundle)
+        await spool.put(bundle, envelope)
+
+
+async def submit(*, spool: Spool, uplink: Uplink) -> None:
+    """OUTBOX -> collector -> receipt -> archive. The uplink waits and tries again by itself; here are only verdicts."""
+    while True:
+        envelope = await spool.next_envelope()
+        try:
+            receipt = await uplink.submit(envelope)
+        except RejectedError as refusal:
+            await spool.set_aside(envelope, refusal.reason)
+        except TransientError:
+            continue  # nothing was decided about this envelope: the spool says what comes next
+        else:
+            await spool.receipt(envelope, receipt)
+
+
+async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker) -> Group:
+    """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
+    group = Group()
+    for index, delivery in enumerate(deliveries):
+        try:
+            group.readings.append(masker.mask(router.route(delivery)))
+        except RejectedError as refusal:
+            route, traffic_class = router.describe(delivery)
+            group.refuse(reason=refusal.reason, traffic_class=traffic_class, route=route)
+        if index % _SLICE == _SLICE - 1:
+            await asyncio.sleep(0)
+    group.identities.update(router.new_identities())
+    return group
+
+
+async def _until_possible(spool: Spool, group: Group, audit: AuditLog) -> None:
+    """Commit, however long the disk refuses. Until then nothing is acknowledged, so the broker keeps it."""
+    refused = ""
+    while True:
+        try:
+            await spool.commit(group)
+        except TransientError as exc:
+            if exc.reason != refused:
+                refused = exc.reason
+                audit.record("journal.blocked", reason=refused)
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            if refused:
+                audit.record("journal.resumed", reason=refused)
+            return

@@ -1,0 +1,43 @@
+"""A random key in a file of its own: made once, 0600 from the first byte, durable before it is used."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from actod.errors import IntegrityError
+
+
+def read_or_make(path: Path, *, size_bytes: int = 32) -> bytes:
+    """Return the key in `path`, making it where there is none. Raises IntegrityError for a short or open file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _make(path, size_bytes)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        key = file.read(size_bytes + 1)
+    if mode & 0o077:
+        raise IntegrityError("key_file_open", f"{path} can be read by others. Fix: chmod 600 {path}")
+    if len(key) != size_bytes:
+        raise IntegrityError("key_file_short", f"{path} must hold {size_bytes} bytes. Fix: remove it")
+    return key
+
+
+def _make(path: Path, size_bytes: int) -> bytes:
+    key = secrets.token_bytes(size_bytes)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return key

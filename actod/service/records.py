@@ -1,0 +1,58 @@
+"""actod records itself: genesis, start, stop, digests, heartbeat. Journaled like any message, in the device's chain."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from actod import __version__
+from actod.model import Group, Reading, TrafficClass
+from actod.ports import Clock, Masker, Spool
+
+_INVENTORY = ("paho-mqtt", "orjson", "pynacl", "python-pkcs11", "httpx", "structlog")
+
+
+class OwnRecords:
+    """Writes actod's own events under robot_id null and task "actod"."""
+
+    def __init__(self, *, masker: Masker, spool: Spool, clock: Clock) -> None:
+        self._masker, self._spool, self._clock = masker, spool, clock
+
+    async def write(self, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON
+        """Journal one record, durable on return. `kind` is a fixed word; `data` holds codes, counts and digests."""
+        now = self._clock.now()
+        reading = Reading(
+            robot_id=None,
+            task_id="actod",
+            run_id=None,
+            timestamp=iso(now.wall_ns),
+            topic=f"actod/{kind}",
+            data=data,
+            route="_actod",
+            mask_profile="secrets-only",
+            traffic_class=TrafficClass.NORMAL,
+            received=now,
+        )
+        await self._spool.commit(Group(readings=[self._masker.mask(reading)]))
+
+
+def iso(wall_ns: int) -> str:
+    """UTC nanoseconds since 1970 as ISO 8601 with microseconds and +00:00."""
+    return (
+        datetime.fromtimestamp(wall_ns // 1_000_000_000, tz=UTC)
+        .replace(microsecond=wall_ns % 1_000_000_000 // 1000)
+        .isoformat(timespec="microseconds")
+    )
+
+
+def inventory() -> dict[str, str]:
+    """Name the software that makes the record: part of what a third party may ask about."""
+    versions = {"actod": __version__, "python": platform.python_version(), "kernel": platform.release()}
+    versions["machine"] = platform.machine()
+    for name in _INVENTORY:
+        versions[name] = importlib.metadata.version(name)
+    versions["implementation"] = sys.implementation.name
+    return versions
