@@ -49,7 +49,7 @@ def configure(config: LogConfig) -> None:
         )
 
 
-def redact(_logger: Any, _method: str, event: Event) -> Event:  # noqa: ANN401 - structlog's processor signature
+def redact(_logger: Any, _method: str, event: Event) -> Event:
     """Take out what no log may hold, whatever called us: bytes, secrets by name, endless values."""
     for name, value in event.items():
         if isinstance(value, bytes | bytearray | memoryview) or name.lower() in _SECRET_NAMES:
@@ -65,7 +65,7 @@ class JournalRenderer:
     def __init__(self, send: Callable[..., None]) -> None:
         self._send = send
 
-    def __call__(self, _logger: Any, method: str, event: Event) -> str:  # noqa: ANN401 - structlog's signature
+    def __call__(self, _logger: Any, method: str, event: Event) -> str:
         """Send; what is returned goes to a logger that prints nothing."""
         message = str(event.pop("event", ""))
         fields = {f"ACTOD_{name.upper()}": str(value) for name, value in event.items() if name != "level"}
@@ -76,7 +76,7 @@ class JournalRenderer:
 class _SilentFactory:
     """structlog wants a logger behind the renderer; journald has it all already."""
 
-    def __call__(self, *_args: Any) -> _SilentLogger:  # noqa: ANN401 - structlog's signature
+    def __call__(self, *_args: Any) -> _SilentLogger:
         return _SilentLogger()
 
 

@@ -21,7 +21,7 @@ class OwnRecords:
     def __init__(self, *, masker: Masker, spool: Spool, clock: Clock) -> None:
         self._masker, self._spool, self._clock = masker, spool, clock
 
-    async def write(self, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON
+    async def write(self, kind: str, **data: Any) -> None:
         """Journal one record, durable on return. `kind` is a fixed word; `data` holds codes, counts and digests."""
         now = self._clock.now()
         reading = Reading(
