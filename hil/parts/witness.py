@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_PUBLISH, _PUBACK = 3, 4
+PUBLISH, PUBACK, SUBACK = 3, 4, 9
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One packet. `kind` is "publish" or "puback"; `connection` counts from 1; `payload` is empty for a PUBACK."""
+    """One packet. `kind` is "publish", "puback" or "suback"; `connection` counts from 1; only a PUBLISH has a payload."""
 
     kind: str
     connection: int
@@ -52,6 +52,10 @@ class Witness:
     def count_pubacks(self) -> int:
         """Return how many PUBACKs were seen so far."""
         return sum(packet.kind == "puback" for packet in list(self.seen))
+
+    def subscribed(self) -> bool:
+        """Whether the broker has confirmed a subscription."""
+        return any(packet.kind == "suback" for packet in list(self.seen))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Witness]:
@@ -101,16 +105,18 @@ class Witness:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 buffer += data
-                for first, body in _frames(buffer):
+                for first, body in frames(buffer):
                     self._note(first, body, connection)
                 writer.write(data)
                 await writer.drain()
 
     def _note(self, first: int, body: bytes, connection: int) -> None:
         now = time.monotonic()
-        if first >> 4 == _PUBACK:
+        if first >> 4 == PUBACK:
             self.seen.append(Seen("puback", connection, int.from_bytes(body[:2]), now))
-        elif first >> 4 == _PUBLISH:
+        elif first >> 4 == SUBACK:
+            self.seen.append(Seen("suback", connection, int.from_bytes(body[:2]), now))
+        elif first >> 4 == PUBLISH:
             length = int.from_bytes(body[:2])
             topic = body[2 : 2 + length].decode()
             rest = body[2 + length :]
@@ -122,7 +128,7 @@ class Witness:
             self.seen.append(Seen("publish", connection, packet_id, now, topic, payload, bool(first & 8)))
 
 
-def _frames(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
+def frames(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
     """Cut whole MQTT control packets off the front of `buffer`."""
     while len(buffer) > 1:
         length, size = _varint(buffer[1:5])
