@@ -45,9 +45,9 @@ def number(_topic: str, data: dict[str, Any]) -> int | None:
 class Publisher(threading.Thread):
     """Publishes numbered QoS 1 messages as fast as the broker takes them, then ends."""
 
-    def __init__(self, *, port: int, messages: int, per_second: float) -> None:
+    def __init__(self, *, port: int, messages: int, per_second: float, first: int = 0) -> None:
         super().__init__(name="publisher")
-        self.port, self.messages, self.per_second = port, messages, per_second
+        self.port, self.messages, self.per_second, self.first = port, messages, per_second, first
         self.published = 0
 
     def run(self) -> None:
@@ -58,11 +58,11 @@ class Publisher(threading.Thread):
         client.loop_start()
         started = time.monotonic()
         last = None
-        for index in range(self.messages):
+        for index in range(self.first, self.first + self.messages):
             tag = f"k{index:07}k"  # thrice, so that one copy stands whole between two page borders
             body = json.dumps({"n": index, "joints": [0.1 * (index % 31), -1.25, 2.5], "tags": [tag, tag, tag]})
             last = client.publish(f"robot/{index % 3}/joints", body, qos=1)
-            self.published = index + 1
+            self.published += 1
             if index % 200 == 0:
                 ahead = self.published / self.per_second - (time.monotonic() - started)
                 time.sleep(max(0.0, ahead))

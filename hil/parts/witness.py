@@ -17,7 +17,7 @@ PUBLISH, PUBACK, SUBACK = 3, 4, 9
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One packet. `kind` is "publish", "puback" or "suback"; `connection` counts from 1; only a PUBLISH has a payload."""
+    """One packet. `kind` is publish, puback or suback; `connection` counts from 1; only a publish has a payload."""
 
     kind: str
     connection: int
