@@ -8,9 +8,8 @@ import resource
 from pathlib import Path
 
 from actod import configfile, daemon
+from actod.cli.state import DEFAULT_CONFIG
 from actod.service import log
-
-DEFAULT_CONFIG = Path("/etc/actod/actod.toml")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

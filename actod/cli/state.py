@@ -1,0 +1,21 @@
+"""Where a command finds the state folder: named, or by the configuration."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from actod import configfile
+
+DEFAULT_CONFIG = Path("/etc/actod/actod.toml")
+
+
+def add_state_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --state and --config."""
+    parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder; default: the configuration's")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"default {DEFAULT_CONFIG}")
+
+
+def state_folder(args: argparse.Namespace) -> Path:
+    """Return the folder that the arguments name. Raises ConfigError."""
+    return args.state if args.state is not None else configfile.load(args.config).state_directory
