@@ -219,9 +219,7 @@ def _check(key: str, value: Any, origin: _Origin) -> None:
 
 def _check_routes(config: Config, file: str) -> None:
     if not config.routes:
-        raise ConfigError(
-            file=file, key="routes", expected="at least one [[routes]] table", fix="name the topics to take"
-        )
+        raise ConfigError(file=file, key="routes", expected="at least one [[routes]] table", fix="name the topics to take")
     seen: set[str] = set()
     for route in config.routes:
         if not _NAME.match(route.name) or route.name in seen:

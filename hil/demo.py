@@ -129,15 +129,19 @@ def search(rig: Rig, robot: RobotProcess) -> tuple[int, bool]:
     canaries = robot.canaries()
     control = "control-7f3a9b51c2"
     (rig.folder / "tmp" / "control.txt").write_text(f"xx{control}yy", encoding="ascii")
-    places = [rig.state, rig.folder / "tmp", rig.folder / "actod.log", rig.collector.received_file, rig.collector.envelopes_file]
+    places = [
+        rig.state,
+        rig.folder / "tmp",
+        rig.folder / "actod.log",
+        rig.collector.received_file,
+        rig.collector.envelopes_file,
+    ]
     hits = scan(places, [*canaries, control, rig.api_key, rig.token.pin])
     seen = {hit.canary for hit in hits}
     return sum(hit.canary != control for hit in hits), control in seen
 
 
-def account(
-    rig: Rig, console: Console, *, verdict: Verdict, published: int, found: int, control: bool, code: int
-) -> int:
+def account(rig: Rig, console: Console, *, verdict: Verdict, published: int, found: int, control: bool, code: int) -> int:
     """Print the table and where things lie; return the exit code."""
     table = Table(title="what became of it", show_header=False)
     table.add_row("published", str(published))

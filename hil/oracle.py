@@ -40,9 +40,7 @@ class Verdict:
             if values:
                 found.append(f"{len(values)} {name}: {values[:5]}")
         found += [
-            f"{name}: {count} of {self.bundles} verified"
-            for name, count in self.verified.items()
-            if count != self.bundles
+            f"{name}: {count} of {self.bundles} verified" for name, count in self.verified.items() if count != self.bundles
         ]
         if self.chain:
             found.append(f"chain: {self.chain}")

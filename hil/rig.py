@@ -48,9 +48,7 @@ class Actod:
         assert self.process is not None
         if not self.command:
             return self.process.pid
-        children = (
-            Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii").split()
-        )
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii").split()
         return int(children[0])
 
     def signer_pid(self) -> int | None:

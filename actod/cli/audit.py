@@ -21,9 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("audit", help="verify or show the local audit log")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     verify = actions.add_parser("verify", help="name the first bad line, if there is one")
-    verify.add_argument(
-        "--bundles", type=Path, metavar="FILE", help="envelopes (JSON lines): their heads must be in it"
-    )
+    verify.add_argument("--bundles", type=Path, metavar="FILE", help="envelopes (JSON lines): their heads must be in it")
     show = actions.add_parser("show", help="print the newest lines")
     show.add_argument("--last", type=int, default=20, metavar="N")
     show.add_argument("--event", default="", metavar="PREFIX", help="only events that begin so, such as submit.")

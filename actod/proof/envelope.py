@@ -43,9 +43,7 @@ def proof_id(payload_hash: str) -> str:
     return hashlib.sha256(payload_hash.encode("ascii")).hexdigest()[:32]
 
 
-def telemetry_bytes(
-    *, events: bytes, meta: JsonObject, robot_id: str | None, run_id: str | None, task_id: str
-) -> bytes:
+def telemetry_bytes(*, events: bytes, meta: JsonObject, robot_id: str | None, run_id: str | None, task_id: str) -> bytes:
     """Return canonical(telemetry_normalized) from canonical events joined by b","."""
     tail = canonical({"meta": meta, "robot_id": robot_id, "run_id": run_id, "task_id": task_id})
     return b'{"events":[' + events + b"]," + tail[1:]
@@ -103,9 +101,7 @@ class Unsigned:
             self.payload,
             *ends,
         )
-        return Envelope(
-            proof_id=self.proof_id, payload_hash=self.payload_hash, body=body, traffic_class=self.traffic_class
-        )
+        return Envelope(proof_id=self.proof_id, payload_hash=self.payload_hash, body=body, traffic_class=self.traffic_class)
 
 
 def draft(
@@ -119,9 +115,7 @@ def draft(
     traffic_class: TrafficClass = TrafficClass.NORMAL,
 ) -> Draft:
     """Make a draft of any ACTO proof. `telemetry` is canonical(telemetry_normalized)."""
-    subject_bytes = canonical(
-        {"robot_id": subject["robot_id"], "run_id": subject["run_id"], "task_id": subject["task_id"]}
-    )
+    subject_bytes = canonical({"robot_id": subject["robot_id"], "run_id": subject["run_id"], "task_id": subject["task_id"]})
     telemetry_hash = digest(telemetry, hash_alg).encode("ascii")
     tail = b',"signature_alg":"ed25519","subject":%b,"telemetry_hash":"%b","telemetry_normalized":%b,"version":"1"}'
     return Draft(

@@ -1,0 +1,68 @@
+"""Turns bundles into signed envelopes, and waits for the token as long as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import Callable
+
+import structlog
+
+from actod.errors import TransientError
+from actod.model import Bundle, Envelope, PublicKeys
+from actod.ports import AuditLog, Signer
+from actod.proof.envelope import SealContext, assemble
+
+_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+_LATE_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class TokenSealer:
+    """Implements the Sealer port. `waiting` says why sealing stands still, or is None."""
+
+    def __init__(self, *, signer: Signer, context: Callable[[], SealContext], audit: AuditLog) -> None:
+        self._signer, self._context, self._audit = signer, context, audit
+        self._keys: PublicKeys | None = None
+        self.waiting: str | None = None
+
+    async def seal(self, bundle: Bundle) -> Envelope:
+        """Sign one bundle. Raises IntegrityError if the token's signature does not verify in software."""
+        loop = asyncio.get_running_loop()
+        started, attempt = loop.time(), 0
+        while True:
+            late = bundle.sealed_late or loop.time() - started > _LATE_SECONDS
+            try:
+                envelope = await self._attempt(dataclasses.replace(bundle, sealed_late=late))
+            except TransientError as exc:
+                self._wait_for(exc.reason)
+                pause = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
+                attempt += 1
+            else:
+                self._go_on()
+                return envelope
+
+    async def _attempt(self, bundle: Bundle) -> Envelope:
+        if self._keys is None or self.waiting is not None:
+            keys = await self._signer.public_keys()
+            if keys != self._keys:
+                self._audit.record("key.used", ed25519=keys.ed25519_thumbprint, kind=keys.kind)
+                self._keys = keys
+        draft = assemble(bundle, keys=self._keys, context=self._context())
+        unsigned = draft.finish(await self._signer.cosign(draft.canonical))
+        return unsigned.sign(await self._signer.sign_payload_hash(unsigned.payload_hash))
+
+    def _wait_for(self, reason: str) -> None:
+        if reason != self.waiting:
+            self.waiting = reason
+            self._audit.record("seal.waiting", reason=reason)
+            _log.warning("Sealing waits for the token; collecting goes on.", reason=reason)
+
+    def _go_on(self) -> None:
+        if self.waiting is not None:
+            self._audit.record("seal.resumed", reason=self.waiting)
+            _log.info("Sealing goes on.", waited_for=self.waiting)
+            self.waiting = None

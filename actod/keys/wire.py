@@ -1,0 +1,31 @@
+"""What daemon and signer say to each other: length-prefixed frames over a Unix socket.
+
+A request is `<length: 4 bytes, big endian><operation>\\n<body>`, an answer `<length>ok\\n<body>` or `<length>error\\n<reason>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+MAX_FRAME_BYTES = 2 * 1024 * 1024
+KEYS, SIGN_BUNDLE, SIGN_PURPOSE, COSIGN, PING, STATS = b"keys", b"sign_bundle", b"sign_purpose", b"cosign", b"ping", b"stats"
+
+
+class ProtocolError(Exception):
+    """The other side does not speak this protocol."""
+
+
+def pack(word: bytes, body: bytes = b"") -> bytes:
+    """Make one frame."""
+    return (len(word) + 1 + len(body)).to_bytes(4) + word + b"\n" + body
+
+
+async def receive(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Read one frame: (word, body). Raises ProtocolError, or IncompleteReadError when the other side is gone."""
+    length = int.from_bytes(await reader.readexactly(4))
+    if not 0 < length <= MAX_FRAME_BYTES:
+        raise ProtocolError
+    word, newline, body = (await reader.readexactly(length)).partition(b"\n")
+    if not newline:
+        raise ProtocolError
+    return word, body
