@@ -38,6 +38,10 @@ class TransientError(ActodError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class SuspectError(TransientError):
+    """The item may be at fault, or the server: others are tried before it, and only their success condemns it."""
+
+
 class RejectedError(ActodError):
     """This item will always fail: it is set aside, audited, entered in the loss ledger, and the next one is taken."""
 

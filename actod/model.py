@@ -51,6 +51,7 @@ class Delivery:
     duplicate: bool
     retained: bool
     received: Instant
+    oversize_bytes: int = 0  # not 0: the payload was longer than allowed, and streamed away
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from actod.errors import RejectedError, TransientError
+from actod.errors import RejectedError, SuspectError, TransientError
 from actod.model import Delivery, Group
 from actod.ports import AuditLog, LossCounter, Masker, Router, Sealer, Source, Spool, Uplink
 
@@ -44,15 +44,17 @@ async def seal(*, spool: Spool, sealer: Sealer) -> None:
 
 
 async def submit(*, spool: Spool, uplink: Uplink) -> None:
-    """OUTBOX -> collector -> receipt -> archive. The uplink waits and tries again by itself; here are only verdicts."""
+    """OUTBOX -> collector -> receipt -> archive. The uplink paces itself; here are only the verdicts."""
     while True:
         envelope = await spool.next_envelope()
         try:
             receipt = await uplink.submit(envelope)
         except RejectedError as refusal:
             await spool.set_aside(envelope, refusal.reason)
+        except SuspectError:
+            await spool.defer(envelope)
         except TransientError:
-            continue  # nothing was decided about this envelope: the spool says what comes next
+            continue  # the uplink has waited; something more urgent may have come
         else:
             await spool.receipt(envelope, receipt)
 

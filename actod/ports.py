@@ -96,6 +96,9 @@ class Spool(Protocol):
     async def next_envelope(self) -> Envelope:
         """Wait until the outbox holds something, and return the oldest of the highest priority. Idempotent."""
 
+    async def defer(self, envelope: Envelope) -> None:
+        """Let every other envelope be handed out before this one comes again. Nothing is stored."""
+
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Move a confirmed envelope to the archive."""
 
@@ -124,10 +127,10 @@ class Signer(Protocol):
 
 
 class Uplink(Protocol):
-    """Delivers envelopes to the collector. One call is one attempt; the caller backs off."""
+    """Delivers envelopes to the collector, at its own pace. One call is one attempt, and the pause after a failure."""
 
     async def submit(self, envelope: Envelope) -> Receipt:
-        """POST one envelope. Raises TransientError or RejectedError; the reasons are listed in submit/verdict.py."""
+        """POST one envelope. Raises TransientError, SuspectError or RejectedError; see submit/verdict.py for reasons."""
 
 
 class AuditLog(Protocol):
