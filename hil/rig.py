@@ -139,9 +139,7 @@ def build(folder: Path, *, settings: str = "", routes: str = "", command: tuple[
         authority = CertificateAuthority.make(folder / "ca")
         server = authority.issue("collector")
         api_key = "acto_" + secrets.token_urlsafe(32)
-        collector = Collector(
-            folder=folder / "collector", certificate=server, api_keys=[api_key], verifier_python=sys.executable
-        )
+        collector = Collector(folder=folder / "collector", certificate=server, api_keys=[api_key])
         stack.enter_context(contextlib.closing(collector))
         collector.start()
         broker = Broker(folder / "broker")
