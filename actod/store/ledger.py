@@ -105,7 +105,8 @@ class Ledger:
         return next((Loss(*row) for row in self._checked(query, key)), None)
 
     def _write(self, loss: Loss, count: int, first_wall_ns: int, last_wall_ns: int) -> None:
-        row = (loss.reason, loss.traffic_class, loss.route, count, first_wall_ns, last_wall_ns)
+        key = (str(loss.reason), str(loss.traffic_class), str(loss.route))  # an enum's repr would change the digest
+        row = (*key, count, first_wall_ns, last_wall_ns)
         self._connection.execute("INSERT OR REPLACE INTO loss VALUES (?,?,?,?,?,?,?)", (*row, digest(row)))
 
     def _checked(self, query: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ one seek each however much is queued.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 
 from actod.model import PRIORITY, Bundle, Envelope, TrafficClass
@@ -154,17 +154,19 @@ class Outbox:
         wrap = self._connection.execute("SELECT head, tail FROM wrap WHERE id=?", (row.id,)).fetchone()
         if wrap is None:
             return None
-        events = []
-        for number, _count in parse_ranges(row.chunks):
-            stored = self._connection.execute("SELECT body FROM chunk WHERE id=?", (number,)).fetchone()
-            event = unpack(stored[0]) if stored else None
-            if event is None:
-                return None
-            events.append(event)
+        events = list(self.chunks(number for number, _count in parse_ranges(row.chunks)))
         body = b"".join((wrap[0], b",".join(events), wrap[1]))
         if digest((), body) != row.digest:
             return None
         return Envelope(row.proof_id, row.payload_hash, body, row.traffic_class)
+
+    def chunks(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Yield the events of chunks, uncompressed; nothing for one that is missing or damaged."""
+        for number in numbers:
+            stored = self._connection.execute("SELECT body FROM chunk WHERE id=?", (number,)).fetchone()
+            events = unpack(stored[0]) if stored else None
+            if events is not None:
+                yield events
 
     def _forget(self, row: Sealed) -> None:
         if self._connection.execute("DELETE FROM bundle WHERE at=?", (row.at,)).rowcount != 1:

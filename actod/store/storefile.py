@@ -169,7 +169,7 @@ class StoreFile:
         self._tell("checkpoint.opened", full=True)
 
     def _catch_up(self, known: Known) -> None:
-        """Go on from the log where the file is older than the log (its WAL is gone, it was restored), and count what is gone."""
+        """Go on from the audit log where the file is older (its WAL is gone, it was restored); count what is gone."""
         lost = known.last - self._counters.get("last", 0)
         if lost > 0:
             self._lose("damaged", "_store", "normal", lost)
