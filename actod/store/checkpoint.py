@@ -1,0 +1,55 @@
+"""What the audit log is told after each transaction, and what of it comes back when the store is damaged.
+
+The lines, each fsynced by the audit log before the store's call returns:
+
+    checkpoint.opened   full
+    checkpoint.commit   last, settled, losses      messages journaled, messages whose fate is settled, losses pending
+    checkpoint.sealed   the same, device_seq, heads of the chain that went on
+    checkpoint.settled  last, settled, losses      after a receipt, a purge, damage
+
+Full means also device, epoch, device_seq, identities {digest: robot_id} and all heads {robot key: [epoch, seq, hash]}.
+Each FULL_EVERYth line is full, whatever it is called, so the end of the log is enough; the log merges members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+FULL_EVERY = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The newest checkpoint in the audit log. `heads` are those of `epoch`: robot key -> (seq, payload_hash)."""
+
+    device: str
+    epoch: int
+    last: int
+    settled: int
+    losses: int
+    device_seq: int
+    heads: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    identities: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, checkpoint: Mapping[str, Any] | None) -> Known | None:
+        """Read the merged members of checkpoint lines; None where there are none of ours."""
+        if not checkpoint or "device" not in checkpoint or "last" not in checkpoint:
+            return None
+        heads = {
+            str(robot): (int(seq), str(head))
+            for robot, (epoch, seq, head) in checkpoint.get("heads", {}).items()
+            if epoch == checkpoint["epoch"]
+        }
+        return cls(
+            device=str(checkpoint["device"]),
+            epoch=int(checkpoint["epoch"]),
+            last=int(checkpoint["last"]),
+            settled=int(checkpoint.get("settled", 0)),
+            losses=int(checkpoint.get("losses", 0)),
+            device_seq=int(checkpoint.get("device_seq", 0)),
+            heads=heads,
+            identities=dict(checkpoint.get("identities", {})),
+        )

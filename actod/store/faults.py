@@ -1,0 +1,53 @@
+"""Where SQLite's and the kernel's errors enter: each becomes one of our verdicts, once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+from collections.abc import Iterator
+
+from actod.errors import ActodError, IntegrityError, TransientError
+
+_PRIMARY = 0xFF  # https://www.sqlite.org/rescode.html: the low byte is the primary code
+_IOERR_SHORT_READ = 522  # a page that should be there is not: the file was truncated
+_IOERR_CORRUPTFS = 8458
+_TRANSIENT = {
+    sqlite3.SQLITE_FULL: "disk_full",
+    sqlite3.SQLITE_READONLY: "read_only",
+    sqlite3.SQLITE_IOERR: "io_error",
+    sqlite3.SQLITE_CANTOPEN: "io_error",
+    sqlite3.SQLITE_BUSY: "busy",
+    sqlite3.SQLITE_LOCKED: "busy",
+    sqlite3.SQLITE_NOMEM: "no_memory",
+    sqlite3.SQLITE_PERM: "not_permitted",
+}
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_ERRNO = {errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full", errno.EROFS: "read_only"}
+
+
+class DamageError(IntegrityError):
+    """The store's file is damaged. The store repairs itself; only damage that it cannot repair is seen outside."""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise TransientError, DamageError or IntegrityError for what SQLite and the kernel raise inside the block."""
+    try:
+        yield
+    except ActodError:
+        raise
+    except sqlite3.Error as exc:
+        raise _verdict(exc) from exc
+    except OSError as exc:
+        raise TransientError(_ERRNO.get(exc.errno or 0, "io_error"), "the state folder cannot be written") from exc
+
+
+def _verdict(exc: sqlite3.Error) -> ActodError:
+    code = getattr(exc, "sqlite_errorcode", 0)  # absent where Python itself, not SQLite, found the fault
+    name = getattr(exc, "sqlite_errorname", type(exc).__name__)
+    if code & _PRIMARY in _DAMAGE or code in (_IOERR_SHORT_READ, _IOERR_CORRUPTFS):
+        return DamageError("store_damaged", name)
+    if reason := _TRANSIENT.get(code & _PRIMARY):
+        return TransientError(reason, name)
+    return IntegrityError("store_failed", name)

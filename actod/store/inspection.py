@@ -1,0 +1,73 @@
+"""Looking into a store without touching it, beside a running daemon or alone: for the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from actod.errors import ConfigError
+from actod.store.faults import translated
+from actod.store.outbox import Outbox, Sealed
+from actod.store.schema import ARCHIVE, DATABASE_NAME, OUTBOX, QUARANTINE, check_schema, connect_read_only
+from actod.store.status import SpoolStatus, read_status
+
+PLACES = {OUTBOX: "waiting", QUARANTINE: "quarantine", ARCHIVE: "archive"}
+
+
+class Inspection:
+    """A read-only view of the store in `folder`; needs no lock. Close it soon: a long look holds up checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / DATABASE_NAME
+        if not path.exists():
+            raise ConfigError(
+                key="--state", expected="a state folder that actod has used", found=str(folder), fix="name another"
+            )
+        with translated():
+            self._connection = connect_read_only(path)
+            check_schema(self._connection)
+        self._outbox = Outbox(self._connection)
+
+    def status(self, *, wall_ns: int) -> SpoolStatus:
+        """Return the numbers."""
+        with translated():
+            return read_status(self._connection, wall_ns=wall_ns)
+
+    def bundles(self, place: int, *, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place, in the order of sending."""
+        with translated():
+            return self._outbox.first(place, limit=limit)
+
+    def find(self, proof_id: str) -> Sealed | None:
+        """Return the bundle that is called `proof_id`, wherever it is."""
+        with translated():
+            return self._outbox.find(proof_id)
+
+    def envelope(self, row: Sealed) -> bytes | None:
+        """Return an envelope to the byte as it is sent, None if it is damaged."""
+        with translated():
+            envelope = self._outbox.envelope(row)
+            return envelope.body if envelope else None
+
+    def contents(self) -> Iterator[bytes]:
+        """Yield all content that the file holds, uncompressed: each chunk of events, each envelope around them."""
+        with translated():
+            chunks = (row[0] for row in self._connection.execute("SELECT id FROM chunk"))
+            wraps = self._connection.execute("SELECT head || tail FROM wrap")
+            yield from itertools.chain(self._outbox.chunks(chunks), (row[0] for row in wraps))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def inspect(folder: Path) -> Iterator[Inspection]:
+    """Open an Inspection for a block."""
+    inspection = Inspection(folder)
+    try:
+        yield inspection
+    finally:
+        inspection.close()

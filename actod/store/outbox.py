@@ -1,0 +1,179 @@
+"""Sealed bundles: the outbox, the archive behind it and the quarantine beside it. One table, three places.
+
+`id` rises with each bundle; the key, made of place, rank and id, is the order of sending, so that putting and taking are
+one seek each however much is queued.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+
+from actod.model import PRIORITY, Bundle, Envelope, TrafficClass
+from actod.store.chunk import digest, parse_ranges, ranges, unpack
+from actod.store.faults import DamageError
+from actod.store.ledger import robot_key
+from actod.store.schema import OUTBOX, PLACE_SHIFT, RANK_SHIFT
+
+CLASSES = tuple(TrafficClass)
+_ID_MASK = (1 << RANK_SHIFT) - 1
+
+
+def key(place: int, traffic_class: TrafficClass, number: int) -> int:
+    """Make the key of a bundle."""
+    return place << PLACE_SHIFT | PRIORITY[traffic_class] << RANK_SHIFT | number
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A row of the table `bundle`.
+
+    `chunks` are "number+count" words, `size` and `digest` are those of the envelope's body.
+    """
+
+    at: int
+    proof_id: str
+    payload_hash: str
+    robot: str
+    epoch: int
+    seq: int
+    device_seq: int
+    count: int
+    size: int
+    chunks: str
+    sealed_wall: int
+    settled_wall: int | None
+    note: str | None
+    digest: bytes
+
+    @property
+    def id(self) -> int:
+        """Return the bundle's number in this store."""
+        return self.at & _ID_MASK
+
+    @property
+    def place(self) -> int:
+        """Return OUTBOX, ARCHIVE or QUARANTINE."""
+        return self.at >> PLACE_SHIFT
+
+    @property
+    def traffic_class(self) -> TrafficClass:
+        """Return the class whose rank the row has."""
+        return CLASSES[self.at >> RANK_SHIFT & 3]
+
+
+COLUMNS = ", ".join(f.name for f in fields(Sealed)) + ", mark"
+
+
+class Outbox:
+    """The table of one connection. Writes happen inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def insert(self, row: Sealed, *, head: bytes, tail: bytes) -> None:
+        """Add a bundle, with the bytes of its envelope around the events."""
+        self._connection.execute("INSERT INTO wrap VALUES (?,?,?)", (row.id, head, tail))
+        self.write(row)
+
+    @staticmethod
+    def row_of(
+        bundle: Bundle, envelope: Envelope, *, number: int, chunks: Sequence[tuple[int, int]], wall_ns: int
+    ) -> tuple[Sealed, bytes, bytes]:
+        """Make the row of a newly sealed bundle, and cut its envelope around the events.
+
+        An envelope in which the events do not stand as they are is kept whole, and the chunks are not named.
+        """
+        head, events, tail = envelope.body.partition(bundle.events)
+        row = Sealed(
+            at=key(OUTBOX, envelope.traffic_class, number),
+            proof_id=envelope.proof_id,
+            payload_hash=envelope.payload_hash,
+            robot=robot_key(bundle.stream.robot_id),
+            epoch=bundle.epoch,
+            seq=bundle.seq,
+            device_seq=bundle.device_seq,
+            count=bundle.count,
+            size=len(envelope.body),
+            chunks=ranges(chunks) if events else "",
+            sealed_wall=wall_ns,
+            settled_wall=None,
+            note=None,
+            digest=digest((), envelope.body),
+        )
+        return row, head, tail
+
+    def write(self, row: Sealed) -> None:
+        """Add a row alone."""
+        values = astuple(row)
+        places = ",".join("?" * (len(values) + 1))
+        self._connection.execute(f"INSERT INTO bundle VALUES ({places})", (*values, digest(values)))  # noqa: S608
+
+    def move(self, row: Sealed, *, place: int, settled_wall: int | None, note: str | None) -> Sealed:
+        """Bring a bundle to another place; its content stays where it is. Raises DamageError if it is not there."""
+        self._forget(row)
+        at = key(place, row.traffic_class, row.id)
+        moved = replace(row, at=at, settled_wall=settled_wall, note=note)
+        self.write(moved)
+        return moved
+
+    def delete(self, row: Sealed) -> None:
+        """Remove a bundle with its events."""
+        self._forget(row)
+        self._connection.execute("DELETE FROM wrap WHERE id=?", (row.id,))
+        numbers = [(number,) for number, _count in parse_ranges(row.chunks)]
+        self._connection.executemany("DELETE FROM chunk WHERE id=?", numbers)
+
+    def first(self, place: int, *, limit: int = 1, skip: frozenset[int] = frozenset()) -> list[Sealed]:
+        """Return up to `limit` bundles in the order of sending, leaving out the keys in `skip`."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
+        rows = self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit + len(skip))
+        return [row for row in rows if row.at not in skip][:limit]
+
+    def oldest(self, place: int) -> list[Sealed]:
+        """Return the oldest bundle of each class in a place, highest class first."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"  # noqa: S608 - fixed words
+        lows = [key(place, traffic_class, 0) for traffic_class in CLASSES]
+        return [row for low in lows for row in self._read(query, low, low | _ID_MASK)]
+
+    def least(self, place: int) -> Sealed | None:
+        """Return the oldest bundle of the lowest class in a place: what goes first when room is needed."""
+        return next(reversed(self.oldest(place)), None)
+
+    def find(self, proof_id: str) -> Sealed | None:
+        """Return a bundle by its proof id. Reads the whole table: for people, not for the main path."""
+        return next(self._read(f"SELECT {COLUMNS} FROM bundle WHERE proof_id=?", proof_id), None)  # noqa: S608
+
+    def at(self, number: int) -> Sealed | None:
+        """Return a bundle by its key."""
+        return next(self._read(f"SELECT {COLUMNS} FROM bundle WHERE at=?", number), None)  # noqa: S608 - fixed words
+
+    def envelope(self, row: Sealed) -> Envelope | None:
+        """Put the envelope together again, to the byte; None if a part is missing or damaged."""
+        wrap = self._connection.execute("SELECT head, tail FROM wrap WHERE id=?", (row.id,)).fetchone()
+        if wrap is None:
+            return None
+        events = list(self.chunks(number for number, _count in parse_ranges(row.chunks)))
+        body = b"".join((wrap[0], b",".join(events), wrap[1]))
+        if digest((), body) != row.digest:
+            return None
+        return Envelope(row.proof_id, row.payload_hash, body, row.traffic_class)
+
+    def chunks(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Yield the events of chunks, uncompressed; nothing for one that is missing or damaged."""
+        for number in numbers:
+            stored = self._connection.execute("SELECT body FROM chunk WHERE id=?", (number,)).fetchone()
+            events = unpack(stored[0]) if stored else None
+            if events is not None:
+                yield events
+
+    def _forget(self, row: Sealed) -> None:
+        if self._connection.execute("DELETE FROM bundle WHERE at=?", (row.at,)).rowcount != 1:
+            raise DamageError("store_damaged", "a bundle is not where it was")
+
+    def _read(self, query: str, *parameters: int | str) -> Iterator[Sealed]:
+        for values in self._connection.execute(query, parameters):
+            if digest(values[:-1]) != values[-1]:
+                raise DamageError("store_damaged", "a bundle's row does not match its digest")
+            yield Sealed(*values[:-1])

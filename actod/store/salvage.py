@@ -1,0 +1,233 @@
+"""What is saved from a damaged store: each good row, and the count of what is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from actod.model import Loss
+from actod.store.checkpoint import Known
+from actod.store.chunk import digest, parse_ranges, unpack
+from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
+from actod.store.ledger import Ledger
+from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
+from actod.store.outbox import Outbox, Sealed
+from actod.store.schema import ARCHIVE, OUTBOX, STATE_ROWS
+
+_MOST_PROBES = 4096  # of unreadable places in one table
+_HIGHEST = (1 << 63) - 1
+
+
+@dataclass(slots=True)
+class Repair:
+    """What a repair found. `lost` messages are in the ledger; None if not even their number is known."""
+
+    number: int
+    kept: int = 0
+    lost: int | None = 0
+    new_epoch: bool = False
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was still readable beside the rows themselves."""
+
+    store: dict[str, Any] | None = None
+    counters: dict[str, Any] | None = None
+    chains: dict[str, tuple[int, str]] = field(default_factory=dict)
+    chains_whole: bool = False
+    identities: dict[str, str] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+
+
+class Rebuild:
+    """Copies good rows from `old` to `new`."""
+
+    def __init__(self, old: sqlite3.Connection, new: sqlite3.Connection, result: Repair) -> None:
+        self._old, self._new, self._result = old, new, result
+        self._ledger, self._outbox = Ledger(new), Outbox(new)
+        self._present = 0
+        self._counters: dict[str, Any] = {}
+        self._highest = 0
+        self._copied: set[int] = set()
+
+    def run(self, *, known: Known | None, device: str, wall_ns: int) -> None:
+        """Copy, count and decide on chains and epoch."""
+        found = self._small_tables()
+        old = found.counters or {}
+        self._counters = {name: old[name] for name in old if name.startswith(("acknowledged.", "sealed", "submitted"))}
+        self._counters["opens"] = old.get("opens", 0)
+        newest = self._copy_bundles()
+        self._copy_journal()
+        store = found.store or {"device": known.device if known else device, "epoch": 1}
+        self._settle(found, known, store, newest)
+        self._count_losses(found, known, wall_ns)
+        self._ledger.write_identities({**(known.identities if known else {}), **found.identities})
+        self._ledger.write_state("store", store)
+        self._ledger.write_state("counters", self._counters)
+
+    def _settle(self, found: _Found, known: Known | None, store: dict[str, Any], newest: list[Sealed]) -> None:
+        """Go on with each chain where it was; where that is not known, begin a new epoch."""
+        heads = dict(found.chains)
+        device_seq = (found.counters or {}).get("device_seq", 0)
+        if known and known.epoch >= store["epoch"]:
+            store["epoch"] = known.epoch
+            device_seq = max(device_seq, known.device_seq)
+            for robot, head in known.heads.items():
+                heads[robot] = max(heads.get(robot, (0, "")), head)
+        elif not found.chains_whole:
+            store["epoch"] += 1
+            heads, device_seq = {}, 0
+            self._result.new_epoch = True
+        for row in newest:
+            if row.epoch == store["epoch"]:
+                heads[row.robot] = max(heads.get(row.robot, (0, "")), (row.seq, row.payload_hash))
+                device_seq = max(device_seq, row.device_seq)
+        for robot, head in heads.items():
+            self._ledger.write_chain(robot, *head)
+        self._counters["chains"], self._counters["device_seq"] = len(heads), device_seq
+
+    def _count_losses(self, found: _Found, known: Known | None, wall_ns: int) -> None:
+        """Enter what is gone: everything that was journaled, less what is settled, less what is here."""
+        old = found.counters or {}
+        last = max(old.get("last", 0), known.last if known else 0, self._highest)
+        settled = max(old.get("settled", 0), known.settled if known else 0)
+        losses = list(found.losses)
+        if old or known:
+            lost = max(0, last - settled - self._present)
+            self._result.lost = lost
+            losses += _damaged("damaged", "_store", lost, wall_ns)
+        else:
+            self._result.lost = None
+            losses += _damaged("damaged_unknown", "_store", 1, wall_ns)
+        pending = old.get("losses", known.losses if known else 0)
+        losses += _damaged("damaged", "_ledger", pending - sum(loss.count for loss in found.losses), wall_ns)
+        self._ledger.add_losses(losses)
+        self._counters |= {"last": last, "settled": last - self._present, "losses": sum(loss.count for loss in losses)}
+
+    def _small_tables(self) -> _Found:
+        found = _Found(store=self._state("store"), counters=self._state("counters"))
+        chains = list(self._text_rows("chain", "robot, seq, head, mark"))
+        found.chains = {robot: (seq, head) for robot, seq, head in chains}
+        found.chains_whole = found.counters is not None and found.counters.get("chains", 0) == len(chains)
+        found.identities = dict(self._text_rows("identity", "digest, robot_id, mark"))
+        columns = "reason, class, route, count, first_wall, last_wall, mark"
+        found.losses = [Loss(*row) for row in self._text_rows("loss", columns)]
+        return found
+
+    def _state(self, key: str) -> dict[str, Any] | None:
+        with contextlib.suppress(sqlite3.Error):
+            query = "SELECT value, digest FROM state WHERE at=?"
+            for text, mark in self._old.execute(query, (STATE_ROWS[key],)):
+                if digest((key, text)) == mark:
+                    value: dict[str, Any] = orjson.loads(text)
+                    return value
+        return None
+
+    def _text_rows(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Read a table with a text key from both ends; yield its good rows once, without their digest."""
+        seen = set()
+        for order in ("ASC", "DESC"):
+            with contextlib.suppress(sqlite3.Error):
+                key = columns.partition(",")[0]
+                for row in self._old.execute(f"SELECT {columns} FROM {table} ORDER BY {key} {order}"):  # noqa: S608
+                    if digest(row[:-1]) == row[-1] and row not in seen:
+                        seen.add(row)
+                        yield row[:-1]
+
+    def _copy_journal(self) -> None:
+        for row in _rows(self._old, "journal", JOURNAL_COLUMNS):
+            if digest(row[:-1]) != row[-1] or not self._copy_chunks([(row[1], row[4])], row[11], b"", b""):
+                continue
+            places = ",".join("?" * len(row))
+            self._new.execute(f"INSERT INTO journal VALUES ({places})", row)  # noqa: S608 - question marks
+            self._present += row[4]
+
+    def _copy_bundles(self) -> list[Sealed]:
+        """Copy the bundles whose envelope is whole; return the newest row of each chain, whole or not."""
+        newest: dict[tuple[int, str], Sealed] = {}
+        bundles: set[int] = set()
+        self._counters["bundle"] = 0
+        for values in _rows(self._old, "bundle", BUNDLE_COLUMNS):
+            if digest(values[:-1]) != values[-1]:
+                continue
+            row = Sealed(*values[:-1])
+            before = newest.get((row.epoch, row.robot))
+            newest[row.epoch, row.robot] = row if before is None else max(before, row, key=lambda each: each.seq)
+            self._counters["bundle"] = max(self._counters["bundle"], row.id)
+            wrap = None if row.id in bundles else self._wrap(row.id)
+            if wrap is None or not self._copy_chunks(list(parse_ranges(row.chunks)), row.digest, *wrap):
+                continue
+            bundles.add(row.id)
+            self._outbox.insert(row, head=wrap[0], tail=wrap[1])
+            name = ("outbox", "archive", "quarantine")[row.place]
+            self._add(name, 1)
+            self._add(f"{name}_bytes", row.size)
+            if row.place == OUTBOX:
+                self._add(f"waiting.{row.traffic_class}", 1)
+            if row.place != ARCHIVE:
+                self._present += row.count
+        return list(newest.values())
+
+    def _wrap(self, number: int) -> tuple[bytes, bytes] | None:
+        with contextlib.suppress(sqlite3.Error):
+            for head, tail in self._old.execute("SELECT head, tail FROM wrap WHERE id=?", (number,)):
+                return (head, tail) if isinstance(head, bytes) and isinstance(tail, bytes) else None
+        return None
+
+    def _copy_chunks(self, chunks: list[tuple[int, int]], want: bytes, head: bytes, tail: bytes) -> bool:
+        """Copy chunks if, joined between head and tail, they have the digest that they must have."""
+        stored = []
+        if any(number in self._copied for number, _count in chunks):
+            return False  # an old page came back to life
+        for number, count in chunks:
+            self._highest = max(self._highest, number + count - 1)
+            with contextlib.suppress(sqlite3.Error):
+                stored += self._old.execute("SELECT id, body FROM chunk WHERE id=?", (number,)).fetchall()
+        bodies = [unpack(body) for _number, body in stored]
+        if len(bodies) != len(chunks) or digest((), head, b",".join(body or b"" for body in bodies), tail) != want:
+            return False
+        self._new.executemany("INSERT INTO chunk VALUES (?,?)", stored)
+        self._copied.update(number for number, _body in stored)
+        self._result.kept += 1
+        return True
+
+    def _add(self, name: str, count: int) -> None:
+        self._counters[name] = self._counters.get(name, 0) + count
+
+
+def _damaged(reason: str, route: str, count: int, wall_ns: int) -> list[Loss]:
+    return [Loss(reason, "normal", route, count, wall_ns, wall_ns)] if count > 0 else []
+
+
+def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+    """Yield each row that can be read, in any order: around a damaged page from both sides, halving what is between.
+
+    The first column is the integer key.
+    """
+    gaps = [(-_HIGHEST, 0, _HIGHEST)]
+    probes = 0
+    while gaps and probes < _MOST_PROBES:
+        _width, low, high = heapq.heappop(gaps)
+        for order in ("ASC", "DESC"):
+            probes += 1
+            key = columns.partition(",")[0]
+            query = f"SELECT {columns} FROM {table} WHERE {key} BETWEEN ? AND ? ORDER BY {key} {order}"  # noqa: S608
+            try:
+                for row in connection.execute(query, (low, high)):
+                    yield row
+                    low, high = (row[0] + 1, high) if order == "ASC" else (low, row[0] - 1)
+            except sqlite3.Error:
+                continue
+            break
+        else:
+            middle = (low + high) // 2
+            for gap in ((low, middle), (middle + 1, high)):
+                if gap[0] <= gap[1] and gap != (low, high):
+                    heapq.heappush(gaps, (gap[0] - gap[1], *gap))

@@ -1,0 +1,135 @@
+"""The file's layout, and how it is opened. Everything here runs on the store's thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from actod.errors import IntegrityError
+from actod.store.faults import DamageError
+
+DATABASE_NAME = "spool.db"
+VERSION = 1
+APPLICATION_ID = 0x4163746F  # "Acto"
+PAGE_BYTES = 1024  # a commit rewrites a page for each table it touches: small pages wear the card least
+CHECKPOINT_PAGES = 4096  # 4 MiB of WAL: what is journaled and sealed meanwhile is checkpointed once
+_CACHE_KIB = 1024
+
+OUTBOX, ARCHIVE, QUARANTINE = 0, 1, 2  # bundle.place
+
+# A journal row's body stays where it is when the bundle is sealed and archived: the bundle names its chunks, and holds
+# only the bytes of the envelope before (head) and after (tail) the events. Each event is written once.
+# `at` packs a compound key into the rowid: a row of a WITHOUT ROWID table spills into a second page at 231 bytes.
+TABLES = {
+    "state": "at INTEGER PRIMARY KEY, value TEXT NOT NULL, digest BLOB NOT NULL",
+    "identity": "digest TEXT PRIMARY KEY, robot_id TEXT NOT NULL, mark BLOB NOT NULL",
+    "chain": "robot TEXT PRIMARY KEY, seq INTEGER NOT NULL, head TEXT NOT NULL, mark BLOB NOT NULL",
+    "loss": "reason TEXT, class TEXT, route TEXT, count INTEGER NOT NULL, first_wall INTEGER NOT NULL,"
+    " last_wall INTEGER NOT NULL, mark BLOB NOT NULL, PRIMARY KEY (reason, class, route)",
+    "recent": "id INTEGER PRIMARY KEY, entries BLOB NOT NULL",
+    "journal": "at INTEGER PRIMARY KEY, id INTEGER NOT NULL, key TEXT NOT NULL, boot_id TEXT NOT NULL,"
+    " count INTEGER NOT NULL, bytes INTEGER NOT NULL, masked TEXT NOT NULL, marks TEXT NOT NULL,"
+    " first_wall INTEGER NOT NULL, last_wall INTEGER NOT NULL, monotonic INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, mark BLOB NOT NULL",
+    "chunk": "id INTEGER PRIMARY KEY, body BLOB NOT NULL",
+    "wrap": "id INTEGER PRIMARY KEY, head BLOB NOT NULL, tail BLOB NOT NULL",
+    "bundle": "at INTEGER PRIMARY KEY, proof_id TEXT NOT NULL, payload_hash TEXT NOT NULL, robot TEXT NOT NULL,"
+    " epoch INTEGER NOT NULL, seq INTEGER NOT NULL, device_seq INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, chunks TEXT NOT NULL, sealed_wall INTEGER NOT NULL, settled_wall INTEGER,"
+    " note TEXT, digest BLOB NOT NULL, mark BLOB NOT NULL",
+}
+_WITHOUT_ROWID = {"identity", "chain", "loss"}
+STATE_ROWS = {"store": 1, "counters": 2}
+STREAM_SHIFT = 44  # journal.at = stream << 44 | id
+RANK_SHIFT, PLACE_SHIFT = 56, 58  # bundle.at = place << 58 | rank << 56 | id
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """Make an empty store at `path`, 0600 from the first byte. The file must not exist."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection = _open(path)
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum=NONE")
+    connection.execute("PRAGMA journal_mode=WAL")
+    _tune(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={VERSION}")
+    for statement in _statements():
+        connection.execute(statement)
+    connection.execute("COMMIT")
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open an existing store. Raises DamageError if it is not there or not whole, IntegrityError if newer."""
+    if not path.exists():
+        raise DamageError("store_damaged", "the file is gone")
+    connection = _open(path)
+    try:
+        check_schema(connection)
+        _tune(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open an existing store to read it, beside a daemon that writes, or alone."""
+    alone = not path.with_name(path.name + "-wal").exists()
+    connection = _open(path, "?mode=ro&immutable=1" if alone else "?mode=ro")
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Compare application id, version and tables with what this version makes."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if ours and version > VERSION:
+        raise IntegrityError("store_newer", f"schema {version} was made by a newer actod. Fix: install that version")
+    found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+    if not ours or version != VERSION or found != set(_statements()):
+        raise DamageError("store_damaged", "the tables are not those that actod makes")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _statements() -> list[str]:
+    return [
+        f"CREATE TABLE {name} ({columns})" + (" WITHOUT ROWID" if name in _WITHOUT_ROWID else "")
+        for name, columns in TABLES.items()
+    ]
+
+
+def _open(path: Path, query: str = "?mode=rw") -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}{query}", uri=True, isolation_level=None, timeout=5.0, cached_statements=64
+    )
+    connection.text_factory = _text
+    return connection
+
+
+def _tune(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={2 * CHECKPOINT_PAGES * PAGE_BYTES}")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute("PRAGMA secure_delete=OFF")  # Debian's default would write each freed page once more
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+    connection.execute("PRAGMA temp_store=MEMORY")
+
+
+def _text(raw: bytes) -> str:
+    """Damaged text is still text: its digest tells."""
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,162 @@
+"""The Spool port on SQLite: waits on the loop, works on the store's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from actod.config import SealConfig, StoreConfig
+from actod.errors import TransientError
+from actod.model import Bundle, Envelope, Group, Receipt
+from actod.ports import Clock
+from actod.store.salvage import Repair
+from actod.store.sqlite import SqliteStore
+from actod.store.status import SpoolStatus
+from actod.store.storefile import Witness
+from actod.store.worker import Worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LOOK_SECONDS = 1.0  # the loop's clock stands still while the machine sleeps, the store's does not
+
+
+class SqliteSpool:
+    """Implements the Spool port. Make one with `open`; `close` it on the same loop."""
+
+    def __init__(self, store: SqliteStore, worker: Worker) -> None:
+        self._store, self._worker = store, worker
+        self._changed = asyncio.Event()
+        self.device, self.epoch, self.genesis = store.device, store.epoch, store.genesis
+        self.identities: Mapping[str, str] = dict(store.identities)
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        folder: Path,
+        seal: SealConfig,
+        store: StoreConfig,
+        clock: Clock,
+        witness: Witness,
+        device_id: str = "",
+        known: Mapping[str, Any] | None = None,
+        compress: bool = True,
+    ) -> SqliteSpool:
+        """Open the store in `folder`, making or repairing it where that is needed.
+
+        `witness(event, fields)` runs on the store's thread after each COMMIT and returns when its line is on disk;
+        `known` is what it was told last (`AuditLog.last_checkpoint()`). Raises LockedError, IntegrityError, and
+        TransientError if the disk is full or read-only.
+        """
+        worker = Worker("store")
+        try:
+            opened = await worker.call(
+                SqliteStore,
+                folder=folder,
+                seal=seal,
+                store=store,
+                clock=clock,
+                witness=witness,
+                device_id=device_id,
+                known=known,
+                compress=compress,
+            )
+        except BaseException:
+            worker.close()
+            raise
+        return cls(opened, worker)
+
+    async def close(self) -> None:
+        """Close the file and give the folder up. What was returned from is durable without it."""
+        try:
+            await self._worker.call(self._store.close)
+        finally:
+            self._worker.close()
+
+    @property
+    def repaired(self) -> Repair | None:
+        """What the last repair found, None if there was none since the opening."""
+        return self._store.repaired
+
+    async def commit(self, group: Group) -> None:
+        """Make one group durable; if it raises, nothing was acknowledged and the same group may be tried again."""
+        await self._call(self._store.commit, group)
+
+    async def next_bundle(self) -> Bundle:
+        """Wait until a stream is due and return its next bundle. A disk that refuses is waited for, too."""
+        while True:
+            self._changed.clear()
+            wait_seconds = _LOOK_SECONDS
+            with contextlib.suppress(TransientError):
+                bundle = await self._call(self._store.next_bundle)
+                if bundle:
+                    return bundle
+                due = self._store.due_in_seconds()
+                wait_seconds = _LOOK_SECONDS if due is None else min(due, _LOOK_SECONDS)
+            await self._wait(wait_seconds)
+
+    async def seal_now(self) -> None:
+        """Let everything that is journaled be due at once."""
+        await self._call(self._store.make_due)
+
+    async def put(self, bundle: Bundle, envelope: Envelope) -> None:
+        """Move a sealed bundle to the outbox. Raises IntegrityError for any but the one that was handed out."""
+        await self._call(self._store.put, bundle, envelope)
+
+    async def next_envelope(self) -> Envelope:
+        """Wait until the outbox holds something, and return the oldest of the highest priority."""
+        return (await self._envelopes(1, take=False))[0]
+
+    async def take(self, limit: int) -> list[Envelope]:
+        """Wait for one to `limit` envelopes that no one else has taken. Settle each, or `give_back`."""
+        return await self._envelopes(limit, take=True)
+
+    async def give_back(self, envelope: Envelope) -> None:
+        """Let an envelope that was taken be sent by another."""
+        await self._call(self._store.give_back, envelope)
+
+    async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Move a confirmed envelope to the archive; the archive's oldest make room."""
+        await self._call(self._store.receipt, envelope, receipt)
+
+    async def set_aside(self, envelope: Envelope, reason: str) -> None:
+        """Move an envelope to quarantine; the ledger calls it withheld."""
+        await self._call(self._store.set_aside, envelope, reason)
+
+    async def retry(self, proof_id: str) -> bool:
+        """Bring a quarantined bundle back to the outbox. False if there is none."""
+        return await self._call(self._store.retry, proof_id)
+
+    async def purge(self, proof_id: str) -> bool:
+        """Drop an undelivered bundle by an operator's command; the ledger shows it. False if there is none."""
+        return await self._call(self._store.purge, proof_id)
+
+    async def status(self) -> SpoolStatus:
+        """Return what the store holds, in numbers."""
+        return await self._call(self._store.status)
+
+    async def _envelopes(self, limit: int, *, take: bool) -> list[Envelope]:
+        while True:
+            self._changed.clear()
+            with contextlib.suppress(TransientError):
+                if self._store.has_outbox():
+                    envelopes = await self._call(self._store.next_envelopes, limit, take=take)
+                    if envelopes:
+                        return envelopes
+            await self._wait(_LOOK_SECONDS)
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.001))
+
+    async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._worker.call(self._store.run, partial(work, *args, **kwargs))
+        finally:
+            if work not in (self._store.next_bundle, self._store.next_envelopes):
+                self._changed.set()

@@ -1,0 +1,268 @@
+"""The open file: its lock, what of it is kept in memory, transactions, witness and repair.
+
+Runs on one thread; knows nothing of asyncio. What can be done with it stands in `sqlite.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from actod.config import SealConfig, StoreConfig
+from actod.errors import IntegrityError
+from actod.model import Bundle, Group, Loss
+from actod.ports import Clock
+from actod.store import repair
+from actod.store.checkpoint import FULL_EVERY, Known
+from actod.store.faults import DamageError, translated
+from actod.store.journal import Cut, Journal
+from actod.store.ledger import Chain, Ledger
+from actod.store.lock import FolderLock
+from actod.store.outbox import Outbox, Sealed
+from actod.store.recent import Recent
+from actod.store.salvage import Repair
+from actod.store.schema import DATABASE_NAME, connect, sync_folder
+
+T = TypeVar("T")
+Witness = Callable[[str, Mapping[str, Any]], None]
+
+_log = structlog.get_logger(__name__)
+_CHECKED_BYTES = 16 << 20  # after an unclean stop: what is checked whole before the start, 0.1 s on a Raspberry Pi
+
+
+class StoreFile:
+    """Holds the folder from construction to `close`. Arguments are those of `SqliteSpool.open`."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        seal: SealConfig,
+        store: StoreConfig,
+        clock: Clock,
+        witness: Witness,
+        device_id: str = "",
+        known: Mapping[str, Any] | None = None,
+        compress: bool = True,
+    ) -> None:
+        self._folder, self._seal, self._clock, self._witness = folder, seal, clock, witness
+        self._compress = compress
+        self._most_bytes = store.max_bytes * 3 // 4  # the rest: WAL, audit log, damaged stores
+        self._archive_bytes = store.max_bytes // 4
+        self._known = Known.read(known)
+        self._device_id = device_id
+        self._lines = 0
+        self._connection: sqlite3.Connection | None = None
+        self._damage: Exception | None = None
+        self._mended = False
+        self.genesis = False
+        self.repaired: Repair | None = None
+        with translated():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            self._lock = FolderLock(folder)
+            try:
+                self._open()
+            except BaseException:
+                self._lock.release()
+                raise
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        path = self._folder / DATABASE_NAME
+        repair.finish(self._folder)
+        unclean = path.with_name(path.name + "-wal").exists()
+        if not path.exists() and not unclean and not self._known:
+            self._begin(path)
+        else:
+            try:
+                with translated():
+                    self._connection = connect(path)
+                    self._load()
+                    if unclean and path.stat().st_size <= _CHECKED_BYTES:
+                        self._check()
+            except DamageError as exc:
+                self._mend(exc)
+        self._resume()
+
+    def _begin(self, path: Path) -> None:
+        """Genesis: a new store, a new device id, the first epoch; whole before it has its name."""
+        with repair.building(self._folder) as connection:
+            ledger = Ledger(connection)
+            ledger.write_state("store", {"device": self._draw_device(), "epoch": 1})
+            ledger.write_state("counters", {})
+        (self._folder / repair.BUILDING).rename(path)
+        sync_folder(self._folder)
+        self._connection = connect(path)
+        self.genesis = True
+        self._load()
+
+    def _draw_device(self) -> str:
+        return self._device_id or f"d-{secrets.token_hex(8)}"
+
+    def _load(self) -> None:
+        """Read what is kept in memory. Raises DamageError."""
+        connection = self._db
+        self._ledger, self._outbox = Ledger(connection), Outbox(connection)
+        self._state = self._ledger.state("store")
+        self._counters: dict[str, int] = self._ledger.state("counters")
+        self._chains: dict[str, Chain] = self._ledger.chains()
+        self.identities = self._ledger.identities()
+        self._ledger.losses()
+        self._journal = Journal(connection, self._seal, self._clock.boot_id(), compress=self._compress)
+        self._recent = Recent()
+        for number, entries in connection.execute("SELECT id, entries FROM recent ORDER BY id"):
+            self._recent.restore(number, entries)
+        self._stale = self._recent.trim()
+        self._bundle: Bundle | None = None
+        self._cut: Cut | None = None
+        self._out: dict[str, Sealed] = {}
+        self._taken: set[int] = set()
+        self._committed: Group | None = None
+        self._put: str = ""
+        self._owed: tuple[str, dict[str, Any]] | None = None
+
+    def _check(self) -> None:
+        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise DamageError("store_damaged", "quick_check")
+
+    def _mend(self, damage: Exception) -> None:
+        """Repair the file and open the new one."""
+        _log.error("the store is damaged and is being repaired", reason=str(damage))
+        self._damage = damage
+        if self._connection:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        wall_ns = self._clock.now().wall_ns
+        found = repair.repair(self._folder, known=self._known, device=self._draw_device(), wall_ns=wall_ns)
+        self._connection = connect(self._folder / DATABASE_NAME)
+        self._load()
+        self._damage, self.repaired, self._mended = None, found, True
+        _log.warning("the store was repaired", kept=found.kept, lost=found.lost, new_epoch=found.new_epoch)
+
+    def _resume(self) -> None:
+        """Take over what the audit log knows better, and tell it where the store stands."""
+        known, state = self._known, dict(self._state)
+        if self._device_id and self._device_id != state["device"]:
+            state = {"device": self._device_id, "epoch": state["epoch"] + 1}
+        elif known and (known.device != state["device"] or known.epoch > state["epoch"]):
+            state["epoch"] = max(state["epoch"], known.epoch) + 1
+        with self._transaction():
+            if state != self._state:
+                self._ledger.write_state("store", state)
+                self._db.execute("DELETE FROM chain")
+                self._chains = {}
+                self._counters |= {"chains": 0, "device_seq": 0}
+            elif known:
+                self._catch_up(known)
+            self._add("opens", 1)
+        self._state = state
+        sync_folder(self._folder)
+        self._tell("checkpoint.opened", full=True)
+
+    def _catch_up(self, known: Known) -> None:
+        """Go on from the audit log where the file is older (its WAL is gone, it was restored); count what is gone."""
+        lost = known.last - self._counters.get("last", 0)
+        if lost > 0:
+            self._lose("damaged", "_store", "normal", lost)
+            self._counters["last"] = known.last
+            self._add("settled", lost)
+            self.repaired = Repair(0, lost=lost)
+        self._counters["device_seq"] = max(self._counters.get("device_seq", 0), known.device_seq)
+        for robot, head in known.heads.items():
+            if head > self._chains.get(robot, (0, "")):
+                self._chains[robot] = head
+                self._ledger.write_chain(robot, *head)
+        self._counters["chains"] = len(self._chains)
+
+    def close(self) -> None:
+        """Checkpoint, close the file, give the folder up."""
+        try:
+            with translated():
+                self._db.close()
+        finally:
+            self._lock.release()
+
+    # -- the frame of each call ---------------------------------------------------------------------------------------
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise IntegrityError("store_closed")
+        return self._connection
+
+    @property
+    def device(self) -> str:
+        """The device's id: drawn at genesis, or configured."""
+        return str(self._state["device"])
+
+    @property
+    def epoch(self) -> int:
+        """The epoch: 1, and one more each time that the chains could not be continued."""
+        return int(self._state["epoch"])
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Call a method of the store. A damaged file is repaired, and the call made once more."""
+        with translated():
+            if self._damage is None:
+                try:
+                    with translated():
+                        self._settle_witness()
+                        return work()
+                except DamageError as exc:
+                    self._known = Known.read(self._fields(full=True))  # memory knows what was committed
+                    self._damage = exc
+            self._mend(self._damage)
+            self._tell("checkpoint.opened", full=True)
+            return work()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Make everything in the block durable at once, counters included; or nothing of it."""
+        before = dict(self._counters)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._ledger.write_state("counters", self._counters)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._counters = before
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _add(self, name: str, count: int) -> None:
+        self._counters[name] = self._counters.get(name, 0) + count
+
+    def _lose(self, reason: str, route: str, traffic_class: str, count: int) -> None:
+        """Enter a loss, inside the transaction that brings it about."""
+        now = self._clock.now().wall_ns
+        self._ledger.add_losses([Loss(reason, traffic_class, route, count, now, now)])
+        self._add("losses", count)
+
+    def _tell(self, event: str, fields: Mapping[str, Any] | None = None, *, full: bool = False) -> None:
+        """Have the audit log bring the new state to its disk. If it cannot, the next call begins with it."""
+        self._lines += 1
+        self._owed = (event, dict(fields or {}) | self._fields(full=full or self._lines % FULL_EVERY == 0))
+        self._settle_witness()
+
+    def _settle_witness(self) -> None:
+        if self._owed:
+            self._witness(*self._owed)
+            self._owed = None
+
+    def _fields(self, *, full: bool) -> dict[str, Any]:
+        fields: dict[str, Any] = {name: self._counters.get(name, 0) for name in ("last", "settled", "losses")}
+        if full:
+            fields |= {"device": self.device, "epoch": self.epoch, "device_seq": self._counters.get("device_seq", 0)}
+            fields["identities"] = dict(self.identities)
+            fields["heads"] = {robot: [self.epoch, *head] for robot, head in self._chains.items()}
+        return fields
