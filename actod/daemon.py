@@ -8,31 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from actod import configfile
+from actod import configfile, pipeline
 from actod.audit.log import AuditLog
+from actod.audit.refusals import RefusalSummary
+from actod.collect.broker_drops import BrokerDrops
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
+from actod.errors import ActodError, TransientError
 from actod.keys.client import SignerClient
 from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
-from actod.ports import Clock
+from actod.ports import Clock, LossCounter
 from actod.service import keyfile
 from actod.service.clock import SystemClock
+from actod.service.context import SealContextSource
+from actod.service.folder import own_folder
 from actod.service.notify import Notifier
-from actod.service.records import OwnRecords
+from actod.service.records import OwnRecords, heartbeat_facts, inventory
 from actod.store.spool import SqliteSpool
-from actod.submit.uplink import PatientUplink
+from actod.submit.https import HttpsClient
+from actod.submit.uplink import PacedUplink
 
 _DRAIN_SECONDS = 6.0  # of the 20 that a stop may take: commit and acknowledge what was read
 _FINISH_SECONDS = 6.0  # and end the request in flight
@@ -52,11 +59,13 @@ class Parts:
     masker: PolicyMasker
     router: PayloadRouter
     source: MqttSource
+    losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
-    uplink: PatientUplink
+    uplink: PacedUplink
     records: OwnRecords
     notifier: Notifier
+    policy_digest: str
 
 
 def describe(config: Config) -> Iterator[str]:
@@ -90,7 +99,7 @@ async def run(config: Config, *, config_file: Path) -> None:
 async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> Parts:
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_folder(state)
     clock = SystemClock()
     audit = AuditLog(state / "audit", clock=clock, config=config.audit)
     stack.callback(audit.close)
@@ -111,17 +120,144 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         routes=routes,
         device=config.device,
         intake=config.intake,
-        identities=spool.identities,
+        identities=dict(spool.identities),
         digest_key=keyfile.read_or_make(state / "digest.key"),
-        clock=clock,
     )
+    broker_drops = BrokerDrops()
     source = MqttSource(
         mqtt=config.mqtt,
         intake=config.intake,
         subscriptions=routes.subscriptions(),
         clock=clock,
         on_event=audit.record,
+        broker_drops=broker_drops,
     )
-    socket = config.signer.socket or _runtime_folder(state) / "signer.sock"
-    client = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
-    signer = SignerProcess(config_file=config_file, socket=socket, client=client, on_event=audit.record)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock)
+    stack.push_async_callback(client.close)
+    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
+    socket = config.signer.socket or state / "run" / "signer.sock"
+    signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
+    stack.callback(signer.close)
+    child = None
+    if config.signer.spawn:
+        child = SignerProcess(
+            config_file=config_file,
+            socket=socket,
+            timeout_seconds=config.signer.timeout_seconds,
+            on_event=audit.record,
+        )
+    context = SealContextSource(
+        config_digest=configfile.digest(config),
+        hash_alg=config.seal.hash_alg,
+        policy=policy.digest,
+        clock=clock,
+        audit=audit,
+        uplink=uplink,
+    )
+    return Parts(
+        config=config,
+        clock=clock,
+        audit=audit,
+        spool=spool,
+        masker=masker,
+        router=router,
+        source=source,
+        losses=(source, router, broker_drops),
+        signer=child,
+        sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
+        uplink=uplink,
+        records=OwnRecords(masker=masker, spool=spool, clock=clock),
+        notifier=Notifier(),
+        policy_digest=policy.digest,
+    )
+
+
+async def supervise(parts: Parts, stop: asyncio.Event) -> None:
+    """Run all tasks until `stop`, then shut down upstream first. A task that fails takes all with it."""
+    spool, audit = parts.spool, parts.audit
+    refusals = RefusalSummary(audit=audit, clock=parts.clock)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
+        tasks += [
+            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink), name="submit"),
+            group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer), name="seal"),
+            group.create_task(_heartbeat(parts), name="heartbeat"),
+            group.create_task(_every_second(audit.flush), name="audit"),
+            group.create_task(parts.source.run(), name="mqtt"),
+        ]
+        await _record_start(parts)
+        collecting = group.create_task(
+            pipeline.collect(
+                source=parts.source,
+                router=parts.router,
+                masker=parts.masker,
+                spool=spool,
+                audit=audit,
+                losses=parts.losses,
+                refusals=refusals,
+            ),
+            name="collect",
+        )
+        parts.notifier.send(READY="1", STATUS="collecting")
+        await stop.wait()
+        parts.notifier.send(STOPPING="1")
+        await _shut_down(parts, collecting, refusals)
+        for task in (*tasks, collecting):
+            task.cancel()
+
+
+async def _shut_down(parts: Parts, collecting: asyncio.Task[None], refusals: RefusalSummary) -> None:
+    """Stop reading, commit and acknowledge what was read, let the request in flight end; the queue stays on disk."""
+    _log.info("Stopping: what was read is committed and acknowledged.")
+    parts.source.stop_reading()
+    await asyncio.wait({collecting}, timeout=_DRAIN_SECONDS)
+    await parts.source.close()
+    refusals.flush()
+    with suppress(TransientError, TimeoutError):
+        async with asyncio.timeout(_LAST_RECORD_SECONDS):
+            await parts.records.write("stop", reason="signal")
+    await parts.uplink.drain(_FINISH_SECONDS)
+    parts.audit.record("daemon.stopped")
+
+
+async def _record_start(parts: Parts) -> None:
+    """Journal what starts here: genesis once, then versions and digests. A disk that refuses delays this, not the rest."""
+    digest = configfile.digest(parts.config)
+    facts: dict[str, Any] = {"config": digest, "policy": parts.policy_digest, "environment": parts.config.environment}
+    parts.audit.record("daemon.started", **facts, genesis=parts.spool.genesis)
+    with suppress(TransientError):
+        if parts.spool.genesis:
+            await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
+        await parts.records.write("start", **facts, software=inventory())
+    _log.info("Collecting.", device=parts.spool.device, config=digest)
+
+
+async def _heartbeat(parts: Parts) -> None:
+    """Write an own record when nothing else was said, so that silence and absence differ."""
+    said = -1
+    while True:
+        await asyncio.sleep(parts.config.seal.heartbeat_seconds)
+        with suppress(TransientError):
+            status = await parts.spool.status()
+            if status.sealed == said or status.losses_pending:
+                await parts.records.write("heartbeat", **heartbeat_facts(parts.uplink.state, parts.sealer.waiting, status))
+            said = status.sealed
+
+
+async def _every_second(work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(work)
+
+
+def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the failure that an operator can act on, out of a group; else the first."""
+    leaves: list[BaseException] = []
+    stack: list[BaseException] = [group]
+    while stack:
+        exc = stack.pop()
+        if isinstance(exc, BaseExceptionGroup):
+            stack.extend(exc.exceptions)
+        else:
+            leaves.append(exc)
+    return next((exc for exc in leaves if isinstance(exc, ActodError)), leaves[0])

@@ -17,20 +17,28 @@ from collections.abc import Iterable, Sequence
 
 from actod.errors import RejectedError, SuspectError, TransientError
 from actod.model import Delivery, Group
-from actod.ports import AuditLog, LossCounter, Masker, Router, Sealer, Source, Spool, Uplink
+from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
 _RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace; reading has stopped by then
 
 
 async def collect(
-    *, source: Source, router: Router, masker: Masker, spool: Spool, audit: AuditLog, losses: Iterable[LossCounter]
+    *,
+    source: Source,
+    router: Router,
+    masker: Masker,
+    spool: Spool,
+    audit: AuditLog,
+    losses: Iterable[LossCounter],
+    refusals: RefusalAudit,
 ) -> None:
     """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
     async for deliveries in source.groups():
         group = await _admit(deliveries, router=router, masker=masker)
         for counter in losses:
             group.refusals.update(counter.take())
+        refusals.count(group.refusals)
         await _until_possible(spool, group, audit)
         source.acknowledge(deliveries)
 

@@ -71,6 +71,13 @@ class LossCounter(Protocol):
         """Hand over the counts by (reason, traffic class, route) since the last call; they start again at zero."""
 
 
+class RefusalAudit(Protocol):
+    """Brings refusals into the audit log: the first of a kind at once, then one line a minute."""
+
+    def count(self, refusals: Mapping[tuple[str, str, str], int]) -> None:
+        """Take the refusals of a group, before it is committed."""
+
+
 class Masker(Protocol):
     """Removes personal data and secrets, failing closed. The only maker of MaskedReading."""
 

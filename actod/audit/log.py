@@ -34,7 +34,8 @@ class AuditLog:
     def __init__(self, folder: Path, *, clock: Clock, config: AuditConfig) -> None:
         self._folder, self._clock, self._config = folder, clock, config
         self._lock = threading.Lock()
-        self._n, self._head, self._checkpoint = 0, ZERO, {}
+        self._n, self._head = 0, ZERO
+        self._checkpoint: dict[str, Any] = {}
         self._descriptor = -1
         self._size = 0
         self._dirty = False

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from actod.errors import EXIT_FAILED, IntegrityError
-from actod.service.records import iso
+from actod.proof.envelope import iso
 from actod.store.inspection import PLACES, Inspection, inspect
 from actod.store.outbox import Sealed
 from actod.store.status import SpoolStatus

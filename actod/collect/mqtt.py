@@ -25,6 +25,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from actod.collect.broker_drops import TOPIC as BROKER_DROPS_TOPIC
+from actod.collect.broker_drops import BrokerDrops
 from actod.collect.credentials import read_secret, tls_context
 from actod.collect.transport import FrameSocket
 from actod.collect.window import CommitWindow
@@ -66,11 +68,11 @@ class MqttSource:
         subscriptions: Sequence[tuple[str, int]],
         clock: Clock,
         on_event: Callable[..., None],
-        on_broker_counter: Callable[[str], None] | None = None,
+        broker_drops: BrokerDrops,
     ) -> None:
         self._mqtt, self._intake, self._clock, self._on_event = mqtt, intake, clock, on_event
-        self._subscriptions = list(subscriptions)
-        self._on_broker_counter = on_broker_counter
+        self._subscriptions = [*subscriptions, (BROKER_DROPS_TOPIC, 0)]
+        self._broker_drops = broker_drops
         self._window = CommitWindow(intake, receive_maximum=mqtt.receive_maximum)
         self._waiting: list[Delivery] = []
         self._held_messages = self._held_bytes = 0
@@ -270,8 +272,7 @@ class MqttSource:
         received = self._clock.now()
         topic, payload = message.topic, bytes(message.payload)
         if topic.startswith("$SYS/"):
-            if self._on_broker_counter is not None:
-                self._on_broker_counter(payload.decode("ascii", "replace"))
+            self._broker_drops.see(payload.decode("ascii", "replace"))
             return
         if not message.qos and self._held_messages >= self._intake.max_messages * _QOS0_SHARE:
             self._dropped["qos0_overflow", "normal", "_none"] += 1

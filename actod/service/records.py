@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from actod import __version__
 from actod.model import Group, Reading, TrafficClass
 from actod.ports import Clock, Masker, Spool
+from actod.proof.envelope import iso
 
 _INVENTORY = ("paho-mqtt", "orjson", "pynacl", "python-pkcs11", "httpx", "structlog")
 
@@ -39,13 +39,20 @@ class OwnRecords:
         await self._spool.commit(Group(readings=[self._masker.mask(reading)]))
 
 
-def iso(wall_ns: int) -> str:
-    """UTC nanoseconds since 1970 as ISO 8601 with microseconds and +00:00."""
-    return (
-        datetime.fromtimestamp(wall_ns // 1_000_000_000, tz=UTC)
-        .replace(microsecond=wall_ns % 1_000_000_000 // 1000)
-        .isoformat(timespec="microseconds")
-    )
+class Numbers(Protocol):
+    """What a heartbeat says of the store."""
+
+    @property
+    def journal_messages(self) -> int:
+        """Return how many messages wait to be sealed."""
+
+    @property
+    def outbox_bundles(self) -> int:
+        """Return how many bundles wait for the collector."""
+
+    @property
+    def quarantined_bundles(self) -> int:
+        """Return how many bundles were set aside."""
 
 
 def inventory() -> dict[str, str]:
@@ -56,3 +63,14 @@ def inventory() -> dict[str, str]:
         versions[name] = importlib.metadata.version(name)
     versions["implementation"] = sys.implementation.name
     return versions
+
+
+def heartbeat_facts(uplink_state: str, sealing_waits_for: str | None, status: Numbers) -> dict[str, Any]:
+    """Return what a heartbeat says: states and counts."""
+    return {
+        "uplink": uplink_state,
+        "sealing_waits_for": sealing_waits_for,
+        "journaled": status.journal_messages,
+        "outbox": status.outbox_bundles,
+        "quarantined": status.quarantined_bundles,
+    }

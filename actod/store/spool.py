@@ -120,6 +120,10 @@ class SqliteSpool:
         """Let an envelope that was taken be sent by another."""
         await self._call(self._store.give_back, envelope)
 
+    async def defer(self, envelope: Envelope) -> None:
+        """Let every other envelope be handed out before this one comes again."""
+        await self._call(self._store.defer, envelope)
+
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Move a confirmed envelope to the archive; the archive's oldest make room."""
         await self._call(self._store.receipt, envelope, receipt)

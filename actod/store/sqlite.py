@@ -178,7 +178,11 @@ class SqliteStore(StoreFile):
         """Return what is sent next: the oldest of the highest priority. With `take` no one else gets them meanwhile."""
         found: list[Envelope] = []
         while not found:
-            rows = self._outbox.first(OUTBOX, limit=limit, skip=frozenset(self._taken) if take else frozenset())
+            skip = self._taken | self._deferred if take else self._deferred
+            rows = self._outbox.first(OUTBOX, limit=limit, skip=frozenset(skip))
+            if not rows and self._deferred:
+                self._deferred.clear()
+                continue
             for row in rows:
                 envelope = self._outbox.envelope(row)
                 if envelope is None:
@@ -197,6 +201,12 @@ class SqliteStore(StoreFile):
         row = self._out.get(envelope.proof_id)
         if row:
             self._taken.discard(row.at)
+
+    def defer(self, envelope: Envelope) -> None:
+        """Let all others be handed out before this one comes again."""
+        row = self._out.get(envelope.proof_id)
+        if row:
+            self._deferred.add(row.at)
 
     def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Archive what the collector confirmed. Once more is no error."""
@@ -255,6 +265,7 @@ class SqliteStore(StoreFile):
     def _forget(self, row: Sealed) -> None:
         self._out.pop(row.proof_id, None)
         self._taken.discard(row.at)
+        self._deferred.discard(row.at)
 
     def _shift(self, row: Sealed, place: int, *, settled_wall: int | None, note: str | None) -> None:
         self._count(row, -1)

@@ -125,6 +125,7 @@ class StoreFile:
         self._cut: Cut | None = None
         self._out: dict[str, Sealed] = {}
         self._taken: set[int] = set()
+        self._deferred: set[int] = set()
         self._committed: Group | None = None
         self._put: str = ""
         self._owed: tuple[str, dict[str, Any]] | None = None
