@@ -190,7 +190,8 @@ class MqttSource:
         self._watch()
         self._write()
         try:
-            await asyncio.wait_for(self._settled.wait(), self._mqtt.connect_timeout_seconds)
+            async with asyncio.timeout(self._mqtt.connect_timeout_seconds):
+                await self._settled.wait()
         except TimeoutError:
             self._drop_connection()
             return self._refused("timeout", "no CONNACK")

@@ -91,7 +91,8 @@ class SignerProcess:
         with suppress(ProcessLookupError):
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 2)
+                async with asyncio.timeout(2):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()

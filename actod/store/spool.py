@@ -155,8 +155,10 @@ class SqliteSpool:
             await self._wait(_LOOK_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.001))
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await self._changed.wait()
 
     async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 import structlog
 
@@ -74,16 +75,15 @@ class PacedUplink:
     async def drain(self, seconds: float) -> None:
         """Begin no further request, and wait until the one in flight has ended, if it does in time."""
         self._stopping = True
-        try:
-            await asyncio.wait_for(self._quiet.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
 
     async def _turn(self) -> None:
         """Wait for the pace: at most so many requests a second."""
         loop = asyncio.get_running_loop()
-        while self._stopping:
-            await asyncio.sleep(3600)  # the daemon cancels us
+        if self._stopping:
+            await loop.create_future()  # begins nothing more: the daemon cancels us
         wait = self._next_at - loop.time()
         self._next_at = max(self._next_at, loop.time()) + self._interval_seconds
         if wait > 0:

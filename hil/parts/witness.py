@@ -69,8 +69,10 @@ class Witness:
             ready.set()
             await stop.wait()
             server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
         thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="witness")
         thread.start()
@@ -97,8 +99,10 @@ class Witness:
         finally:
             for task in (up, down):
                 task.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
             for end in (writer, broker_writer):
-                end.close()
+                end.transport.abort()
+            await asyncio.gather(writer.wait_closed(), broker_writer.wait_closed(), return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> None:
         buffer = bytearray()

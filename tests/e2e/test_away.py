@@ -27,11 +27,11 @@ def test_collection_and_submission_go_on_while_the_signer_is_stopped_killed_or_i
     publish(rig, 0, 50)
     wait_for(lambda: numbers(rig) >= set(range(50)), what="the first bundles")
 
-    def acknowledged_while_away(count: int) -> None:
+    def acknowledged_while_away(first: int, end: int) -> None:
         before = rig.witness.count_pubacks()
-        publish(rig, count)
+        publish(rig, first, end)
         wait_for(
-            lambda: rig.witness.count_pubacks() >= before + count, what="acknowledgements while the signer is away"
+            lambda: rig.witness.count_pubacks() >= before + end - first, what="acknowledgements while the signer is away"
         )
 
     signer = wait_for(rig.actod.signer_pid, what="the signer")
@@ -69,5 +69,5 @@ def test_a_second_process_on_the_same_state_folder_is_refused(rig: Rig) -> None:
     wait_for(rig.witness.subscribed, what="the subscription")
     second = rig.tool("run", "--config", str(rig.config_file))
     assert second.returncode == 75
-    assert "another process" in second.stderr.lower()
+    assert "another actod works" in second.stderr
     assert rig.actod.running()
