@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from actod.errors import EXIT_USAGE
-from actod.proof.verify import Report, verify_set
+from actod.proof.chain import Report, verify_set
+from actod.proof.verify import AmbiguousObject, Verdict
 
-EXIT_INVALID = 1
-EXIT_DEPENDENT = 3
+_EXIT = {Verdict.VALID: 0, Verdict.INVALID: 1, Verdict.VERIFIER_DEPENDENT: 3}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,74 +30,93 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Verify all envelopes of all files as one set."""
-    envelopes = []
-    for path in args.files:
-        try:
-            for file in sorted(path.rglob("*.json*")) if path.is_dir() else [path]:
-                envelopes += list(_envelopes(file.read_bytes()))
-        except OSError as exc:
-            print(f"actod verify: cannot read {exc.filename or path}: {exc.strerror}", file=sys.stderr)
-            return EXIT_USAGE
-        except ValueError:
-            print(f"actod verify: {path} holds no JSON", file=sys.stderr)
-            return EXIT_INVALID
+    envelopes: list[Any] = []
+    sources: list[str] = []
+    try:
+        for file in _files(args.files):
+            for place, envelope in _envelopes(file.read_bytes()):
+                envelopes.append(envelope)
+                sources.append(f"{file}{place}")
+    except OSError as exc:
+        print(f"actod verify: cannot read {exc.filename}: {exc.strerror}", file=sys.stderr)
+        return EXIT_USAGE
     if not envelopes:
         print("actod verify: no envelope in these files", file=sys.stderr)
         return EXIT_USAGE
-    report = verify_set(envelopes)
+    report = verify_set(envelopes, sources=sources)
     if args.json:
-        print(json.dumps(dataclasses.asdict(report) | {"valid": report.valid, "dependent": report.dependent}))
+        print(json.dumps({"verdict": report.verdict, "losses": report.losses} | dataclasses.asdict(report)))
     else:
         for line in _lines(report):
-            print(line)
-    if not report.valid:
-        return EXIT_INVALID
-    return EXIT_DEPENDENT if report.dependent else 0
+            print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))  # ids may hold terminal commands
+    return _EXIT[report.verdict]
 
 
-def _envelopes(data: bytes) -> Iterator[Any]:
-    """Find the envelopes of a file, in whichever of the usual wrappings. NaN is read: a verdict about it is owed."""
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*.json*") if file.is_file())
+        else:
+            yield path
+
+
+def _envelopes(data: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield (place in the file, envelope), in whichever of the usual wrappings; what is no JSON is no envelope."""
     try:
-        yield from _unwrap(json.loads(data))
+        yield from _unwrap("", _read(data))
     except ValueError:
-        for line in data.splitlines():
+        for number, line in enumerate(data.split(b"\n"), 1):
             if line.strip():
-                yield from _unwrap(json.loads(line))
+                place = f", line {number}"
+                try:
+                    value = _read(line)
+                except ValueError:
+                    value = None  # reported as what it is: not an envelope
+                yield from _unwrap(place, value)
 
 
-def _unwrap(value: Any) -> Iterator[Any]:
+def _read(text: bytes) -> Any:
+    """Parse as the stock server does, NaN and double keys included: a verdict about them is owed. Raises ValueError."""
+    try:
+        return json.loads(text.decode(), object_pairs_hook=_object)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    return value if len(value) == len(pairs) else AmbiguousObject(value)
+
+
+def _unwrap(place: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, list):
-        for item in value:
-            yield from _unwrap(item)
+        for index, item in enumerate(value, 1):
+            yield from _unwrap(f"{place}, item {index}", item)
     elif isinstance(value, dict) and "payload" not in value and isinstance(value.get("items"), list):
-        yield from _unwrap(value["items"])
+        yield from _unwrap(place, value["items"])
     elif isinstance(value, dict) and "payload" not in value and "envelope" in value:
-        yield value["envelope"]
+        yield place, value["envelope"]
     else:
-        yield value
+        yield place, value
 
 
 def _lines(report: Report) -> Iterator[str]:
-    bad = [one for one in report.envelopes if one.problems]
-    for one in bad:
-        for problem in one.problems:
-            yield f"INVALID {one.proof_id or '(no id)'}: {problem}"
+    good = 0
     for one in report.envelopes:
+        good += not one.problems
+        for problem in one.problems:
+            yield f"INVALID  {one.source}: proof {one.proof_id or '(no id)'}: {problem}"
         if one.dependent:
-            yield f"DEPENDS {one.proof_id}: the verdict depends on the verifier: {one.dependent}"
+            yield f"DEPENDS  {one.source}: proof {one.proof_id}: the verdict depends on the verifier: {one.dependent}"
     for chain in report.chains:
         name = f"device {chain.device} epoch {chain.epoch} robot {chain.robot_id or '(the device itself)'}"
-        yield f"chain   {name}: seq {chain.first} to {chain.last}, {chain.count} bundles"
-        for problem in chain.problems:
-            yield f"BROKEN  {name}: {problem}"
-    for problem in report.problems:
-        yield f"BROKEN  {problem}"
-    losses: dict[str, int] = {}
-    for one in report.envelopes:
-        for reason, count in one.loss.items():
-            losses[reason] = losses.get(reason, 0) + count
-    for reason, count in sorted(losses.items()):
-        yield f"ledger  {reason}: {count}"
-    yield f"{len(report.envelopes) - len(bad)} of {len(report.envelopes)} envelopes verify" + (
-        "" if report.valid else "; see above"
-    )
+        yield f"chain    {name}: seq {chain.first} to {chain.last}, {chain.count} bundles"
+        yield f"signed   {name}: by {', '.join(chain.signers)}"
+        yield from (f"note     {name}: {note}" for note in chain.notes)
+        yield from (f"BROKEN   {name}: {problem}" for problem in chain.problems)
+    yield from (f"note     {note}" for note in report.notes)
+    yield from (f"BROKEN   {problem}" for problem in report.problems)
+    if report.repeated:
+        yield f"note     {report.repeated} envelopes are copies of others"
+    yield from (f"ledger   {reason}: {count}" for reason, count in report.losses.items())
+    yield f"{report.verdict}: {good} of {len(report.envelopes)} envelopes verify"

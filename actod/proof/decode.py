@@ -1,79 +1,115 @@
 """Strict decoding of a wire payload: what this returns lies inside the canonical domain, or a reason was raised.
 
-orjson silently keeps the last of two equal keys. The exact check is a count: a text without a backslash has two
-quotation marks for each string, the dump of what was parsed likewise, and a dropped key is a dropped string. Texts with a
-backslash go through the standard library's parser, which hands over the pairs.
+orjson silently keeps the last of two equal keys. The exact check is a count: every string has two quotation marks that are
+not escaped, in the payload as in what is written from the parsed value, and a dropped member is a dropped key at least.
+Keys that are equal only after unescaping are dropped like any other. orjson also reads big integers as floats: these show
+as large floats, and the standard library's parser, slow but with a hook for every token, then names the reason.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, NoReturn
 
 import orjson
 
 from actod.errors import RejectedError
-from actod.proof.canonical import FLOAT_LIMIT, INTEGER_MAX, INTEGER_MIN, MAX_DEPTH, check, deeper_than
+from actod.proof.canonical import (
+    DATA_MAX_DEPTH,
+    FLOAT_LIMIT,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    check,
+    deeper_than,
+    unescaped_quotes,
+)
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+REASONS = (
+    "not_utf8",
+    "not_json",
+    "duplicate_key",
+    "nan",
+    "float_too_large",
+    "integer_range",
+    "lone_surrogate",
+    "too_deep",
+)
+_LONGEST_INTEGER = len(str(INTEGER_MIN))
 
 
-def parse_json(payload: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """Return the JSON value of a payload. Raises RejectedError: not_utf8, not_json, duplicate_key or a canonical reason."""
+def parse_json(payload: bytes, *, max_depth: int = DATA_MAX_DEPTH) -> Any:
+    """Return the JSON value of a payload. Raises RejectedError with one of REASONS.
+
+    `max_depth` counts containers, 1 for `{}`; a greater one than DATA_MAX_DEPTH is cut to it. Time and memory are linear
+    in the size of the payload, which the caller bounds.
+    """
+    max_depth = min(max_depth, DATA_MAX_DEPTH)
     try:
-        value = orjson.loads(payload)
+        value, read = orjson.loads(payload), True
     except orjson.JSONDecodeError:
+        value, read = None, False  # the reason is raised outside of this block: what was caught carries the payload
+    if not read:
         _say_why(payload, max_depth)
-    try:
-        body = orjson.dumps(value)
-    except TypeError:  # it reads deeper than it writes
-        raise RejectedError("too_deep") from None
-    if deeper_than(body, max_depth):
-        check(value, max_depth=max_depth)
+    if deeper_than(payload, max_depth):
+        raise RejectedError("too_deep", f"nested deeper than {max_depth}")
+    body = orjson.dumps(value)
     if b"\\" in payload:
-        _exact(payload)
-    elif payload.count(b'"') != body.count(b'"'):
+        same = unescaped_quotes(payload).count(b'"') == unescaped_quotes(body).count(b'"')
+    else:
+        same = payload.count(b'"') == body.count(b'"')
+    if not same:
         raise RejectedError("duplicate_key")
-    # A number that became null or has a large exponent: find out which it was. Big integers are parsed as floats.
-    if b"e+" in body or body.count(b"null") != payload.count(b"null"):
-        _exact(payload)
-        check(value, max_depth=max_depth)
+    if b"e+" in body:
+        _check_numbers(value, payload)
     return value
+
+
+def _check_numbers(value: Any, payload: bytes) -> None:
+    """Look at a value that seems to hold a large float, and tell one from an integer that was read as one."""
+    try:
+        check(value)
+    except RejectedError as exc:
+        refusal = exc
+    else:
+        return
+    _exact(payload)
+    raise refusal
 
 
 def _say_why(payload: bytes, max_depth: int) -> NoReturn:
     """Name the reason for which orjson refused."""
-    try:
-        payload.decode("utf-8")
-    except UnicodeDecodeError:
-        raise RejectedError("not_utf8") from None
-    if deeper_than(_STRINGS.sub(b"", payload), max_depth) and _depth(payload) > max_depth:
+    if _text(payload) is None:
+        raise RejectedError("not_utf8")
+    if deeper_than(payload, max_depth):
         raise RejectedError("too_deep", f"nested deeper than {max_depth}")
     _exact(payload)
     raise RejectedError("not_json")
 
 
-def _depth(payload: bytes) -> int:
-    """Return how deep brackets outside of strings open, in linear time; the text may be no JSON."""
-    deepest = depth = 0
-    for byte in _STRINGS.sub(b"", payload):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+def _text(payload: bytes) -> str | None:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _exact(payload: bytes) -> None:
-    """Hold a text against the domain with the standard library's parser: slow, and sees pairs, constants and digits."""
+    """Hold a text against the domain with the standard library's parser, which sees pairs, constants and digits."""
+    text, reason = _text(payload) or "", ""
     try:
         value = json.loads(
-            payload, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=_integer,
+            parse_float=_float,
         )
-    except (ValueError, RecursionError):
-        raise RejectedError("not_json") from None
+    except ValueError:
+        reason = "not_json"
+    except RecursionError:  # brackets in what only looked like strings
+        reason = "too_deep"
+    if reason:
+        raise RejectedError(reason)
     check(value)
 
 
@@ -89,7 +125,7 @@ def _constant(_name: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > len(str(INTEGER_MIN)) or not INTEGER_MIN <= int(digits) <= INTEGER_MAX:
+    if len(digits) > _LONGEST_INTEGER or not INTEGER_MIN <= int(digits) <= INTEGER_MAX:
         raise RejectedError("integer_range", "outside [-2^63, 2^64-1]")
     return int(digits)
 

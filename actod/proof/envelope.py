@@ -12,16 +12,17 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import orjson
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from actod.errors import IntegrityError
 from actod.model import Bundle, Envelope, JsonObject, Loss, PublicKeys, TrafficClass
+from actod.proof import p256, thumbprint
 from actod.proof.canonical import canonical, digest
 from actod.proof.thumbprint import base64url
 
 META_VERSION = 1
+SEALED = "sealed"  # the kind of an Ed25519 key that the token keeps but cannot use: TPM 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,8 +46,8 @@ def proof_id(payload_hash: str) -> str:
 
 def telemetry_bytes(*, events: bytes, meta: JsonObject, robot_id: str | None, run_id: str | None, task_id: str) -> bytes:
     """Return canonical(telemetry_normalized) from canonical events joined by b","."""
-    tail = canonical({"meta": meta, "robot_id": robot_id, "run_id": run_id, "task_id": task_id})
-    return b'{"events":[' + events + b"]," + tail[1:]
+    rest = canonical({"meta": meta, "robot_id": robot_id, "run_id": run_id, "task_id": task_id})
+    return b'{"events":[' + events + b"]," + rest[1:]  # "events" sorts before all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +62,22 @@ class Draft:
 
     @property
     def canonical(self) -> bytes:
-        """Return canonical(payload without payload_hash and without the co-signature)."""
+        """Canonical bytes of the payload without payload_hash and without the co-signature."""
         return canonical(self.head)[:-1] + self.tail
 
     def finish(self, cosign: bytes | None) -> Unsigned:
-        """Put in the co-signature (r||s), where there is one, and compute the hash over all."""
+        """Put in the co-signature (r||s), where there is one, and compute the hash over all.
+
+        Raises IntegrityError unless it verifies under the P-256 key that the payload names, or if it is missing where
+        the Ed25519 key is no more than sealed by the token.
+        """
         head = self.head
-        if cosign is not None:
+        if cosign is None:
+            if self.keys.kind == SEALED:
+                raise IntegrityError("cosign_missing", "a sealed key needs the token's own signature beside it")
+        else:
+            if not p256.verifies(self.canonical, cosign, self.keys.p256_thumbprint or ""):
+                raise IntegrityError("bad_cosign", "the token's P-256 signature does not verify")
             actod = head["meta"]["actod"] | {"cosign": base64url(cosign)}
             head = head | {"meta": head["meta"] | {"actod": actod}}
         start = canonical(head)[:-1]
@@ -91,7 +101,9 @@ class Unsigned:
         return proof_id(self.payload_hash)
 
     def sign(self, signature: bytes) -> Envelope:
-        """Return the envelope. Raises IntegrityError unless the Ed25519 signature of the hash verifies."""
+        """Return the envelope. Raises IntegrityError unless the signature verifies under the key named inside."""
+        if thumbprint.ed25519(self.keys.ed25519) != self.keys.ed25519_thumbprint:
+            raise IntegrityError("key_mismatch", "the thumbprint named inside is not that of the signer's key")
         try:
             VerifyKey(self.keys.ed25519).verify(self.payload_hash.encode("ascii"), signature)
         except (BadSignatureError, ValueError, TypeError) as exc:
@@ -190,9 +202,3 @@ def _loss(line: Loss) -> JsonObject:
 def iso(wall_ns: int) -> str:
     """Nanoseconds since 1970 as UTC ISO 8601 with microseconds, such as 2026-01-02T03:04:05.678901+00:00."""
     return (_EPOCH + timedelta(microseconds=wall_ns // 1000)).isoformat(timespec="microseconds")
-
-
-def load(body: bytes) -> JsonObject:
-    """Parse the body of an envelope of ours."""
-    value: JsonObject = orjson.loads(body)
-    return value

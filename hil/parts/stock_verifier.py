@@ -1,6 +1,9 @@
-"""Reads envelopes as JSON lines and prints the verdict of actobotics' own verify function for each.
+"""The server's own verify function over envelopes: JSON lines in, one verdict a line out.
 
-Run as a script, with the folder of another orjson on PYTHONPATH to hold the verdict against that version.
+    PYTHONPATH=.cache/orjson-3.11.5 python hil/parts/stock_verifier.py < envelopes.jsonl
+
+Each line of the answer is {"valid": bool, "reason": string, "orjson": version}. The text is parsed as the server parses a
+request body, with the standard library: NaN included. Nothing of actod is loaded.
 """
 
 from __future__ import annotations
@@ -9,27 +12,33 @@ import json
 import os
 import sys
 import tempfile
-from pathlib import Path
+from typing import Any
 
 
-def main() -> None:
-    """Verify standard input."""
-    os.environ["HOME"] = clean = tempfile.mkdtemp(prefix="stock-verifier-")
-    os.chdir(clean)
-    import orjson  # noqa: PLC0415 - the folder on the path decides which
-    from acto.proof.engine import _verify_proof_internal  # noqa: PLC0415 - after the home folder was set
-    from acto.proof.models import ProofEnvelope  # noqa: PLC0415
+def main() -> int:
+    """Verify every line of stdin."""
+    with tempfile.TemporaryDirectory() as clean:
+        os.environ["HOME"] = clean  # the package reads a file of the home folder and .env of the working folder
+        os.chdir(clean)
+        import orjson  # noqa: PLC0415 - PYTHONPATH says which, after the clean environment is made
+        from acto.proof.engine import _verify_proof_internal  # noqa: PLC0415 - what the server calls
+        from acto.proof.models import ProofEnvelope  # noqa: PLC0415
 
-    for line in sys.stdin:
-        if not line.strip():
-            continue
-        try:
-            verdict = {"valid": bool(_verify_proof_internal(ProofEnvelope.model_validate(json.loads(line)))), "reason": ""}
-        except Exception as exc:  # noqa: BLE001 - whatever the package raises is its verdict
-            verdict = {"valid": False, "reason": f"{type(exc).__name__}: {exc}"[:300]}
-        print(json.dumps(verdict | {"orjson": orjson.__version__}))
-    Path(clean).rmdir()
+        def verdict(envelope: Any) -> tuple[bool, str]:
+            try:
+                return bool(_verify_proof_internal(ProofEnvelope.model_validate(envelope))), ""
+            except Exception as exc:  # noqa: BLE001 - whatever it raises is a refusal
+                return False, f"{type(exc).__name__}: {str(exc).splitlines()[0][:200]}"
+
+        for line in sys.stdin:
+            if line.strip():
+                value = json.loads(line)
+                envelope = value["envelope"] if "payload" not in value and "envelope" in value else value
+                valid, reason = verdict(envelope)
+                print(json.dumps({"valid": valid, "reason": reason, "orjson": orjson.__version__}), flush=True)
+        os.chdir("/")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
