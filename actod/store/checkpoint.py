@@ -3,7 +3,7 @@
 The lines, each fsynced by the audit log before the store's call returns:
 
     checkpoint.opened   full
-    checkpoint.commit   last, settled, losses      messages journaled, messages whose fate is settled, losses pending
+    checkpoint.commit   last, settled, losses      messages journaled, those of settled fate, losses not told yet
     checkpoint.sealed   the same, device_seq, heads of the chain that went on
     checkpoint.settled  last, settled, losses      after a receipt, a purge, damage
 

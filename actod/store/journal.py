@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,6 +166,8 @@ class Journal:
                     _append(cut, row, body)
         finally:
             rows.close()
+        if not cut.rows and not cut.bad:
+            raise DamageError("store_damaged", "journal rows are not where they were")
         return cut
 
     def body(self, number: int) -> bytes | None:
@@ -189,6 +191,8 @@ class Journal:
         query = "SELECT MIN(at) FROM journal WHERE at BETWEEN ? AND ?"
         oldest = self._connection.execute(query, _span(open_.number)).fetchone()[0]
         if oldest is None:
+            if open_.count != count:
+                raise DamageError("store_damaged", "journal rows are not where they were")
             self._open.pop((open_.stream, open_.boot_id), None)
             self._keys.pop(open_.stream, None)
             self._everything = self._everything and bool(self._open)
@@ -202,9 +206,9 @@ class Journal:
         """Return the open stream of a bundle."""
         return self._open.get((stream, boot_id))
 
-    def streams(self) -> Iterator[OpenStream]:
-        """Iterate over all that waits."""
-        return iter(self._open.values())
+    def messages(self) -> int:
+        """Return how many messages wait."""
+        return sum(open_.count for open_ in self._open.values())
 
     def _clocks(self, number: int, oldest: int) -> tuple[int, int]:
         query = "SELECT first_wall, monotonic FROM journal WHERE at=?"

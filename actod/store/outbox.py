@@ -29,7 +29,8 @@ def key(place: int, traffic_class: TrafficClass, number: int) -> int:
 class Sealed:
     """A row of the table `bundle`.
 
-    `chunks` are "number+count" words, `size` and `digest` are those of the envelope's body.
+    `chunks` are "number+count" words, `size` and `digest` are those of the envelope's body,
+    `losses` how much its ledger counts.
     """
 
     at: int
@@ -41,6 +42,7 @@ class Sealed:
     device_seq: int
     count: int
     size: int
+    losses: int
     chunks: str
     sealed_wall: int
     settled_wall: int | None
@@ -96,6 +98,7 @@ class Outbox:
             device_seq=bundle.device_seq,
             count=bundle.count,
             size=len(envelope.body),
+            losses=sum(loss.count for loss in bundle.loss),
             chunks=ranges(chunks) if events else "",
             sealed_wall=wall_ns,
             settled_wall=None,
@@ -130,6 +133,13 @@ class Outbox:
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
         rows = self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit + len(skip))
         return [row for row in rows if row.at not in skip][:limit]
+
+    def count(self, place: int, *, most: int) -> int:
+        """Count the bundles of a place, up to `most`."""
+        query = "SELECT COUNT(*) FROM (SELECT 1 FROM bundle WHERE at BETWEEN ? AND ? LIMIT ?)"
+        span = (place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1)
+        found: int = self._connection.execute(query, (*span, most)).fetchone()[0]
+        return found
 
     def oldest(self, place: int) -> list[Sealed]:
         """Return the oldest bundle of each class in a place, highest class first."""

@@ -52,7 +52,8 @@ class Rebuild:
     def __init__(self, old: sqlite3.Connection, new: sqlite3.Connection, result: Repair) -> None:
         self._old, self._new, self._result = old, new, result
         self._ledger, self._outbox = Ledger(new), Outbox(new)
-        self._present = 0
+        self._present = 0  # messages in journal, outbox and quarantine
+        self._carried = 0  # losses that undelivered bundles tell of
         self._counters: dict[str, Any] = {}
         self._highest = 0
         self._copied: set[int] = set()
@@ -107,9 +108,11 @@ class Rebuild:
             self._result.lost = None
             losses += _damaged("damaged_unknown", "_store", 1, wall_ns)
         pending = old.get("losses", known.losses if known else 0)
-        losses += _damaged("damaged", "_ledger", pending - sum(loss.count for loss in found.losses), wall_ns)
+        told = self._carried + sum(loss.count for loss in found.losses)
+        losses += _damaged("damaged", "_ledger", pending - told, wall_ns)
         self._ledger.add_losses(losses)
-        self._counters |= {"last": last, "settled": last - self._present, "losses": sum(loss.count for loss in losses)}
+        self._counters |= {"last": last, "settled": last - self._present}
+        self._counters["losses"] = self._carried + sum(loss.count for loss in losses)
 
     def _small_tables(self) -> _Found:
         found = _Found(store=self._state("store"), counters=self._state("counters"))
@@ -148,6 +151,7 @@ class Rebuild:
             places = ",".join("?" * len(row))
             self._new.execute(f"INSERT INTO journal VALUES ({places})", row)  # noqa: S608 - question marks
             self._present += row[4]
+            self._add("journal", row[4])
 
     def _copy_bundles(self) -> list[Sealed]:
         """Copy the bundles whose envelope is whole; return the newest row of each chain, whole or not."""
@@ -173,6 +177,7 @@ class Rebuild:
                 self._add(f"waiting.{row.traffic_class}", 1)
             if row.place != ARCHIVE:
                 self._present += row.count
+                self._carried += row.losses
         return list(newest.values())
 
     def _wrap(self, number: int) -> tuple[bytes, bytes] | None:

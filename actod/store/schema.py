@@ -36,8 +36,8 @@ TABLES = {
     "wrap": "id INTEGER PRIMARY KEY, head BLOB NOT NULL, tail BLOB NOT NULL",
     "bundle": "at INTEGER PRIMARY KEY, proof_id TEXT NOT NULL, payload_hash TEXT NOT NULL, robot TEXT NOT NULL,"
     " epoch INTEGER NOT NULL, seq INTEGER NOT NULL, device_seq INTEGER NOT NULL, count INTEGER NOT NULL,"
-    " size INTEGER NOT NULL, chunks TEXT NOT NULL, sealed_wall INTEGER NOT NULL, settled_wall INTEGER,"
-    " note TEXT, digest BLOB NOT NULL, mark BLOB NOT NULL",
+    " size INTEGER NOT NULL, losses INTEGER NOT NULL, chunks TEXT NOT NULL, sealed_wall INTEGER NOT NULL,"
+    " settled_wall INTEGER, note TEXT, digest BLOB NOT NULL, mark BLOB NOT NULL",
 }
 _WITHOUT_ROWID = {"identity", "chain", "loss"}
 STATE_ROWS = {"store": 1, "counters": 2}

@@ -68,6 +68,7 @@ class SqliteStore(StoreFile):
         for chunk in chunks:
             self._add(f"acknowledged.{chunk.stream.traffic_class}", len(chunk.events))
             self._add("last", len(chunk.events))
+            self._add("journal", len(chunk.events))
         for (reason, traffic_class, route), count in group.refusals.items():
             self._lose(reason, route, traffic_class, count)
         if group.identities:
@@ -130,6 +131,7 @@ class SqliteStore(StoreFile):
             self._db.executemany("DELETE FROM chunk WHERE id=?", [(bad[0],) for bad in cut.bad])
             self._lose("damaged", "_store", open_.stream.traffic_class, count)
             self._add("settled", count)
+            self._add("journal", -count)
         self._journal.removed(open_, count=count, size=sum(size + 1 for _number, _count, size in cut.bad) - 1)
         _log.error("journal rows were damaged; they are counted in the ledger", messages=count)
         self._tell("checkpoint.settled")
@@ -170,8 +172,8 @@ class SqliteStore(StoreFile):
             self._add("chains", 1)
         self._ledger.write_chain(robot, bundle.seq, envelope.payload_hash)
         self._counters["device_seq"] = bundle.device_seq
-        self._add("losses", -sum(loss.count for loss in bundle.loss))
         self._add("sealed", 1)
+        self._add("journal", -bundle.count)
         self._count(row, 1)
 
     def next_envelopes(self, limit: int = 1, *, take: bool = False) -> list[Envelope]:
@@ -192,6 +194,8 @@ class SqliteStore(StoreFile):
                 self._out[row.proof_id] = row
                 if take:
                     self._taken.add(row.at)
+            if not rows and not take and self.has_outbox():
+                raise DamageError("store_damaged", "bundles that were queued are not there")
             if not rows:
                 break
         return found
@@ -218,6 +222,7 @@ class SqliteStore(StoreFile):
         with self._transaction():
             self._shift(row, ARCHIVE, settled_wall=receipt.received_wall_ns, note=receipt.server_date)
             self._add("settled", row.count)
+            self._add("losses", -row.losses)
             self._add("submitted", 1)
             self._trim_archive(self._archive_bytes)
         self._forget(row)
@@ -289,6 +294,9 @@ class SqliteStore(StoreFile):
             self._outbox.delete(row)
             self._lose(reason, "_store", row.traffic_class, row.count)
             self._add("settled", row.count)
+            if row.losses:  # what its own ledger counted is not told by anyone now
+                self._lose(reason, "_ledger", row.traffic_class, row.losses)
+                self._add("losses", -row.losses)
         self._forget(row)
         self._tell("checkpoint.settled")
 

@@ -65,7 +65,10 @@ def read_status(connection: sqlite3.Connection, *, wall_ns: int) -> SpoolStatus:
         file_bytes=_pragma(connection, "page_count") * _pragma(connection, "page_size"),
         losses_pending=losses,
         by_class={
-            word: {"acknowledged": counters.get(f"acknowledged.{word}", 0), "waiting": counters.get(f"waiting.{word}", 0)}
+            str(word): {
+                "acknowledged": counters.get(f"acknowledged.{word}", 0),
+                "waiting": counters.get(f"waiting.{word}", 0),
+            }
             for word in CLASSES
         },
     )

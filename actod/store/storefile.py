@@ -27,13 +27,14 @@ from actod.store.lock import FolderLock
 from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
-from actod.store.schema import DATABASE_NAME, connect, sync_folder
+from actod.store.schema import DATABASE_NAME, OUTBOX, connect, sync_folder
 
 T = TypeVar("T")
 Witness = Callable[[str, Mapping[str, Any]], None]
 
 _log = structlog.get_logger(__name__)
 _CHECKED_BYTES = 16 << 20  # after an unclean stop: what is checked whole before the start, 0.1 s on a Raspberry Pi
+_COUNTED = 20_000  # bundles that are counted at the start; what is missing beyond is noticed when its turn comes
 
 
 class StoreFile:
@@ -117,6 +118,10 @@ class StoreFile:
         self.identities = self._ledger.identities()
         self._ledger.losses()
         self._journal = Journal(connection, self._seal, self._clock.boot_id(), compress=self._compress)
+        if self._journal.messages() != self._counters.get("journal", 0):
+            raise DamageError("store_damaged", "journal rows are missing")
+        if self._outbox.count(OUTBOX, most=_COUNTED) < min(_COUNTED, self._counters.get("outbox", 0)):
+            raise DamageError("store_damaged", "bundles are missing")
         self._recent = Recent()
         for number, entries in connection.execute("SELECT id, entries FROM recent ORDER BY id"):
             self._recent.restore(number, entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -44,9 +45,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.next = 0
         self.lives = 0
         self.journal: dict[Stream, list[int]] = {stream: [] for stream in STREAMS}
-        self.outbox: list[tuple[Envelope, list[int]]] = []
+        self.outbox: list[tuple[Envelope, list[int], int]] = []
         self.delivered: list[int] = []
         self.withheld: list[int] = []
+        self.withheld_losses = 0
         self.destroyed: list[int] = []
         self.losses: Counter[str] = Counter()  # ever brought about
         self.reported: Counter[str] = Counter()  # in bundles
@@ -73,12 +75,12 @@ class StoreMachine(RuleBasedStateMachine):
         made = self._group(counts, 1, 0)
         for _ in range(2):
             try:
-                self.store.run(lambda: self.store.commit(made))
+                self.store.run(partial(self.store.commit, made))
             except TransientError:
                 continue
             raise AssertionError("a commit that was not witnessed returned")
         self.log.full = False
-        self.store.run(lambda: self.store.commit(made))
+        self.store.run(partial(self.store.commit, made))
         self._committed(made)
 
     @rule(seconds=st.sampled_from([1, 20, 40, 200]))
@@ -107,11 +109,12 @@ class StoreMachine(RuleBasedStateMachine):
         expected = min(self.outbox, key=lambda item: PRIORITY[item[0].traffic_class])
         assert envelopes[0] == expected[0]
         if verdict == "receipt":
-            self.store.run(lambda: self.store.receipt(envelopes[0], receipt(envelopes[0])))
+            self.store.run(partial(self.store.receipt, envelopes[0], receipt(envelopes[0])))
             self.delivered += expected[1]
         elif verdict == "set_aside":
-            self.store.run(lambda: self.store.set_aside(envelopes[0], "http_422"))
+            self.store.run(partial(self.store.set_aside, envelopes[0], "http_422"))
             self.withheld += expected[1]
+            self.withheld_losses += expected[2]
             self.losses["withheld"] += len(expected[1])
         if verdict != "nothing":
             self.outbox.remove(expected)
@@ -144,14 +147,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
         (self.folder / "spool.db").unlink()
         present = [number for waiting in self.journal.values() for number in waiting] + self.withheld
-        present += [number for _envelope, inside in self.outbox for number in inside]
-        pending = sum((self.losses - self.reported).values())
+        present += [number for _envelope, inside, _carried in self.outbox for number in inside]
+        untold = sum((self.losses - self.reported).values()) + self.withheld_losses
+        untold += sum(carried for _envelope, _inside, carried in self.outbox)
         self._reopen()
         self.destroyed += present
         self.journal = {stream: [] for stream in STREAMS}
-        self.outbox, self.withheld = [], []
+        self.outbox, self.withheld, self.withheld_losses = [], [], 0
         self.losses = self.reported.copy()  # which losses they were is gone with the file; how many is not
-        self.losses["damaged"] += len(present) + pending
+        self.losses["damaged"] += len(present) + untold
         assert self.store.repaired
         assert self.store.repaired.lost == len(present)
 
@@ -165,7 +169,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert status.outbox_bundles == len(self.outbox)
         assert status.losses_pending == dict(self.losses - self.reported)
         counters = self.store._counters
-        outside = sum(len(inside) for _envelope, inside in self.outbox) + len(self.withheld)
+        outside = sum(len(inside) for _envelope, inside, _carried in self.outbox) + len(self.withheld)
         assert counters.get("last", 0) == counters.get("settled", 0) + waiting + outside == self.next
         assert (self.store.device, self.store.epoch) == (self.device, 1)
 
@@ -193,7 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _commit(self, counts: list[int], refused: int, size: int) -> None:
         made = self._group(counts, refused, size)
-        self.store.run(lambda: self.store.commit(made))
+        self.store.run(partial(self.store.commit, made))
         self._committed(made)
 
     def _committed(self, made: Group) -> None:
@@ -213,11 +217,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert (bundle.seq, bundle.previous) == (seq + 1, head)
         assert bundle.device_seq == self.device_seq + 1
         envelope = sealed(bundle)
-        self.store.run(lambda: self.store.put(bundle, envelope))
+        self.store.run(partial(self.store.put, bundle, envelope))
         del waiting[: bundle.count]
         self.heads[bundle.stream.robot_id] = (bundle.seq, envelope.payload_hash)
         self.device_seq += 1
-        self.outbox.append((envelope, inside))
+        self.outbox.append((envelope, inside, sum(loss.count for loss in bundle.loss)))
         for loss in bundle.loss:
             self.reported[loss.reason] += loss.count
 

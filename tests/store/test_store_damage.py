@@ -1,0 +1,256 @@
+"""Damage of every kind: the store starts by itself, keeps each good row, and counts the rest."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from actod.store import repair
+from actod.store.schema import ARCHIVE, QUARANTINE
+from actod.store.sqlite import SqliteStore
+from tests.store.parts import DEVICE, ROBOT, HandClock, RememberedLog, group, numbers, open_store, receipt, sealed
+
+GROUPS, PER_GROUP = 60, 7
+MESSAGES = GROUPS * PER_GROUP
+DELIVERED, WITHHELD = 5 * PER_GROUP, PER_GROUP
+OWN = 10_000_000  # a message of the test's own, that carries the ledger when nothing else does
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RememberedLog, HandClock]:
+    """Make a store with everything in it: journal, outbox, archive, quarantine, losses; closed cleanly."""
+    folder, log, clock = tmp_path_factory.mktemp("filled") / "state", RememberedLog(), HandClock()
+    store = open_store(folder, clock=clock, log=log, compress=False)
+    for number in range(GROUPS):
+        first = number * PER_GROUP
+        made = group(range(first, first + PER_GROUP), (ROBOT, DEVICE)[number % 2], clock=clock, size=100)
+        made.identities = {f"{number:02}": f"robot-{number}"}
+        store.run(partial(store.commit, made))
+        if number % 2 and (bundle := store.run(store.next_bundle)):
+            store.run(partial(store.put, bundle, sealed(bundle)))
+        if number == 30:
+            for _ in range(5):
+                (envelope,) = store.run(store.next_envelopes)
+                store.run(partial(store.receipt, envelope, receipt(envelope)))
+            (envelope,) = store.run(store.next_envelopes)
+            store.run(partial(store.set_aside, envelope, "http_422"))
+    store.close()
+    return folder, log, clock
+
+
+@pytest.fixture
+def state(filled: tuple[Path, RememberedLog, HandClock], tmp_path: Path) -> tuple[Path, RememberedLog, HandClock]:
+    folder, log, clock = filled
+    shutil.copytree(folder, tmp_path / "state")
+    remembered = RememberedLog()
+    remembered.known = dict(log.known)
+    return tmp_path / "state", remembered, clock
+
+
+def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
+    """Seal and deliver everything; return how often each message came out, and the ledger by reason.
+
+    Losses of the ledger's own lines are counted apart, as "ledger".
+    """
+    out: Counter[int] = Counter()
+    losses: Counter[str] = Counter()
+    for place in (ARCHIVE, QUARANTINE):
+        for row in store.run(partial(store._outbox.first, place, limit=10_000)):
+            envelope = store._outbox.envelope(row)
+            out.update(numbers(envelope.body) if envelope else [])
+    while True:
+        store.run(store.make_due)
+        bundle = store.run(store.next_bundle)
+        envelopes = store.run(store.next_envelopes)
+        if bundle:
+            for loss in bundle.loss:
+                losses["ledger" if loss.route == "_ledger" else loss.reason] += loss.count
+            store.run(partial(store.put, bundle, sealed(bundle)))
+        elif envelopes:
+            out.update(numbers(envelopes[0].body))
+            store.run(partial(store.receipt, envelopes[0], receipt(envelopes[0])))
+        elif store.run(store.status).losses_pending:
+            store.run(partial(store.commit, group([OWN], DEVICE, clock=HandClock())))
+        else:
+            del out[OWN]
+            return out, losses
+
+
+def check(store: SqliteStore, log: RememberedLog) -> int:
+    """All that is not there any more is counted, exactly; return how many that are."""
+    out, losses = drained(store)
+    assert set(out.values()) <= {1}, "a message came out twice"
+    gone = MESSAGES - len(out)
+    settled = DELIVERED + WITHHELD  # what is lost of these was delivered, or is in the ledger already
+    assert gone - settled <= losses["damaged"] <= gone
+    counters = store._counters
+    assert counters["last"] == counters["settled"] + sum(
+        row.count for row in store.run(partial(store._outbox.first, QUARANTINE, limit=10_000))
+    )
+    assert log.known["last"] >= MESSAGES
+    return gone
+
+
+def test_a_sound_store_says_that_nothing_is_gone(state: tuple[Path, RememberedLog, HandClock]) -> None:
+    folder, log, clock = state
+    store = open_store(folder, clock=clock, log=log)
+    assert store.repaired is None
+    out, losses = drained(store)
+    assert len(out) == MESSAGES
+    assert not losses, "withheld stood in a bundle already"
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_flipped_bytes_anywhere_are_survived_and_counted(state: tuple[Path, RememberedLog, HandClock], seed: int) -> None:
+    folder, log, clock = state
+    chosen = random.Random(seed)  # noqa: S311 - no secret
+    data = bytearray((folder / "spool.db").read_bytes())
+    for _ in range(chosen.choice([1, 1, 3, 20])):
+        data[chosen.randrange(len(data))] ^= 1 << chosen.randrange(8)
+    (folder / "spool.db").write_bytes(data)
+    store = open_store(folder, clock=clock, log=log)
+    assert (store.epoch, store.device) == (1, log.known["device"])
+    check(store, log)
+    store.close()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.95])
+def test_a_truncated_file_is_survived_and_counted(state: tuple[Path, RememberedLog, HandClock], share: float) -> None:
+    folder, log, clock = state
+    with (folder / "spool.db").open("r+b") as file:
+        file.truncate(int((folder / "spool.db").stat().st_size * share))
+    store = open_store(folder, clock=clock, log=log)
+    assert store.repaired
+    assert check(store, log) > 0
+    assert list((folder / "damaged").iterdir())
+    store.close()
+
+
+def test_a_zero_filled_tail_is_survived_and_counted(state: tuple[Path, RememberedLog, HandClock]) -> None:
+    folder, log, clock = state
+    size = (folder / "spool.db").stat().st_size
+    with (folder / "spool.db").open("r+b") as file:
+        file.seek(size * 2 // 3)
+        file.write(b"\0" * (size - size * 2 // 3))
+    store = open_store(folder, clock=clock, log=log)
+    assert check(store, log) > 0
+    store.close()
+
+
+def test_a_deleted_file_is_counted_exactly_and_chains_go_on(state: tuple[Path, RememberedLog, HandClock]) -> None:
+    folder, log, clock = state
+    (folder / "spool.db").unlink()
+    heads = dict(log.known["heads"])
+    store = open_store(folder, clock=clock, log=log)
+    assert not store.genesis
+    assert (store.device, store.epoch) == (log.known["device"], 1)
+    assert len(store.identities) == GROUPS
+    assert store.repaired
+    assert store.repaired.lost == MESSAGES - DELIVERED
+    store.run(partial(store.commit, group([0], ROBOT, clock=clock)))
+    store.run(store.make_due)
+    bundle = store.run(store.next_bundle)
+    assert bundle
+    assert [1, bundle.seq - 1, bundle.previous] == heads['"r-1"']
+    store.close()
+
+
+def test_a_deleted_wal_is_noticed_and_no_number_is_used_twice(tmp_path: Path) -> None:
+    log, clock = RememberedLog(), HandClock()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    store.run(partial(store.commit, group(range(20), clock=clock)))
+    store.close()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    store.run(partial(store.commit, group(range(20, 50), clock=clock)))
+    bundle = store.run(store.next_bundle)
+    assert bundle
+    store.run(partial(store.put, bundle, sealed(bundle)))
+    (tmp_path / "2").mkdir()
+    shutil.copy(tmp_path / "1" / "spool.db", tmp_path / "2" / "spool.db")  # as a kill leaves it, without its WAL
+    store.close()
+    store = open_store(tmp_path / "2", clock=clock, log=log)
+    assert store.repaired
+    assert store.repaired.lost == 30
+    store.run(store.make_due)
+    again = store.run(store.next_bundle)
+    assert again
+    assert (again.seq, again.device_seq, again.previous) == (2, 2, sealed(bundle).payload_hash)
+    assert [(loss.reason, loss.count) for loss in again.loss] == [("damaged", 30)]
+    store.close()
+
+
+def test_a_damaged_store_without_an_audit_log_begins_a_new_epoch(state: tuple[Path, RememberedLog, HandClock]) -> None:
+    folder, _log, clock = state
+    with (folder / "spool.db").open("r+b") as file:
+        file.write(b"\0" * 8192)
+    store = open_store(folder, clock=clock, log=RememberedLog())
+    assert store.epoch == 2
+    assert store.run(store.status).losses_pending == {"damaged_unknown": 1}
+    store.close()
+
+
+def test_damage_that_is_met_in_the_middle_of_work_is_repaired_in_the_middle_of_work(
+    state: tuple[Path, RememberedLog, HandClock],
+) -> None:
+    folder, log, clock = state
+    store = open_store(folder, clock=clock, log=log)
+    roots = dict(store._db.execute("SELECT name, rootpage FROM sqlite_schema").fetchall())
+    with (folder / "spool.db").open("r+b") as file:
+        file.seek((roots["bundle"] - 1) * 1024)
+        file.write(b"\xff" * 1024)
+    store._db.execute("PRAGMA shrink_memory")
+    store.run(partial(store.commit, group(range(MESSAGES, MESSAGES + 5), clock=clock)))
+    store.run(store.next_envelopes)
+    out, losses = drained(store)
+    assert store.repaired
+    assert len(out) + losses["damaged"] + DELIVERED == MESSAGES + 5
+    store.close()
+
+
+@pytest.mark.parametrize("cut", ["building", "repaired", "moved"])
+def test_a_repair_that_is_cut_off_is_taken_up_again(
+    state: tuple[Path, RememberedLog, HandClock], cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, log, clock = state
+    with (folder / "spool.db").open("r+b") as file:
+        file.truncate(40_000)
+
+    class PowerCutError(Exception):
+        pass
+
+    def stop(*_arguments: object) -> None:
+        raise PowerCutError
+
+    renames = {"building": 0, "repaired": 1, "moved": 2}[cut]
+    rename = Path.rename
+
+    def count(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames -= 1
+        if renames < 0:
+            stop()
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", count)
+        with pytest.raises(PowerCutError):
+            open_store(folder, clock=clock, log=log)
+    store = open_store(folder, clock=clock, log=log)
+    assert check(store, log) > 0
+    assert not list(folder.glob("spool.re*"))
+    assert not (folder / repair.BUILDING).exists()
+    store.close()
+
+
+def test_a_start_that_died_during_genesis_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / repair.BUILDING).write_bytes(b"half a page")
+    store = open_store(tmp_path, clock=HandClock(), log=RememberedLog())
+    assert store.genesis
+    assert store.epoch == 1
+    store.close()
