@@ -37,6 +37,7 @@ from actod.service.context import SealContextSource
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.records import OwnRecords, heartbeat_facts, inventory
+from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.submit.https import HttpsClient
 from actod.submit.uplink import PacedUplink
@@ -109,7 +110,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         store=config.store,
         clock=clock,
         witness=audit.witness,
-        known=audit.last_checkpoint(),
+        known=merged(audit.lines()),
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)

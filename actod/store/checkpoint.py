@@ -13,7 +13,7 @@ Each FULL_EVERYth line is full, whatever it is called, so the end of the log is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,3 +53,13 @@ class Known:
             heads=heads,
             identities=dict(checkpoint.get("identities", {})),
         )
+
+
+def merged(lines: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Merge the members of all checkpoint lines of an audit log, oldest first, into what the store had said last."""
+    result: dict[str, Any] = {}
+    for event, members in lines:
+        if event.startswith("checkpoint."):
+            for name, value in members.items():
+                result[name] = result.get(name, {}) | value if isinstance(value, dict) else value
+    return result
