@@ -241,7 +241,8 @@ async def _heartbeat(parts: Parts) -> None:
         with suppress(TransientError):
             status = await parts.spool.status()
             if status.sealed == said or status.losses_pending:
-                await parts.records.write("heartbeat", **heartbeat_facts(parts.uplink.state, parts.sealer.waiting, status))
+                facts = heartbeat_facts(parts.uplink.state, parts.sealer.waiting, status)
+                await parts.records.write("heartbeat", **facts, runs_overflowed=parts.router.overflowed)
             said = status.sealed
 
 

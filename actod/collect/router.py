@@ -43,7 +43,7 @@ class PayloadRouter:
         self._new: dict[str, str] = {}
         self._runs = OpenRuns(intake)
         self._vda = Vda5050()
-        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self.overflowed = 0  # readings that went to the overflow run since the start
         self._last_run: dict[str | None, tuple[str | None, str, str | None]] = {}
 
     def route(self, delivery: Delivery) -> Reading:
@@ -68,7 +68,7 @@ class PayloadRouter:
             self._last_run[robot_id] = key
         else:
             task_id, run_id = OVERFLOW, OVERFLOW
-            self._counts["run_overflow", str(traffic_class), route.name] += 1
+            self.overflowed += 1
         return Reading(
             robot_id=robot_id,
             task_id=task_id,
@@ -96,8 +96,8 @@ class PayloadRouter:
         return new
 
     def take(self) -> Counter[tuple[str, str, str]]:
-        """Hand over what the ledger must know: sender gaps and readings that went to the overflow run."""
-        counts, self._counts = self._counts, Counter()
+        """Hand over what the ledger must know: the gaps that senders' own numbers show."""
+        counts: Counter[tuple[str, str, str]] = Counter()
         for route, missing in self._vda.take_gaps().items():
             counts["sender_gap", str(TrafficClass.NORMAL), route] += missing
         return counts

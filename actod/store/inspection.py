@@ -55,8 +55,8 @@ class Inspection:
         """Yield all content that the file holds, uncompressed: each chunk of events, each envelope around them."""
         with translated():
             chunks = (row[0] for row in self._connection.execute("SELECT id FROM chunk"))
-            wraps = self._connection.execute("SELECT head || tail FROM wrap")
-            yield from itertools.chain(self._outbox.chunks(chunks), (row[0] for row in wraps))
+            wraps = self._connection.execute("SELECT head, tail FROM wrap")
+            yield from itertools.chain(self._outbox.chunks(chunks), (head + tail for head, tail in wraps))
 
     def close(self) -> None:
         """Let go of the file."""
