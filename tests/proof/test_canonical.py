@@ -152,6 +152,13 @@ def test_depth_is_exact_where_objects_and_lists_alternate_and_strings_look_like_
                     canonical(value)
 
 
+def test_depth_is_exact_in_texts_of_several_megabytes() -> None:
+    for filler in ("[", '\\"[', "\\[", '"["', "a]"):
+        value = ["]", filler * 700_001, "[", {"k": [filler * 700_001, "}"]}]
+        assert depth(orjson.dumps(value)) == 3
+        assert depth(orjson.dumps([[filler] * 400_000, [[[]]]])) == 4
+
+
 def test_an_unknown_hash_is_refused_by_name() -> None:
     with pytest.raises(RejectedError, match="hash_alg"):
         digest(b"", "md5")
