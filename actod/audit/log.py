@@ -113,7 +113,6 @@ class AuditLog:
             raise OSError("the audit log is closed")
         if self._sync_failed and len(self._unsynced) >= _MOST_UNSYNCED:
             raise OSError("the disk does not sync")
-        self._write_again()
         if self._unwritten:
             self._write("audit.unwritten", {"count": self._unwritten})
             self._unwritten = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 import math
 import uuid
@@ -26,8 +26,8 @@ class _Word(enum.StrEnum):
     A = "x"
 
 
-def reasons(value: Any, level: int = 0) -> set[str]:
-    """The domain, written down a second time: slow, and with all reasons."""
+def reasons(value: Any, level: int = 0) -> set[str]:  # noqa: PLR0911 - one line for each rule
+    """Write the domain down a second time: slow, and with all reasons."""
     if value is None or isinstance(value, bool):
         return set()
     if type(value) is str:
@@ -97,9 +97,9 @@ def test_canonical_accepts_exactly_the_domain_and_names_a_true_reason(value: Any
 @pytest.mark.parametrize(
     "value",
     [
-        datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
-        datetime.date(2026, 1, 2),
-        datetime.time(3, 4),
+        dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+        dt.date(2026, 1, 2),
+        dt.time(3, 4),
         uuid.UUID(int=1),
         _Word.A,
         _Text("q"),
@@ -150,6 +150,13 @@ def test_depth_is_exact_where_objects_and_lists_alternate_and_strings_look_like_
             else:
                 with pytest.raises(RejectedError, match="too_deep"):
                     canonical(value)
+
+
+def test_depth_is_exact_in_texts_of_several_megabytes() -> None:
+    for filler in ("[", '\\"[', "\\[", '"["', "a]"):
+        value = ["]", filler * 700_001, "[", {"k": [filler * 700_001, "}"]}]
+        assert depth(orjson.dumps(value)) == 3
+        assert depth(orjson.dumps([[filler] * 400_000, [[[]]]])) == 4
 
 
 def test_an_unknown_hash_is_refused_by_name() -> None:

@@ -56,6 +56,16 @@ def test_candidates_are_keys_under_which_another_library_verifies_the_signature_
         public.verify(encode_dss_signature(r, s), b"sample", ec.ECDSA(hashes.SHA256()))
 
 
+def test_a_number_that_is_no_x_of_the_curve_gives_no_key_that_a_forger_could_name() -> None:
+    counts = []
+    for r in range(1, 30):
+        points = list(p256.candidates(b"sample", r.to_bytes(32) + SAMPLE[32:]))
+        counts.append(len(points))
+        for point in points:
+            ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)  # raises off the curve
+    assert set(counts) >= {0, 2}
+
+
 @pytest.mark.parametrize(
     "signature",
     [

@@ -1,4 +1,7 @@
-"""The vectors of the ACTO protocol (tests/vectors/acto.json: measured from actobotics 1.0.0 and orjson 3.13.0 and 3.11.5)."""
+"""The vectors of the ACTO protocol.
+
+Their source is tests/vectors/acto.json, measured from actobotics 1.0.0 under orjson 3.13.0 and 3.11.5.
+"""
 
 from __future__ import annotations
 
