@@ -71,6 +71,8 @@ class StoreFile:
             try:
                 self._open()
             except BaseException:
+                if self._connection:
+                    self._connection.close()
                 self._lock.release()
                 raise
 
@@ -80,18 +82,21 @@ class StoreFile:
         path = self._folder / DATABASE_NAME
         repair.finish(self._folder)
         unclean = path.with_name(path.name + "-wal").exists()
-        if not path.exists() and not unclean and not self._known:
-            self._begin(path)
-        else:
-            try:
-                with translated():
+        try:
+            with translated():
+                if not path.exists() and not unclean and not self._known:
+                    self._begin(path)
+                else:
                     self._connection = connect(path)
                     self._load()
                     if unclean and path.stat().st_size <= _CHECKED_BYTES:
                         self._check()
-            except DamageError as exc:
-                self._mend(exc)
-        self._resume()
+                self._resume()
+        except IntegrityError as exc:
+            if exc.reason not in ("store_damaged", "store_failed"):  # SQLite has no better word for some damage
+                raise
+            self._mend(exc)
+            self._resume()
 
     def _begin(self, path: Path) -> None:
         """Genesis: a new store, a new device id, the first epoch; whole before it has its name."""

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from actod.errors import TransientError
 from actod.store import repair
+from actod.store.outbox import Sealed
 from actod.store.schema import ARCHIVE, QUARANTINE
 from actod.store.sqlite import SqliteStore
 from tests.store.parts import DEVICE, ROBOT, HandClock, RememberedLog, group, numbers, open_store, receipt, sealed
@@ -52,6 +54,10 @@ def state(filled: tuple[Path, RememberedLog, HandClock], tmp_path: Path) -> tupl
     return tmp_path / "state", remembered, clock
 
 
+def rows(store: SqliteStore, place: int) -> list[Sealed]:
+    return store.run(lambda: store._outbox.first(place, limit=10_000))  # looked up anew after a repair
+
+
 def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
     """Seal and deliver everything; return how often each message came out, and the ledger by reason.
 
@@ -60,17 +66,20 @@ def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
     out: Counter[int] = Counter()
     losses: Counter[str] = Counter()
     for place in (ARCHIVE, QUARANTINE):
-        for row in store.run(partial(store._outbox.first, place, limit=10_000)):
-            envelope = store._outbox.envelope(row)
+        for row in rows(store, place):
+            envelope = store.run(lambda row=row: store._outbox.envelope(row))
             out.update(numbers(envelope.body) if envelope else [])
     while True:
         store.run(store.make_due)
         bundle = store.run(store.next_bundle)
         envelopes = store.run(store.next_envelopes)
         if bundle:
+            try:
+                store.run(partial(store.put, bundle, sealed(bundle)))
+            except TransientError:  # the store was repaired since it was cut: it is cut anew
+                continue
             for loss in bundle.loss:
                 losses["ledger" if loss.route == "_ledger" else loss.reason] += loss.count
-            store.run(partial(store.put, bundle, sealed(bundle)))
         elif envelopes:
             out.update(numbers(envelopes[0].body))
             store.run(partial(store.receipt, envelopes[0], receipt(envelopes[0])))
@@ -89,9 +98,7 @@ def check(store: SqliteStore, log: RememberedLog) -> int:
     settled = DELIVERED + WITHHELD  # what is lost of these was delivered, or is in the ledger already
     assert gone - settled <= losses["damaged"] <= gone
     counters = store._counters
-    assert counters["last"] == counters["settled"] + sum(
-        row.count for row in store.run(partial(store._outbox.first, QUARANTINE, limit=10_000))
-    )
+    assert counters["last"] == counters["settled"] + sum(row.count for row in rows(store, QUARANTINE))
     assert log.known["last"] >= MESSAGES
     return gone
 
@@ -106,7 +113,7 @@ def test_a_sound_store_says_that_nothing_is_gone(state: tuple[Path, RememberedLo
     store.close()
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", [*range(20), 98, 204, 521, 537, 705, 1129])
 def test_flipped_bytes_anywhere_are_survived_and_counted(state: tuple[Path, RememberedLog, HandClock], seed: int) -> None:
     folder, log, clock = state
     chosen = random.Random(seed)  # noqa: S311 - no secret
