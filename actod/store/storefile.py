@@ -16,7 +16,7 @@ import structlog
 
 from actod.config import SealConfig, StoreConfig
 from actod.errors import IntegrityError
-from actod.model import Bundle, Group, Loss
+from actod.model import Bundle, Group, Loss, TrafficClass
 from actod.ports import Clock
 from actod.store import repair
 from actod.store.checkpoint import FULL_EVERY, Known
@@ -135,7 +135,7 @@ class StoreFile:
         self._cut: Cut | None = None
         self._out: dict[str, Sealed] = {}
         self._taken: set[int] = set()
-        self._deferred: set[int] = set()
+        self._deferred: dict[TrafficClass, int] = {}
         self._committed: Group | None = None
         self._put: str = ""
         self._owed: tuple[str, dict[str, Any]] | None = None

@@ -37,9 +37,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RememberedLo
             store.run(partial(store.put, bundle, sealed(bundle)))
         if number == 30:
             for _ in range(5):
-                (envelope,) = store.run(store.next_envelopes)
+                envelope = store.run(store.next_envelope)
+                assert envelope
                 store.run(partial(store.receipt, envelope, receipt(envelope)))
-            (envelope,) = store.run(store.next_envelopes)
+            envelope = store.run(store.next_envelope)
+            assert envelope
             store.run(partial(store.set_aside, envelope, "http_422"))
     store.close()
     return folder, log, clock
@@ -72,7 +74,7 @@ def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
     while True:
         store.run(store.make_due)
         bundle = store.run(store.next_bundle)
-        envelopes = store.run(store.next_envelopes)
+        envelope = store.run(store.next_envelope)
         if bundle:
             try:
                 store.run(partial(store.put, bundle, sealed(bundle)))
@@ -80,9 +82,9 @@ def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
                 continue
             for loss in bundle.loss:
                 losses["ledger" if loss.route == "_ledger" else loss.reason] += loss.count
-        elif envelopes:
-            out.update(numbers(envelopes[0].body))
-            store.run(partial(store.receipt, envelopes[0], receipt(envelopes[0])))
+        elif envelope:
+            out.update(numbers(envelope.body))
+            store.run(partial(store.receipt, envelope, receipt(envelope)))
         elif store.run(store.status).losses_pending:
             store.run(partial(store.commit, group([OWN], DEVICE, clock=HandClock())))
         else:
@@ -213,7 +215,7 @@ def test_damage_that_is_met_in_the_middle_of_work_is_repaired_in_the_middle_of_w
         file.write(b"\xff" * 1024)
     store._db.execute("PRAGMA shrink_memory")
     store.run(partial(store.commit, group(range(MESSAGES, MESSAGES + 5), clock=clock)))
-    store.run(store.next_envelopes)
+    store.run(store.next_envelope)
     out, losses = drained(store)
     assert store.repaired
     assert len(out) + losses["damaged"] + DELIVERED == MESSAGES + 5
