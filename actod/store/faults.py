@@ -22,7 +22,13 @@ _TRANSIENT = {
     sqlite3.SQLITE_NOMEM: "no_memory",
     sqlite3.SQLITE_PERM: "not_permitted",
 }
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_TOOBIG,  # a length that no row of ours has
+    sqlite3.SQLITE_CONSTRAINT,  # a number that we never used is taken: an old page came back to life
+}
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite's message quotes a damaged schema
 _ERRNO = {errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full", errno.EROFS: "read_only"}
 
 
@@ -39,6 +45,8 @@ def translated() -> Iterator[None]:
         raise
     except sqlite3.Error as exc:
         raise _verdict(exc) from exc
+    except UnicodeDecodeError as exc:
+        raise DamageError("store_damaged", "the schema is no text") from exc
     except OSError as exc:
         raise TransientError(_ERRNO.get(exc.errno or 0, "io_error"), "the state folder cannot be written") from exc
 

@@ -61,11 +61,11 @@ class Journal:
         self._keys: dict[Stream, str] = {}
         self._everything = False
         for number, key, boot, count, size, oldest, chunks in connection.execute(_TOTALS).fetchall():
-            self._restore(number, key, boot, count, size + chunks - 1, oldest)
+            self._restore(number, key, boot, (count, size, chunks), oldest)
 
-    def _restore(self, number: int, key: str, boot_id: str, count: int, size: int, oldest: int) -> None:
+    def _restore(self, number: int, key: str, boot_id: str, sums: tuple[int, int, int], oldest: int) -> None:
         try:
-            stream = parse_stream(key)
+            stream, count, size = parse_stream(key), int(sums[0]), int(sums[1]) + sums[2] - 1
         except (ValueError, TypeError) as exc:
             raise DamageError("store_damaged", "a journal row names no stream") from exc
         wall_ns, monotonic_ns = self._clocks(number, oldest)

@@ -7,7 +7,7 @@ one seek each however much is queued.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 
 from actod.model import PRIORITY, Bundle, Envelope, TrafficClass
@@ -133,6 +133,15 @@ class Outbox:
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
         rows = self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit + len(skip))
         return [row for row in rows if row.at not in skip][:limit]
+
+    def after(self, place: int, passed: Mapping[TrafficClass, int]) -> Sealed | None:
+        """Return the first bundle in the order of sending whose number is above the one passed in its class."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"  # noqa: S608 - fixed words
+        for traffic_class in CLASSES:
+            low = key(place, traffic_class, 0)
+            for row in self._read(query, low + passed.get(traffic_class, -1) + 1, low | _ID_MASK):
+                return row
+        return None
 
     def count(self, place: int, *, most: int) -> int:
         """Count the bundles of a place, up to `most`."""

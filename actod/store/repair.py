@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actod.store.checkpoint import Known
+from actod.store.faults import UNREADABLE
 from actod.store.salvage import Rebuild, Repair
 from actod.store.schema import DATABASE_NAME, create, sync_folder
 
@@ -97,6 +98,6 @@ def _open_damaged(path: Path) -> sqlite3.Connection:
     source = f"{path.absolute().as_uri()}?mode=rw" if path.exists() else "file::memory:"
     connection = sqlite3.connect(source, uri=True, isolation_level=None, timeout=5.0)
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection

@@ -14,6 +14,7 @@ import orjson
 from actod.model import Loss
 from actod.store.checkpoint import Known
 from actod.store.chunk import digest, parse_ranges, unpack
+from actod.store.faults import UNREADABLE
 from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
 from actod.store.ledger import Ledger
 from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
@@ -125,7 +126,7 @@ class Rebuild:
         return found
 
     def _state(self, key: str) -> dict[str, Any] | None:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*UNREADABLE):
             query = "SELECT value, digest FROM state WHERE at=?"
             for text, mark in self._old.execute(query, (STATE_ROWS[key],)):
                 if digest((key, text)) == mark:
@@ -137,7 +138,7 @@ class Rebuild:
         """Read a table with a text key from both ends; yield its good rows once, without their digest."""
         seen = set()
         for order in ("ASC", "DESC"):
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*UNREADABLE):
                 key = columns.partition(",")[0]
                 for row in self._old.execute(f"SELECT {columns} FROM {table} ORDER BY {key} {order}"):  # noqa: S608
                     if digest(row[:-1]) == row[-1] and row not in seen:
@@ -181,7 +182,7 @@ class Rebuild:
         return list(newest.values())
 
     def _wrap(self, number: int) -> tuple[bytes, bytes] | None:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*UNREADABLE):
             for head, tail in self._old.execute("SELECT head, tail FROM wrap WHERE id=?", (number,)):
                 return (head, tail) if isinstance(head, bytes) and isinstance(tail, bytes) else None
         return None
@@ -193,7 +194,7 @@ class Rebuild:
             return False  # an old page came back to life
         for number, count in chunks:
             self._highest = max(self._highest, number + count - 1)
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*UNREADABLE):
                 stored += self._old.execute("SELECT id, body FROM chunk WHERE id=?", (number,)).fetchall()
         bodies = [unpack(body) for _number, body in stored]
         if len(bodies) != len(chunks) or digest((), head, b",".join(body or b"" for body in bodies), tail) != want:
@@ -228,7 +229,7 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[
                 for row in connection.execute(query, (low, high)):
                     yield row
                     low, high = (row[0] + 1, high) if order == "ASC" else (low, row[0] - 1)
-            except sqlite3.Error:
+            except UNREADABLE:
                 continue
             break
         else:

@@ -110,18 +110,28 @@ class SqliteSpool:
 
     async def next_envelope(self) -> Envelope:
         """Wait until the outbox holds something, and return the oldest of the highest priority."""
-        return (await self._envelopes(1, take=False))[0]
+        while True:
+            self._changed.clear()
+            with contextlib.suppress(TransientError):
+                if self._store.has_outbox() and (envelope := await self._call(self._store.next_envelope)):
+                    return envelope
+            await self._wait(_LOOK_SECONDS)
 
     async def take(self, limit: int) -> list[Envelope]:
         """Wait for one to `limit` envelopes that no one else has taken. Settle each, or `give_back`."""
-        return await self._envelopes(limit, take=True)
+        while True:
+            self._changed.clear()
+            with contextlib.suppress(TransientError):
+                if self._store.has_outbox() and (envelopes := await self._call(self._store.take, limit)):
+                    return envelopes
+            await self._wait(_LOOK_SECONDS)
 
     async def give_back(self, envelope: Envelope) -> None:
         """Let an envelope that was taken be sent by another."""
         await self._call(self._store.give_back, envelope)
 
     async def defer(self, envelope: Envelope) -> None:
-        """Let every other envelope be handed out before this one comes again."""
+        """Let every other envelope be handed out before this one comes again. Nothing is stored."""
         await self._call(self._store.defer, envelope)
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
@@ -144,16 +154,6 @@ class SqliteSpool:
         """Return what the store holds, in numbers."""
         return await self._call(self._store.status)
 
-    async def _envelopes(self, limit: int, *, take: bool) -> list[Envelope]:
-        while True:
-            self._changed.clear()
-            with contextlib.suppress(TransientError):
-                if self._store.has_outbox():
-                    envelopes = await self._call(self._store.next_envelopes, limit, take=take)
-                    if envelopes:
-                        return envelopes
-            await self._wait(_LOOK_SECONDS)
-
     async def _wait(self, seconds: float) -> None:
         # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
@@ -164,5 +164,5 @@ class SqliteSpool:
         try:
             return await self._worker.call(self._store.run, partial(work, *args, **kwargs))
         finally:
-            if work not in (self._store.next_bundle, self._store.next_envelopes):
+            if work not in (self._store.next_bundle, self._store.next_envelope, self._store.take):
                 self._changed.set()

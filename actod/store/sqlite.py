@@ -176,41 +176,48 @@ class SqliteStore(StoreFile):
         self._add("journal", -bundle.count)
         self._count(row, 1)
 
-    def next_envelopes(self, limit: int = 1, *, take: bool = False) -> list[Envelope]:
-        """Return what is sent next: the oldest of the highest priority. With `take` no one else gets them meanwhile."""
-        found: list[Envelope] = []
-        while not found:
-            skip = self._taken | self._deferred if take else self._deferred
-            rows = self._outbox.first(OUTBOX, limit=limit, skip=frozenset(skip))
-            if not rows and self._deferred:
-                self._deferred.clear()
-                continue
-            for row in rows:
-                envelope = self._outbox.envelope(row)
-                if envelope is None:
-                    self._drop_sealed(row)
-                    continue
-                found.append(envelope)
-                self._out[row.proof_id] = row
-                if take:
-                    self._taken.add(row.at)
-            if not rows and not take and self.has_outbox():
+    def next_envelope(self) -> Envelope | None:
+        """Return what is sent next: the oldest of the highest priority that was not deferred. None if nothing waits."""
+        while self.has_outbox():
+            row = self._outbox.after(OUTBOX, self._deferred) or self._outbox.after(OUTBOX, {})
+            if row is None:
                 raise DamageError("store_damaged", "bundles that were queued are not there")
-            if not rows:
-                break
-        return found
+            if row.id <= self._deferred.get(row.traffic_class, -1):
+                self._deferred = {}  # each had its turn
+            if envelope := self._hand_out(row):
+                return envelope
+        return None
+
+    def take(self, limit: int) -> list[Envelope]:
+        """Return up to `limit` envelopes that no one else has taken."""
+        taken: list[Envelope] = []
+        for row in self._outbox.first(OUTBOX, limit=limit, skip=frozenset(self._taken)):
+            if envelope := self._hand_out(row):
+                self._taken.add(row.at)
+                taken.append(envelope)
+        return taken
+
+    def _hand_out(self, row: Sealed) -> Envelope | None:
+        """Put an envelope together; one that can no longer be is dropped and counted."""
+        envelope = self._outbox.envelope(row)
+        if envelope is None:
+            _log.error("a sealed bundle was damaged; its messages are counted in the ledger", messages=row.count)
+            self._discard(row, "damaged")
+        else:
+            self._out[row.proof_id] = row
+        return envelope
+
+    def defer(self, envelope: Envelope) -> None:
+        """Let all others have their turn first."""
+        row = self._out.get(envelope.proof_id)
+        if row:
+            self._deferred[row.traffic_class] = max(row.id, self._deferred.get(row.traffic_class, -1))
 
     def give_back(self, envelope: Envelope) -> None:
         """Let an envelope that was taken be sent by another."""
         row = self._out.get(envelope.proof_id)
         if row:
             self._taken.discard(row.at)
-
-    def defer(self, envelope: Envelope) -> None:
-        """Let all others be handed out before this one comes again."""
-        row = self._out.get(envelope.proof_id)
-        if row:
-            self._deferred.add(row.at)
 
     def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Archive what the collector confirmed. Once more is no error."""
@@ -270,7 +277,6 @@ class SqliteStore(StoreFile):
     def _forget(self, row: Sealed) -> None:
         self._out.pop(row.proof_id, None)
         self._taken.discard(row.at)
-        self._deferred.discard(row.at)
 
     def _shift(self, row: Sealed, place: int, *, settled_wall: int | None, note: str | None) -> None:
         self._count(row, -1)
@@ -282,11 +288,6 @@ class SqliteStore(StoreFile):
         self._add(f"{name}_bytes", sign * row.size)
         if row.place == OUTBOX:
             self._add(f"waiting.{row.traffic_class}", sign)
-
-    def _drop_sealed(self, row: Sealed) -> None:
-        """Take an envelope out that can no longer be put together."""
-        _log.error("a sealed bundle was damaged; its messages are counted in the ledger", messages=row.count)
-        self._discard(row, "damaged")
 
     def _discard(self, row: Sealed, reason: str) -> None:
         with self._transaction():

@@ -16,7 +16,7 @@ import structlog
 
 from actod.config import SealConfig, StoreConfig
 from actod.errors import IntegrityError
-from actod.model import Bundle, Group, Loss
+from actod.model import Bundle, Group, Loss, TrafficClass
 from actod.ports import Clock
 from actod.store import repair
 from actod.store.checkpoint import FULL_EVERY, Known
@@ -71,6 +71,8 @@ class StoreFile:
             try:
                 self._open()
             except BaseException:
+                if self._connection:
+                    self._connection.close()
                 self._lock.release()
                 raise
 
@@ -80,18 +82,21 @@ class StoreFile:
         path = self._folder / DATABASE_NAME
         repair.finish(self._folder)
         unclean = path.with_name(path.name + "-wal").exists()
-        if not path.exists() and not unclean and not self._known:
-            self._begin(path)
-        else:
-            try:
-                with translated():
+        try:
+            with translated():
+                if not path.exists() and not unclean and not self._known:
+                    self._begin(path)
+                else:
                     self._connection = connect(path)
                     self._load()
                     if unclean and path.stat().st_size <= _CHECKED_BYTES:
                         self._check()
-            except DamageError as exc:
-                self._mend(exc)
-        self._resume()
+                self._resume()
+        except IntegrityError as exc:
+            if exc.reason not in ("store_damaged", "store_failed"):  # SQLite has no better word for some damage
+                raise
+            self._mend(exc)
+            self._resume()
 
     def _begin(self, path: Path) -> None:
         """Genesis: a new store, a new device id, the first epoch; whole before it has its name."""
@@ -130,7 +135,7 @@ class StoreFile:
         self._cut: Cut | None = None
         self._out: dict[str, Sealed] = {}
         self._taken: set[int] = set()
-        self._deferred: set[int] = set()
+        self._deferred: dict[TrafficClass, int] = {}
         self._committed: Group | None = None
         self._put: str = ""
         self._owed: tuple[str, dict[str, Any]] | None = None

@@ -25,6 +25,7 @@ class MemorySpool:
         self._device_seq = 0
         self._now = False
         self.outbox: list[Envelope] = []
+        self._deferred: list[Envelope] = []
         self.archive: dict[str, Receipt] = {}
         self.quarantine: dict[str, str] = {}
         self._counts: dict[str, int] = {}
@@ -104,7 +105,13 @@ class MemorySpool:
         while not self.outbox:
             self._changed.clear()
             await self._wait()
-        return min(self.outbox, key=lambda envelope: PRIORITY[envelope.traffic_class])
+        turn = [envelope for envelope in self.outbox if envelope not in self._deferred]
+        if not turn:
+            turn, self._deferred = self.outbox, []
+        return min(turn, key=lambda envelope: PRIORITY[envelope.traffic_class])
+
+    async def defer(self, envelope: Envelope) -> None:
+        self._deferred.append(envelope)
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         if envelope in self.outbox:
@@ -120,4 +127,5 @@ class MemorySpool:
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), 0.05)
+            async with asyncio.timeout(0.05):
+                await self._changed.wait()

@@ -28,7 +28,9 @@ def at_work(tmp_path: Path) -> SqliteStore:
         bundle = store.run(store.next_bundle)
         assert bundle
         store.run(partial(store.put, bundle, sealed(bundle)))
-    store.run(partial(store.set_aside, store.next_envelopes()[0], "http_422"))
+    envelope = store.run(store.next_envelope)
+    assert envelope
+    store.run(partial(store.set_aside, envelope, "http_422"))
     store.run(partial(store.commit, group([99], clock=clock)))
     return store
 
@@ -60,7 +62,9 @@ def test_it_lists_beside_the_daemon_and_alone_and_changes_nothing(at_work: Sqlit
 def test_it_shows_an_envelope_to_the_byte(at_work: SqliteStore, tmp_path: Path) -> None:
     proof_id = str(check_list(tmp_path / "state")[0]["proof_id"])
     shown = actod("show", proof_id, "--envelope", "--state", tmp_path / "state").stdout
-    assert shown == at_work.run(at_work.next_envelopes)[0].body + b"\n"
+    envelope = at_work.run(at_work.next_envelope)
+    assert envelope
+    assert shown == envelope.body + b"\n"
     assert event(10) in shown
     assert b"task" not in actod("show", proof_id, "--state", tmp_path / "state").stdout
     at_work.close()

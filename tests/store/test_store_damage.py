@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from actod.errors import TransientError
 from actod.store import repair
+from actod.store.outbox import Sealed
 from actod.store.schema import ARCHIVE, QUARANTINE
 from actod.store.sqlite import SqliteStore
 from tests.store.parts import DEVICE, ROBOT, HandClock, RememberedLog, group, numbers, open_store, receipt, sealed
@@ -35,9 +37,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RememberedLo
             store.run(partial(store.put, bundle, sealed(bundle)))
         if number == 30:
             for _ in range(5):
-                (envelope,) = store.run(store.next_envelopes)
+                envelope = store.run(store.next_envelope)
+                assert envelope
                 store.run(partial(store.receipt, envelope, receipt(envelope)))
-            (envelope,) = store.run(store.next_envelopes)
+            envelope = store.run(store.next_envelope)
+            assert envelope
             store.run(partial(store.set_aside, envelope, "http_422"))
     store.close()
     return folder, log, clock
@@ -52,6 +56,10 @@ def state(filled: tuple[Path, RememberedLog, HandClock], tmp_path: Path) -> tupl
     return tmp_path / "state", remembered, clock
 
 
+def rows(store: SqliteStore, place: int) -> list[Sealed]:
+    return store.run(lambda: store._outbox.first(place, limit=10_000))  # looked up anew after a repair
+
+
 def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
     """Seal and deliver everything; return how often each message came out, and the ledger by reason.
 
@@ -60,20 +68,23 @@ def drained(store: SqliteStore) -> tuple[Counter[int], Counter[str]]:
     out: Counter[int] = Counter()
     losses: Counter[str] = Counter()
     for place in (ARCHIVE, QUARANTINE):
-        for row in store.run(partial(store._outbox.first, place, limit=10_000)):
-            envelope = store._outbox.envelope(row)
+        for row in rows(store, place):
+            envelope = store.run(lambda row=row: store._outbox.envelope(row))
             out.update(numbers(envelope.body) if envelope else [])
     while True:
         store.run(store.make_due)
         bundle = store.run(store.next_bundle)
-        envelopes = store.run(store.next_envelopes)
+        envelope = store.run(store.next_envelope)
         if bundle:
+            try:
+                store.run(partial(store.put, bundle, sealed(bundle)))
+            except TransientError:  # the store was repaired since it was cut: it is cut anew
+                continue
             for loss in bundle.loss:
                 losses["ledger" if loss.route == "_ledger" else loss.reason] += loss.count
-            store.run(partial(store.put, bundle, sealed(bundle)))
-        elif envelopes:
-            out.update(numbers(envelopes[0].body))
-            store.run(partial(store.receipt, envelopes[0], receipt(envelopes[0])))
+        elif envelope:
+            out.update(numbers(envelope.body))
+            store.run(partial(store.receipt, envelope, receipt(envelope)))
         elif store.run(store.status).losses_pending:
             store.run(partial(store.commit, group([OWN], DEVICE, clock=HandClock())))
         else:
@@ -89,9 +100,7 @@ def check(store: SqliteStore, log: RememberedLog) -> int:
     settled = DELIVERED + WITHHELD  # what is lost of these was delivered, or is in the ledger already
     assert gone - settled <= losses["damaged"] <= gone
     counters = store._counters
-    assert counters["last"] == counters["settled"] + sum(
-        row.count for row in store.run(partial(store._outbox.first, QUARANTINE, limit=10_000))
-    )
+    assert counters["last"] == counters["settled"] + sum(row.count for row in rows(store, QUARANTINE))
     assert log.known["last"] >= MESSAGES
     return gone
 
@@ -106,7 +115,7 @@ def test_a_sound_store_says_that_nothing_is_gone(state: tuple[Path, RememberedLo
     store.close()
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", [*range(20), 98, 204, 521, 537, 705, 1129])
 def test_flipped_bytes_anywhere_are_survived_and_counted(state: tuple[Path, RememberedLog, HandClock], seed: int) -> None:
     folder, log, clock = state
     chosen = random.Random(seed)  # noqa: S311 - no secret
@@ -206,7 +215,7 @@ def test_damage_that_is_met_in_the_middle_of_work_is_repaired_in_the_middle_of_w
         file.write(b"\xff" * 1024)
     store._db.execute("PRAGMA shrink_memory")
     store.run(partial(store.commit, group(range(MESSAGES, MESSAGES + 5), clock=clock)))
-    store.run(store.next_envelopes)
+    store.run(store.next_envelope)
     out, losses = drained(store)
     assert store.repaired
     assert len(out) + losses["damaged"] + DELIVERED == MESSAGES + 5

@@ -36,7 +36,8 @@ while True:
         if bundle:
             store.run(partial(store.put, bundle, sealed(bundle)))
     if number % 5 == 0:
-        for envelope in store.run(store.next_envelopes):
+        envelope = store.run(store.next_envelope)
+        if envelope:
             print("d", envelope.proof_id, flush=True)
             store.run(partial(store.receipt, envelope, receipt(envelope)))
 """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actod.errors import TransientError
-from actod.model import PRIORITY, Bundle, Envelope, Group, Stream
+from actod.model import PRIORITY, Bundle, Envelope, Group, Stream, TrafficClass
 from actod.store.sqlite import SqliteStore
 from tests.store.parts import (
     DEVICE,
@@ -45,7 +45,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.next = 0
         self.lives = 0
         self.journal: dict[Stream, list[int]] = {stream: [] for stream in STREAMS}
-        self.outbox: list[tuple[Envelope, list[int], int]] = []
+        self.outbox: list[tuple[Envelope, list[int], int, int]] = []  # with what its ledger counts, device_seq
+        self.deferred: dict[TrafficClass, int] = {}
         self.delivered: list[int] = []
         self.withheld: list[int] = []
         self.withheld_losses = 0
@@ -100,23 +101,29 @@ class StoreMachine(RuleBasedStateMachine):
         first = self.store.run(self.store.next_bundle)
         assert self.store.run(self.store.next_bundle) == first
 
-    @rule(verdict=st.sampled_from(["receipt", "set_aside", "nothing"]))
+    @rule(verdict=st.sampled_from(["receipt", "set_aside", "defer", "nothing"]))
     def send(self, verdict: str) -> None:
-        envelopes = self.store.run(self.store.next_envelopes)
-        assert bool(envelopes) == bool(self.outbox)
-        if not envelopes:
+        envelope = self.store.run(self.store.next_envelope)
+        assert bool(envelope) == bool(self.outbox)
+        if not envelope:
             return
-        expected = min(self.outbox, key=lambda item: PRIORITY[item[0].traffic_class])
-        assert envelopes[0] == expected[0]
+        turn = [item for item in self.outbox if item[3] > self.deferred.get(item[0].traffic_class, 0)]
+        if not turn:
+            turn, self.deferred = self.outbox, {}
+        expected = min(turn, key=lambda item: PRIORITY[item[0].traffic_class])
+        assert envelope == expected[0]
         if verdict == "receipt":
-            self.store.run(partial(self.store.receipt, envelopes[0], receipt(envelopes[0])))
+            self.store.run(partial(self.store.receipt, envelope, receipt(envelope)))
             self.delivered += expected[1]
         elif verdict == "set_aside":
-            self.store.run(partial(self.store.set_aside, envelopes[0], "http_422"))
+            self.store.run(partial(self.store.set_aside, envelope, "http_422"))
             self.withheld += expected[1]
             self.withheld_losses += expected[2]
             self.losses["withheld"] += len(expected[1])
-        if verdict != "nothing":
+        elif verdict == "defer":
+            self.store.run(partial(self.store.defer, envelope))
+            self.deferred[envelope.traffic_class] = expected[3]
+        if verdict in ("receipt", "set_aside"):
             self.outbox.remove(expected)
 
     # -- what goes wrong
@@ -147,9 +154,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
         (self.folder / "spool.db").unlink()
         present = [number for waiting in self.journal.values() for number in waiting] + self.withheld
-        present += [number for _envelope, inside, _carried in self.outbox for number in inside]
+        present += [number for _envelope, inside, _carried, _seq in self.outbox for number in inside]
         untold = sum((self.losses - self.reported).values()) + self.withheld_losses
-        untold += sum(carried for _envelope, _inside, carried in self.outbox)
+        untold += sum(carried for _envelope, _inside, carried, _seq in self.outbox)
         self._reopen()
         self.destroyed += present
         self.journal = {stream: [] for stream in STREAMS}
@@ -169,7 +176,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert status.outbox_bundles == len(self.outbox)
         assert status.losses_pending == dict(self.losses - self.reported)
         counters = self.store._counters
-        outside = sum(len(inside) for _envelope, inside, _carried in self.outbox) + len(self.withheld)
+        outside = sum(len(inside) for _envelope, inside, _carried, _seq in self.outbox) + len(self.withheld)
         assert counters.get("last", 0) == counters.get("settled", 0) + waiting + outside == self.next
         assert (self.store.device, self.store.epoch) == (self.device, 1)
 
@@ -221,7 +228,8 @@ class StoreMachine(RuleBasedStateMachine):
         del waiting[: bundle.count]
         self.heads[bundle.stream.robot_id] = (bundle.seq, envelope.payload_hash)
         self.device_seq += 1
-        self.outbox.append((envelope, inside, sum(loss.count for loss in bundle.loss)))
+        carried = sum(loss.count for loss in bundle.loss)
+        self.outbox.append((envelope, inside, carried, bundle.device_seq))
         for loss in bundle.loss:
             self.reported[loss.reason] += loss.count
 
@@ -238,6 +246,7 @@ class StoreMachine(RuleBasedStateMachine):
         return old
 
     def _reopen(self) -> None:
+        self.deferred = {}
         self.store = open_store(self.folder, clock=self.clock, log=self.log)
 
 

@@ -54,7 +54,8 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scenario],
 
 async def waits(awaitable: Awaitable[Any]) -> bool:
     try:
-        await asyncio.wait_for(awaitable, 0.2)
+        async with asyncio.timeout(0.2):
+            await awaitable
     except TimeoutError:
         return True
     return False
@@ -183,6 +184,23 @@ def test_envelopes_leave_by_priority_then_by_age_until_they_are_settled(play: An
             await spool.receipt(expected, receipt(expected))
             await spool.receipt(expected, receipt(expected))
         assert await waits(spool.next_envelope())
+
+    play(scenario)
+
+
+def test_a_deferred_envelope_comes_again_after_each_other_had_its_turn(play: Any) -> None:
+    async def scenario(spool: Any, clock: HandClock) -> None:
+        put = []
+        for stream in (ROBOT, DEVICE, STOP):
+            await spool.commit(group(range(10), stream, clock=clock))
+            bundle = await spool.next_bundle()
+            put.append(sealed(bundle))
+            await spool.put(bundle, put[-1])
+        for expected in (put[2], put[0], put[1], put[2], put[0]):
+            assert await spool.next_envelope() == expected
+            await spool.defer(expected)
+        await spool.receipt(put[1], receipt(put[1]))
+        assert await spool.next_envelope() == put[2]
 
     play(scenario)
 
