@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from actod.store.inspection import inspect
 from hil.oracle import Verdict, events, judge
-from hil.parts.scan import scan, scan_bytes
+from hil.parts.scan import plant, proves, scan
 from hil.rig import Rig, build, wait_for
 from hil.robot.publisher import RobotProcess, number_of
 
@@ -126,9 +125,7 @@ def search(rig: Rig, robot: RobotProcess) -> tuple[int, bool]:
 
     Returns (hits, whether the planted control value was found: a scan that finds nothing anywhere proves nothing).
     """
-    canaries = robot.canaries()
-    control = "control-7f3a9b51c2"
-    (rig.folder / "tmp" / "control.txt").write_text(f"xx{control}yy", encoding="ascii")
+    control = plant(rig.folder / "tmp")
     places = [
         rig.state,
         rig.folder / "tmp",
@@ -136,12 +133,8 @@ def search(rig: Rig, robot: RobotProcess) -> tuple[int, bool]:
         rig.collector.received_file,
         rig.collector.envelopes_file,
     ]
-    values = [*canaries, control, rig.api_key, rig.token.pin]
-    hits = scan(places, values)
-    with inspect(rig.state) as store:  # the store compresses: its content is searched as it is, too
-        hits += scan_bytes(b"\n".join(store.contents()), values, name=rig.state / "spool.db")
-    seen = {hit.canary for hit in hits}
-    return sum(hit.canary != control for hit in hits), control in seen
+    hits = scan(places, [*robot.canaries(), rig.api_key, rig.token.pin, control])
+    return sum(hit.canary != control for hit in hits), proves(hits, control)
 
 
 def account(rig: Rig, console: Console, *, verdict: Verdict, published: int, found: int, control: bool, code: int) -> int:
