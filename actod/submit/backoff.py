@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_LONGEST_RETRY_AFTER_SECONDS = 3600.0
+LONGEST_RETRY_AFTER_SECONDS = 3600.0  # a server that says "in a week" is asked again in an hour
 _MOST_DOUBLINGS = 30
+_SECONDS = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
+_LONGEST_DATE = 64
 
 
 class Backoff:
-    """Counts failures in a row. `uniform(low, high)` is the source of chance."""
+    """Draws pauses. `uniform(low, high)` is the source of chance.
+
+    Full jitter: of N robots that lost the same server, each comes back at a moment of its own.
+    """
 
     def __init__(self, *, min_seconds: float, max_seconds: float, uniform: Callable[[float, float], float]) -> None:
         self._min_seconds, self._max_seconds, self._uniform = min_seconds, max_seconds, uniform
-        self._failures = 0
 
-    def succeeded(self) -> None:
-        """Begin anew."""
-        self._failures = 0
-
-    def pause_seconds(self, retry_after_seconds: float | None = None) -> float:
-        """Return the pause after one more failure: never less than Retry-After, and jitter on top of that."""
-        ceiling = min(self._max_seconds, self._min_seconds * 2 ** min(self._failures, _MOST_DOUBLINGS))
-        self._failures += 1
-        return (retry_after_seconds or 0.0) + self._uniform(0, ceiling)
+    def pause_seconds(self, failures: int, *, retry_after_seconds: float | None = None) -> float:
+        """Return the pause after that many failures in a row (1, 2, ...): at least Retry-After, with jitter on top."""
+        doublings = min(max(failures, 1) - 1, _MOST_DOUBLINGS)
+        ceiling = min(self._max_seconds, self._min_seconds * 2**doublings)
+        return max(retry_after_seconds or 0.0, 0.0) + self._uniform(0.0, ceiling)
 
 
-def retry_after(value: str | None, *, now_wall_ns: int) -> float | None:
-    """Parse Retry-After: seconds or an HTTP date, bounded to an hour; None if it is absent or senseless."""
-    if not value:
-        return None
-    if value.strip().isascii() and value.strip().isdigit():
-        seconds = float(value)
+def retry_after(value: str | None, *, date: str | None, now_wall_ns: int) -> float | None:
+    """Parse Retry-After to seconds, at most an hour; None if it is absent or senseless.
+
+    An HTTP date is counted from the answer's own Date where there is one: our clock may lie.
+    """
+    text = (value or "").strip()
+    if _SECONDS.match(text):
+        seconds = float(text)
     else:
-        try:
-            when = parsedate_to_datetime(value)
-        except (ValueError, TypeError):
+        when = parse_date(text)
+        if when is None:
             return None
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now_wall_ns / 1e9
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+        now = parse_date(date)
+        seconds = when.timestamp() - (now.timestamp() if now is not None else now_wall_ns / 1e9)
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
 def parse_date(value: str | None) -> datetime | None:
-    """Parse an HTTP Date header."""
-    try:
-        return parsedate_to_datetime(value) if value else None
-    except (ValueError, TypeError):
+    """Parse an HTTP date (RFC 9110, all three forms); None if it is none."""
+    if not value or len(value) > _LONGEST_DATE or not value.isascii() or not value.isprintable():
         return None
+    try:
+        when = parsedate_to_datetime(value)
+        when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+        when.timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return when

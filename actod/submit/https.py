@@ -3,164 +3,192 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import socket
+import logging
 import ssl
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
-import orjson
 
 from actod import __version__
 from actod.config import CollectorConfig
-from actod.errors import ConfigError, TransientError
-from actod.model import Envelope
-from actod.ports import Clock
-from actod.submit.credentials import Credential
-from actod.submit.pins import PinMismatchError, pinned_context
+from actod.errors import RejectedError, TransientError
+from actod.model import Envelope, Receipt
+from actod.ports import AuditLog, Clock
+from actod.submit.answer import Answer, judge, leaves_connection_usable
+from actod.submit.credentials import CredentialFile, Secret
+from actod.submit.endpoint import check_proxy, check_url
+from actod.submit.failures import reason_of, seen_pins
+from actod.submit.tls import client_context
+from actod.submit.verdict import VERDICTS, Blame
 
 _LARGEST_ANSWER_BYTES = 64 * 1024
-_LOOPBACK = ("localhost", "127.", "[::1]", "::1")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server said. `proof_id` is None unless the body is a receipt."""
-
-    status: int
-    proof_id: str | None
-    retry_after: str | None
-    date: str | None
+_KEEP_ALIVE_SECONDS = 30.0
+_UNAUTHORISED = 401
+_SERVER_ERRORS = 500
 
 
 class HttpsClient:
-    """Speaks the ACTO API. Connections are reused, but never after a 5xx or a failure."""
+    """Implements the Uplink port: one call is one attempt. Safe to call concurrently.
 
-    def __init__(self, *, collector: CollectorConfig, environment: str, clock: Clock) -> None:
-        self._collector, self._clock = collector, clock
+    Each connection belongs to one call at a time and is kept for the next, but never after a 5xx or a failure. All
+    that can be checked without the server is checked here: raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        *,
+        collector: CollectorConfig,
+        environment: str,
+        clock: Clock,
+        audit: AuditLog | None = None,
+        user_agent: str = f"actod/{__version__}",
+    ) -> None:
+        self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
         self._base = check_url(collector.url, environment)
-        self._context = pinned_context(collector)
-        self._api_key = Credential(collector.api_key_file, key="collector.api_key_file")
-        self._wallet = Credential(collector.wallet_file, key="collector.wallet_file") if collector.wallet_file else None
-        self._client = self._connect()
+        self._proxy = check_proxy(collector.proxy)
+        self._context = client_context(collector)
+        self._api_key = CredentialFile(collector.api_key_file, key="collector.api_key_file")
+        self._wallet = CredentialFile(collector.wallet_file, key="collector.wallet_file") if collector.wallet_file else None
+        # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
+        logging.getLogger("httpcore").setLevel(logging.WARNING)
+        self._idle: list[_Connection] = []
+        self._last_alarm: tuple[str, ...] = ()
+
+    async def submit(self, envelope: Envelope) -> Receipt:
+        """POST one envelope, byte for byte. Raises TransientError or RejectedError with a reason of verdict.py."""
+        body = b'{"envelope":' + envelope.body + b"}"
+        answer = await self._authorised("POST", "/v1/proofs", body, envelope.proof_id)
+        reason, named = judge(answer, envelope.proof_id)
+        if reason == "accepted":
+            now = self._clock.now().wall_ns
+            return Receipt(proof_id=envelope.proof_id, received_wall_ns=now, server_date=answer.date)
+        if reason == "receipt_mismatch":
+            self._alarm("submit.receipt_mismatch", expected=envelope.proof_id, named=named)
+        if VERDICTS[reason].blame in {Blame.ITEM, Blame.SIZE}:
+            raise RejectedError(reason, f"status {answer.status}")
+        raise TransientError(reason, f"status {answer.status}", retry_after_seconds=answer.retry_after_seconds)
+
+    async def health(self) -> int:
+        """GET /health without credentials, for `actod check`; return the status. Raises TransientError."""
+        return (await self._exchange("GET", "/health", b"", None)).status
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._client.aclose()
+        """Close the connections that are idle."""
+        while self._idle:
+            await self._idle.pop().close()
 
-    def reread_credentials(self) -> bool:
-        """Read the credential files again; return whether one changed. An unreadable one keeps the old value."""
-        changed = False
-        for credential in (self._api_key, self._wallet):
-            try:
-                changed = (credential is not None and credential.read()) or changed
-            except ConfigError:
-                continue
-        return changed
-
-    async def submit(self, envelope: Envelope) -> Answer:
-        """POST one envelope: the bytes that were hashed. Raises TransientError with the state as its reason."""
-        return await self._request("POST", "/v1/proofs", b'{"envelope":' + envelope.body + b"}", envelope.proof_id)
-
-    async def health(self) -> Answer:
-        """GET /health, for `actod check`."""
-        return await self._request("GET", "/health", b"", "")
-
-    async def _request(self, method: str, path: str, body: bytes, proof_id: str) -> Answer:
-        headers = {"authorization": f"Bearer {self._api_key.value}", "user-agent": f"actod/{__version__}"}
-        if self._wallet is not None:
-            headers["x-wallet-address"] = self._wallet.value
-        if body:
-            headers["content-type"] = "application/json"
-        try:
-            async with asyncio.timeout(self._collector.request_timeout_seconds):
-                async with self._client.stream(method, self._base + path, content=body, headers=headers) as response:
-                    answer = await _read(response, proof_id)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as exc:
-            await self._renew()
-            # Not `from exc`: the foreign exception holds the request, and with it the key.
-            raise TransientError(self._state(exc)) from None
-        if answer.status >= 500:  # noqa: PLR2004 - the server may have closed behind it
-            await self._renew()
+    async def _authorised(self, method: str, path: str, body: bytes, proof_id: str) -> Answer:
+        """Make one request with the key as the file holds it now; after a 401, once more if it was changed meanwhile."""
+        credentials = self._credentials()
+        answer = await self._exchange(method, path, body, credentials, proof_id)
+        if answer.status == _UNAUTHORISED:
+            newer = self._credentials()
+            if newer != credentials:
+                self._record("credential.reread", key="collector.api_key_file")
+                answer = await self._exchange(method, path, body, newer, proof_id)
         return answer
 
-    def _connect(self) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=30)
-        proxy = httpx.Proxy(self._collector.proxy) if self._collector.proxy else None
-        timeout = httpx.Timeout(self._collector.request_timeout_seconds, connect=self._collector.connect_timeout_seconds)
-        return httpx.AsyncClient(
-            verify=self._context,
-            trust_env=False,
-            follow_redirects=False,
+    def _credentials(self) -> tuple[Secret, Secret | None]:
+        return self._api_key.read(), self._wallet.read() if self._wallet is not None else None
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes, credentials: tuple[Secret, Secret | None] | None, proof_id: str = ""
+    ) -> Answer:
+        connection = self._idle.pop() if self._idle else _Connection(context=self._context, proxy=self._proxy)
+        answer, failure = None, TransientError("unreachable")
+        try:
+            async with asyncio.timeout(self._collector.request_timeout_seconds):
+                answer = await self._converse(connection, self._request(connection, method, path, body, credentials))
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
+            failure = self._translate(exc, secured=connection.secured)
+        finally:
+            if answer is not None and leaves_connection_usable(answer, proof_id):
+                self._idle.append(connection)
+            else:
+                await connection.close()
+        if answer is None:
+            raise failure  # outside of the handler: a foreign exception holds the request, and with it the key
+        return answer
+
+    def _request(
+        self,
+        connection: _Connection,
+        method: str,
+        path: str,
+        body: bytes,
+        credentials: tuple[Secret, Secret | None] | None,
+    ) -> httpx.Request:
+        headers = {"accept": "application/json", "user-agent": self._user_agent}
+        if body:
+            headers["content-type"] = "application/json"
+        if credentials is not None:
+            key, wallet = credentials
+            headers["authorization"] = f"Bearer {key.reveal()}"
+            if wallet is not None:
+                headers["x-wallet-address"] = wallet.reveal()
+        timeout = httpx.Timeout(None, connect=self._collector.connect_timeout_seconds)
+        extensions = {"timeout": timeout.as_dict(), "trace": connection.trace}
+        return httpx.Request(method, self._base + path, headers=headers, content=body or None, extensions=extensions)
+
+    async def _converse(self, connection: _Connection, request: httpx.Request) -> Answer:
+        response = await connection.transport.handle_async_request(request)
+        try:
+            content = await _read(response) if response.status_code < _SERVER_ERRORS else b""
+        finally:
+            await response.aclose()
+        return Answer.of(response.status_code, response.headers, content, now_wall_ns=self._clock.now().wall_ns)
+
+    def _translate(self, failure: BaseException, *, secured: bool) -> TransientError:
+        reason = reason_of(failure, secured=secured, synchronised=self._clock.synchronised())
+        if reason == "pin_mismatch":
+            self._alarm("submit.pin_mismatch", seen=",".join(seen_pins(failure)))
+        return TransientError(reason)
+
+    def _alarm(self, event: str, **fields: str) -> None:
+        """Record what must not be missed, once for each new sight of it."""
+        sight = (event, *fields.values())
+        if sight != self._last_alarm:
+            self._last_alarm = sight
+            self._record(event, **fields)
+
+    def _record(self, event: str, **fields: str) -> None:
+        if self._audit is not None:
+            self._audit.record(event, **fields)
+
+
+class _Connection:
+    """A transport of httpx that holds at most one connection: no redirects, cookies, environment or decompression."""
+
+    def __init__(self, *, context: ssl.SSLContext, proxy: str) -> None:
+        self.secured = False
+        self.trace: Callable[[str, dict[str, Any]], Awaitable[None]] = self._trace
+        self.transport = httpx.AsyncHTTPTransport(
+            verify=context,
             http1=True,
             http2=False,
-            limits=limits,
-            timeout=timeout,
-            proxy=proxy,
+            trust_env=False,
+            retries=0,
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
+            proxy=httpx.Proxy(proxy) if proxy else None,
         )
 
-    async def _renew(self) -> None:
-        """Drop all connections: the next request begins with a new one."""
-        old, self._client = self._client, self._connect()
-        await old.aclose()
+    async def close(self) -> None:
+        """Close it, whatever state it is in."""
+        await self.transport.aclose()
 
-    def _state(self, exc: BaseException) -> str:
-        """Name the state that a failure means; see submit/verdict.py."""
-        chain: BaseException | None = exc
-        while chain is not None:
-            if isinstance(chain, PinMismatchError):
-                return "blocked:pin"
-            if isinstance(chain, ssl.SSLCertVerificationError):
-                early = chain.verify_code == 9 and self._clock.synchronised() is not True  # noqa: PLR2004 - X509_V_ERR
-                return "blocked:clock" if early else "blocked:tls"
-            if isinstance(chain, ssl.SSLError) and not isinstance(chain, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-                return "blocked:tls"
-            if isinstance(chain, socket.gaierror):
-                return "blocked:dns"
-            chain = chain.__cause__ or chain.__context__
-        return "blocked:network"
+    async def _trace(self, name: str, _info: dict[str, Any]) -> None:
+        if name.endswith("connect_tcp.started"):
+            self.secured = False
+        elif name.endswith("start_tls.complete"):
+            self.secured = True
 
 
-async def _read(response: httpx.Response, proof_id: str) -> Answer:
-    """Read an answer's head, and of a 200 the receipt. Other bodies are not read: a 422 echoes what was sent."""
-    found = None
-    if response.status_code == 200:  # noqa: PLR2004 - OK
-        body = b""
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > _LARGEST_ANSWER_BYTES:
-                body = b""
-                break
-        found = _receipt(body, proof_id)
-    headers = response.headers
-    return Answer(response.status_code, found, headers.get("retry-after"), headers.get("date"))
-
-
-def _receipt(body: bytes, proof_id: str) -> str | None:
-    try:
-        value = orjson.loads(body)["proof_id"]
-    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
-        return None
-    if not isinstance(value, str) or not value.isascii():
-        return None
-    return proof_id if hmac.compare_digest(value, proof_id) else value[:64]
-
-
-def check_url(url: str, environment: str) -> str:
-    """Return the base URL without a slash at its end. Raises ConfigError for anything but plain https."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise ConfigError(key="collector.url", expected="an https:// URL", found=repr(url), fix="use https")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(
-            key="collector.url", expected="no credentials, query or fragment", fix="credentials belong into files"
-        )
-    if environment == "prod" and parts.hostname.startswith(_LOOPBACK):
-        raise ConfigError(
-            key="collector.url",
-            expected="a server that is not this machine in prod",
-            found=repr(url),
-            fix='name the real collector, or use environment = "dev"',
-        )
-    return url.rstrip("/")
+async def _read(response: httpx.Response) -> bytes | None:
+    """Read an answer's body as sent; None if it is longer than any receipt."""
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > _LARGEST_ANSWER_BYTES:
+            return None
+    return bytes(body)

@@ -1,37 +1,58 @@
-"""The uplink that the pipeline speaks to: paces requests, judges answers, keeps the state, and waits after failures."""
+"""The uplink that the pipeline speaks to: paces the attempts, keeps the state, and waits after failures."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
+from collections.abc import Callable
 
 import structlog
 
 from actod.config import CollectorConfig
-from actod.errors import ActodError, TransientError
+from actod.errors import ActodError, RejectedError, SuspectError, TransientError
 from actod.model import Envelope, Receipt
-from actod.ports import AuditLog, Clock
-from actod.submit.backoff import Backoff, retry_after
-from actod.submit.https import Answer, HttpsClient
-from actod.submit.verdict import OK, REMEDIES, Verdicts
+from actod.ports import AuditLog, Clock, Uplink
+from actod.submit.backoff import Backoff
+from actod.submit.budget import TokenBucket
+from actod.submit.pause import Pause
+from actod.submit.state import Fate, Step, SubmitState
+from actod.submit.verdict import State
+
+_BURST = 4  # requests at once; the server allows 20
 
 _log = structlog.get_logger(__name__)
 
 
 class PacedUplink:
-    """Implements the Uplink port over an HttpsClient. `state` and `why` say why the oldest bundle has not left."""
+    """Implements the Uplink port over another one that makes single attempts (HttpsClient). Safe to call concurrently.
 
-    def __init__(self, *, client: HttpsClient, collector: CollectorConfig, clock: Clock, audit: AuditLog) -> None:
+    `submit` returns a receipt, or waits out the pause and then raises: TransientError (take the oldest again),
+    SuspectError (others first: `Spool.defer`) or RejectedError (set it aside). All callers share pace and pauses.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Uplink,
+        collector: CollectorConfig,
+        clock: Clock,
+        audit: AuditLog,
+        uniform: Callable[[float, float], float] | None = None,
+        pause: Pause | None = None,
+    ) -> None:
         self._client, self._clock, self._audit = client, clock, audit
-        self._interval_seconds = 1.0 / collector.requests_per_second
-        self._backoff = Backoff(
-            min_seconds=collector.backoff_min_seconds,
-            max_seconds=collector.backoff_max_seconds,
-            uniform=random.SystemRandom().uniform,
+        self._pause = pause or Pause()
+        rate = collector.requests_per_second
+        self._bucket = TokenBucket(rate_per_second=rate, burst=max(1.0, min(_BURST, rate)), clock=clock)
+        self._submit_state = SubmitState(
+            backoff=Backoff(
+                min_seconds=collector.backoff_min_seconds,
+                max_seconds=collector.backoff_max_seconds,
+                uniform=uniform or random.SystemRandom().uniform,
+            )
         )
-        self._verdicts = Verdicts()
-        self._next_at = 0.0
+        self._not_before_ns = 0
+        self._in_flight = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopping = False
@@ -41,73 +62,98 @@ class PacedUplink:
     @property
     def state(self) -> str:
         """Return ok, slow:server or blocked:<reason>."""
-        return self._verdicts.state
+        return str(self._submit_state.state)
 
     @property
     def why(self) -> str:
-        """Say in one line what is wrong and what to do."""
-        return f"{self.state}: {REMEDIES.get(self.state, 'see docs')}"
+        """Say in one line why the oldest bundle has not left, and what to do."""
+        return self._submit_state.why
+
+    @property
+    def next_attempt_seconds(self) -> float:
+        """Return how long the pause will last that is going on (0.0: none)."""
+        return max(0.0, (self._not_before_ns - self._clock.now().monotonic_ns) / 1e9)
 
     async def submit(self, envelope: Envelope) -> Receipt:
         """Make one attempt; after a failure wait, then raise. See the port."""
         await self._turn()
-        before = self._verdicts.state
+        self._in_flight += 1
         self._quiet.clear()
         try:
-            answer = await self._client.submit(envelope)
-            if answer.status == 401 and self._client.reread_credentials():  # noqa: PLR2004 - unauthorised
-                self._audit.record("credential.reread")
-                answer = await self._client.submit(envelope)
-            return self._judge(envelope, answer)
-        except TransientError as failure:
-            self._verdicts.state = failure.reason
-            self._note_state(before)
-            self._quiet.set()
-            await asyncio.sleep(self._backoff.pause_seconds(failure.retry_after_seconds))
-            raise
-        except ActodError as refusal:
-            self._audit.record("submit.rejected", proof_id=envelope.proof_id, reason=refusal.reason)
-            raise
+            receipt = await self._client.submit(envelope)
+        except (TransientError, RejectedError) as failure:
+            reason, step = failure.reason, self._failed(envelope, failure)
+        else:
+            self._accepted(envelope, receipt)
+            return receipt
         finally:
-            self._quiet.set()
-            self._note_state(before)
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._quiet.set()
+        if step.fate is Fate.SET_ASIDE:
+            raise RejectedError(reason)
+        await self._wait()
+        if step.fate is Fate.DEFER:
+            raise SuspectError(reason)
+        raise TransientError(reason)
 
     async def drain(self, seconds: float) -> None:
-        """Begin no further request, and wait until the one in flight has ended, if it does in time."""
+        """Begin no further request, and wait until those in flight have ended, if they do in time."""
         self._stopping = True
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 await self._quiet.wait()
+        except TimeoutError:
+            return
+
+    def wake(self) -> None:
+        """End the pause that is going on: what caused it may have been mended."""
+        self._not_before_ns = 0
+        self._pause.wake()
 
     async def _turn(self) -> None:
-        """Wait for the pace: at most so many requests a second."""
-        loop = asyncio.get_running_loop()
+        """Wait for the pace, and for the end of any pause."""
+        ready_ns = self._clock.now().monotonic_ns + int(self._bucket.reserve() * 1e9)
+        while (seconds := (ready_ns - self._clock.now().monotonic_ns) / 1e9) > 0:
+            await self._pause.wait(seconds)
+        await self._wait()
         if self._stopping:
-            await loop.create_future()  # begins nothing more: the daemon cancels us
-        wait = self._next_at - loop.time()
-        self._next_at = max(self._next_at, loop.time()) + self._interval_seconds
-        if wait > 0:
-            await asyncio.sleep(wait)
+            await asyncio.get_running_loop().create_future()  # begins nothing more: the daemon cancels us
 
-    def _judge(self, envelope: Envelope, answer: Answer) -> Receipt:
-        now = self._clock.now().wall_ns
-        if answer.status == 200 and answer.proof_id == envelope.proof_id:  # noqa: PLR2004 - OK
-            self._verdicts.delivered(envelope.proof_id)
-            self._backoff.succeeded()
-            self.server_date, self.confirmed = answer.date, envelope.payload_hash
-            self._audit.record("submit.confirmed", proof_id=envelope.proof_id)
-            return Receipt(proof_id=envelope.proof_id, received_wall_ns=now, server_date=answer.date)
-        if answer.status == 200 and answer.proof_id is not None:  # noqa: PLR2004 - OK, but of something else
-            self._audit.record("submit.receipt_mismatch", proof_id=envelope.proof_id)
-            raise self._verdicts.failed("blocked:receipt")
-        pause = retry_after(answer.retry_after, now_wall_ns=now)
-        raise self._verdicts.answered(envelope.proof_id, answer.status, retry_after_seconds=pause)
+    async def _wait(self) -> None:
+        while (seconds := self.next_attempt_seconds) > 0:
+            await self._pause.wait(seconds)
 
-    def _note_state(self, before: str) -> None:
-        state = self._verdicts.state
-        if state != before:
-            self._audit.record("submit.state", state=state, before=before)
-            if state == OK:
-                _log.info("Submission goes on.", before=before)
-            else:
-                _log.warning("Submission is held up; the queue is kept.", state=state, remedy=REMEDIES.get(state, ""))
+    def _accepted(self, envelope: Envelope, receipt: Receipt) -> None:
+        before = self._submit_state.state
+        self._submit_state.accepted(envelope.proof_id)
+        if receipt.server_date is not None:
+            self.server_date, self.confirmed = receipt.server_date, envelope.payload_hash
+        self._audit.record("submit.confirmed", proof_id=envelope.proof_id)
+        self._tell(before)
+
+    def _failed(self, envelope: Envelope, failure: ActodError) -> Step:
+        before = self._submit_state.state
+        step = self._submit_state.failed(
+            envelope.proof_id,
+            failure.reason,
+            body_bytes=len(envelope.body),
+            retry_after_seconds=failure.retry_after_seconds if isinstance(failure, TransientError) else None,
+        )
+        until_ns = self._clock.now().monotonic_ns + int(step.pause_seconds * 1e9)
+        self._not_before_ns = max(self._not_before_ns, until_ns)
+        if step.fate is Fate.SET_ASIDE:
+            self._audit.record("submit.rejected", proof_id=envelope.proof_id, reason=failure.reason)
+        self._tell(before)
+        return step
+
+    def _tell(self, before: State) -> None:
+        """Audit and log a change of the state, never a single attempt."""
+        state, reason = self._submit_state.state, self._submit_state.reason
+        if state is before:
+            return
+        self._audit.record("submit.state", state=str(state), before=str(before), reason=reason)
+        if state is State.OK:
+            _log.info("Submission goes on.", before=str(before))
+        else:
+            _log.warning("Submission is held up; the queue is kept.", state=str(state), why=self.why)

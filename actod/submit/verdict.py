@@ -1,124 +1,178 @@
-"""What an answer means: for the bundle, for the pace, and for the state that the operator sees. Pure.
+"""What one attempt at a submission can end in, and what each ending means. Pure; the memory is in `state.py`.
 
-| answer | state | the bundle |
-|---|---|---|
-| 200 with the right proof id | ok | delivered |
-| 200 with another id | blocked:receipt | stays: an alarm |
-| 200 without a receipt, any 1xx to 3xx | blocked:portal | stays: someone else answered |
-| 400, 422 | ok, or blocked:rejected-all | suspect: set aside once others were accepted since |
-| 401 | blocked:auth | stays; the credential is read again first |
-| 403 | blocked:gate | stays: the server's gate, not the bundle |
-| 404, 405 | blocked:url | stays |
-| 408, 425, 429, 502, 503, 504 | slow:server | stays; Retry-After is honoured |
-| 413 | ok | too large: sealed again in smaller ones, or set aside |
-| 500 | slow:server | slow down; its own 500 thrice, with others accepted between, counts as a 400 |
-| other 4xx, 501 to 599 | blocked:server | stays |
-| name not found / no route, refused, reset, timed out | blocked:dns / blocked:network | stays |
-| no certificate of the chain is pinned | blocked:pin | stays, 0 bytes were sent |
-| certificate not yet valid while the clock is not synchronised | blocked:clock | stays |
-| any other TLS failure | blocked:tls | stays |
+| ending | reason | state | the bundle |
+|---|---|---|---|
+| 200 with the right proof id | accepted | ok | delivered |
+| 200 with another proof id | receipt_mismatch | blocked:gate | stays; an alarm |
+| 200 with HTML, 3xx, 511 | captive_portal | blocked:network | stays; never followed, never a receipt |
+| 200 without a receipt, other 2xx, no HTTP | malformed_response | slow:server | stays |
+| 400, 422 | refused_400, refused_422 | ok, then blocked:rejected-all | its own only if another was accepted since |
+| 401 | unauthorised | blocked:auth | stays; the key is read again first |
+| 402, 429 | quota_exceeded, rate_limited | blocked:quota | stays; Retry-After is honoured |
+| 403, 451 | gate_closed | blocked:gate | stays |
+| 404, 405 and every other 4xx | endpoint_missing | blocked:gate | stays |
+| 408, 425, no answer in time | response_timeout | slow:server | stays |
+| 413 | too_large | ok | set aside if it is large, else as a 400 |
+| 500 | server_error | slow:server | its own only if it repeats while others pass |
+| 501 to 599 but 511 | server_unavailable | slow:server | stays |
+| connection cut after TLS | cut_off | slow:server | stays |
+| no certificate of the chain is pinned | pin_mismatch | blocked:pin | stays; 0 bytes were sent |
+| certificate of the future, clock not synchronised | clock_untrusted | blocked:clock | stays; 0 bytes were sent |
+| TLS failed otherwise | certificate_*, client_certificate_refused, tls_failed | blocked:tls | stays |
+| no connection | name_not_resolved, unreachable, proxy_refused | blocked:dns, network | stays |
+| key file not usable | credential_unreadable | blocked:auth | stays |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 
-from actod.errors import ActodError, RejectedError, SuspectError, TransientError
 
-OK = "ok"
-REJECTED_ALL = "blocked:rejected-all"
-_SLOW = {408, 425, 429, 502, 503, 504}
-_OWN_500S = 3
-_MOST_SUSPECTS = 1024
+class State(StrEnum):
+    """What the operator sees."""
 
-REMEDIES = {
-    OK: "nothing is wrong",
-    "blocked:auth": "the server refuses the API key: put a valid one into collector.api_key_file",
-    "blocked:gate": "the server's token gate refuses: check the wallet, or wait for the server",
-    "blocked:pin": "no certificate of the server's chain is pinned: compare collector.pins with the server's certificate",
-    "blocked:tls": "the server's certificate does not validate: check its expiry, its name and collector.ca_file",
-    "blocked:clock": "the certificate is not valid yet by this machine's clock, which is not synchronised: wait, or set it",
-    "blocked:dns": "the server's name is not found: check DNS and collector.url",
-    "blocked:network": "the server cannot be reached: check the network, the firewall and collector.url",
-    "blocked:portal": "something else answers in the server's place (captive portal, wrong URL): check the network",
-    "blocked:url": "the server does not know the path: check collector.url",
-    "blocked:receipt": "the server confirmed another proof than the one that was sent: tell its operator",
-    "blocked:server": "the server answers with an error that is not the bundle's: wait, or tell its operator",
-    REJECTED_ALL: "the server rejects every bundle: check its version and its log; nothing is set aside",
-    "slow:server": "the server asks to slow down: nothing to do",
+    OK = "ok"
+    AUTH = "blocked:auth"
+    GATE = "blocked:gate"
+    PIN = "blocked:pin"
+    TLS = "blocked:tls"
+    CLOCK = "blocked:clock"
+    DNS = "blocked:dns"
+    NETWORK = "blocked:network"
+    QUOTA = "blocked:quota"
+    REJECTED_ALL = "blocked:rejected-all"
+    SLOW = "slow:server"
+
+
+class Blame(StrEnum):
+    """Whose fault an ending can be."""
+
+    PATH = "path"  # the bundle was not judged: nothing about it can be learned
+    SERVER = "server"  # someone answered, or broke off: never the bundle's fault, but others may pass
+    SUSPECT = "suspect"  # 500: the server's, unless it is this bundle's alone
+    ITEM = "item"  # 400, 422: the bundle's, if others are accepted
+    SIZE = "size"  # 413
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reason means. `remedy` is one line for the operator."""
+
+    state: State
+    blame: Blame
+    remedy: str
+
+
+_SERVER_TROUBLE = "nothing to do here: it is tried again more slowly; tell the server's operator if it lasts"
+_CERTIFICATE = "compare the server's certificate with collector.url and collector.ca_file"
+
+VERDICTS: dict[str, Verdict] = {
+    "unauthorised": Verdict(
+        State.AUTH, Blame.PATH, "the server refuses the API key: write a valid one into collector.api_key_file"
+    ),
+    "credential_unreadable": Verdict(
+        State.AUTH, Blame.PATH, "collector.api_key_file or wallet_file cannot be used: `actod check` says what is wrong"
+    ),
+    "gate_closed": Verdict(
+        State.GATE, Blame.SERVER, "the server's token gate refuses (403): check the wallet, or wait for the server's backend"
+    ),
+    "endpoint_missing": Verdict(
+        State.GATE, Blame.SERVER, "the server does not know this request: check the path in collector.url and its version"
+    ),
+    "receipt_mismatch": Verdict(
+        State.GATE, Blame.SERVER, "the server confirmed another proof than the one sent: tell its operator at once"
+    ),
+    "pin_mismatch": Verdict(
+        State.PIN,
+        Blame.PATH,
+        "no certificate of the server's chain is pinned: if its keys were changed on purpose, update collector.pins; "
+        "else someone is in between",
+    ),
+    "certificate_expired": Verdict(
+        State.TLS, Blame.PATH, "the server's certificate has expired, or this machine's clock is ahead: check both"
+    ),
+    "certificate_not_yet_valid": Verdict(
+        State.TLS, Blame.PATH, "the server's certificate is not valid yet by a synchronised clock: tell its operator"
+    ),
+    "certificate_wrong_name": Verdict(
+        State.TLS, Blame.PATH, "the server's certificate is for another name: " + _CERTIFICATE
+    ),
+    "certificate_untrusted": Verdict(
+        State.TLS, Blame.PATH, "the server's certificate is not signed by a CA that we trust: " + _CERTIFICATE
+    ),
+    "certificate_invalid": Verdict(State.TLS, Blame.PATH, "the server's certificate does not validate: " + _CERTIFICATE),
+    "client_certificate_refused": Verdict(
+        State.TLS, Blame.PATH, "the server wants another client certificate: check collector.certificate_file"
+    ),
+    "tls_failed": Verdict(
+        State.TLS, Blame.PATH, "no TLS 1.2 or newer with this server: check what listens at collector.url"
+    ),
+    "clock_untrusted": Verdict(
+        State.CLOCK,
+        Blame.PATH,
+        "the server's certificate is not valid yet by this machine's clock, which is not synchronised: "
+        "wait for NTP, or set the clock",
+    ),
+    "name_not_resolved": Verdict(
+        State.DNS, Blame.PATH, "the server's name is not found: check the DNS resolver and collector.url"
+    ),
+    "unreachable": Verdict(
+        State.NETWORK, Blame.PATH, "the server cannot be reached: check network, firewall and collector.url"
+    ),
+    "proxy_refused": Verdict(
+        State.NETWORK, Blame.PATH, "the proxy does not open a tunnel to the server: check collector.proxy and its rules"
+    ),
+    "captive_portal": Verdict(
+        State.NETWORK,
+        Blame.SERVER,
+        "a web page or a redirect answers in the collector's place: check the network and collector.url",
+    ),
+    "rate_limited": Verdict(
+        State.QUOTA, Blame.SERVER, "the server's rate limit is used up: it is tried again when the server allows it"
+    ),
+    "quota_exceeded": Verdict(
+        State.QUOTA, Blame.SERVER, "the server says that the account's quota is used up: raise it there"
+    ),
+    "server_error": Verdict(State.SLOW, Blame.SUSPECT, "the server fails or limits the rate (500): " + _SERVER_TROUBLE),
+    "server_unavailable": Verdict(State.SLOW, Blame.SERVER, "the server is not available (5xx): " + _SERVER_TROUBLE),
+    "response_timeout": Verdict(State.SLOW, Blame.SERVER, "the server does not answer in time: " + _SERVER_TROUBLE),
+    "cut_off": Verdict(State.SLOW, Blame.SERVER, "the connection breaks before the answer: " + _SERVER_TROUBLE),
+    "malformed_response": Verdict(
+        State.SLOW, Blame.SERVER, "the server's answer is no receipt: check that collector.url is an ACTO server"
+    ),
+    "refused_400": Verdict(
+        State.REJECTED_ALL,
+        Blame.ITEM,
+        "the server rejects every bundle (400): check its version and log; nothing is set aside",
+    ),
+    "refused_422": Verdict(
+        State.REJECTED_ALL,
+        Blame.ITEM,
+        "the server rejects every bundle (422): check its version and log; nothing is set aside",
+    ),
+    "too_large": Verdict(State.OK, Blame.SIZE, "the server takes only smaller bundles (413): lower seal.max_bytes"),
+}
+
+_BY_STATUS = {
+    400: "refused_400",
+    401: "unauthorised",
+    402: "quota_exceeded",
+    403: "gate_closed",
+    408: "response_timeout",
+    413: "too_large",
+    422: "refused_422",
+    425: "response_timeout",
+    429: "rate_limited",
+    451: "gate_closed",
+    500: "server_error",
+    511: "captive_portal",
 }
 
 
-@dataclass(slots=True)
-class Suspect:
-    """What is held against one bundle: a number of acceptances seen at its last failure, and failures that count."""
-
-    seen_accepted: int
-    own_failures: int = 0
-
-
-@dataclass(slots=True)
-class Verdicts:
-    """Told of each answer, says what it means. `state` is what the operator sees."""
-
-    state: str = OK
-    accepted: int = 0
-    _suspects: dict[str, Suspect] = field(default_factory=dict)
-
-    def delivered(self, proof_id: str) -> None:
-        """Note a receipt."""
-        self.state = OK
-        self.accepted += 1
-        self._suspects.pop(proof_id, None)
-
-    def failed(self, state: str, *, retry_after_seconds: float | None = None) -> TransientError:
-        """Note a failure that is never the bundle's."""
-        self.state = state
-        return TransientError(state, retry_after_seconds=retry_after_seconds)
-
-    def answered(self, proof_id: str, status: int, *, retry_after_seconds: float | None = None) -> ActodError:
-        """Judge an answer other than 200; return what is to be raised."""
-        if status in {400, 422}:
-            return self._rejected(proof_id, f"status_{status}")
-        if status == 413:  # noqa: PLR2004 - content too large
-            return RejectedError("too_large")
-        if status == 500:  # noqa: PLR2004 - see the table
-            return self._own_500(proof_id)
-        named = {401: "blocked:auth", 403: "blocked:gate", 404: "blocked:url", 405: "blocked:url"}
-        if status in _SLOW:
-            state = "slow:server"
-        elif status < 400:  # noqa: PLR2004 - informational, success without a receipt, redirect
-            state = "blocked:portal"
-        else:
-            state = named.get(status, "blocked:server")
-        return self.failed(state, retry_after_seconds=retry_after_seconds)
-
-    def _rejected(self, proof_id: str, reason: str) -> ActodError:
-        suspect = self._suspects.get(proof_id)
-        if suspect is not None and self.accepted > suspect.seen_accepted:
-            self._suspects.pop(proof_id)
-            return RejectedError(reason)
-        self._suspect(proof_id)
-        if len(self._suspects) > 1 and self.state != OK:
-            self.state = REJECTED_ALL
-        elif self.state == OK:
-            self.state = "slow:server" if len(self._suspects) == 1 else REJECTED_ALL
-        return SuspectError(self.state if self.state != OK else "slow:server")
-
-    def _own_500(self, proof_id: str) -> ActodError:
-        suspect = self._suspect(proof_id, keep=True)
-        if self.accepted > suspect.seen_accepted:
-            suspect.own_failures += 1
-            suspect.seen_accepted = self.accepted
-        if suspect.own_failures >= _OWN_500S:
-            self._suspects.pop(proof_id)
-            return RejectedError("status_500")
-        self.state = "slow:server"
-        return SuspectError(self.state)
-
-    def _suspect(self, proof_id: str, *, keep: bool = False) -> Suspect:
-        if len(self._suspects) >= _MOST_SUSPECTS:
-            self._suspects.pop(next(iter(self._suspects)))
-        if keep and proof_id in self._suspects:
-            return self._suspects[proof_id]
-        return self._suspects.setdefault(proof_id, Suspect(self.accepted))
+def reason_of_status(status: int) -> str:
+    """Name what a status other than 200 means. Total: every integer has a reason."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    classes = {3: "captive_portal", 4: "endpoint_missing", 5: "server_unavailable"}
+    return classes.get(status // 100, "malformed_response")
