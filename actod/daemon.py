@@ -133,7 +133,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         on_event=audit.record,
         broker_drops=broker_drops,
     )
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
     stack.push_async_callback(client.close)
     uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
     socket = config.signer.socket or state / "run" / "signer.sock"
@@ -183,7 +183,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
             group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink), name="submit"),
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer), name="seal"),
             group.create_task(_heartbeat(parts), name="heartbeat"),
-            group.create_task(_every_second(audit.flush), name="audit"),
+            group.create_task(_every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.source.run(), name="mqtt"),
         ]
         await _record_start(parts)
@@ -246,10 +246,11 @@ async def _heartbeat(parts: Parts) -> None:
             said = status.sealed
 
 
-async def _every_second(work: Callable[[], None]) -> None:
+async def _every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(1.0)
-        await asyncio.to_thread(work)
+        count()
+        await asyncio.to_thread(sync)
 
 
 def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -26,7 +26,7 @@ from actod.service.folder import own_folder
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
 from actod.submit.https import HttpsClient
-from actod.submit.verdict import REMEDIES
+from actod.submit.verdict import VERDICTS
 
 _TOKEN_SECONDS = 20.0
 _TOKEN_REMEDIES = {
@@ -192,13 +192,14 @@ async def _server(config: Config) -> Line:
     except ActodError as exc:
         return Line("server", "fail", str(exc), getattr(exc, "fix", ""))
     try:
-        answer = await client.health()
+        status = await client.health()
     except TransientError as exc:
-        return Line("server", "fail", f"{config.collector.url}: {exc.reason}", REMEDIES.get(exc.reason, "see the log"))
+        remedy = VERDICTS[exc.reason].remedy if exc.reason in VERDICTS else "see the log"
+        return Line("server", "fail", f"{config.collector.url}: {exc.reason}", remedy)
     finally:
         await client.close()
-    if answer.status != 200:  # noqa: PLR2004 - OK
-        return Line("server", "fail", f"{config.collector.url}/health answers {answer.status}", "check collector.url")
+    if status != 200:  # noqa: PLR2004 - OK
+        return Line("server", "fail", f"{config.collector.url}/health answers {status}", "check collector.url")
     return Line("server", "ok", f"{config.collector.url} answers under a pinned key")
 
 
