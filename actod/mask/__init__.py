@@ -1,1 +1,24 @@
-"""Removes personal data and secrets, failing closed."""
+"""Removes personal data and secrets, failing closed. This is the map of the folder, along one message.
+
+    engine.py        PolicyMasker, the port: Reading -> MaskedReading; counts, ids, topic
+      policy.py      the configured policy, compiled, and its digest
+      pseudonyms.py  the epoch key behind `hash`: kept 0600, rotated, erased
+      vda5050.py     profile strict: typed allow-list of VDA 5050 messages; what it does not know is dropped
+      walk.py        one walk over the message: which hint reaches which leaf
+        keys.py        what a key says about its value         vocabulary.py  the words, many languages
+        fields.py      does the value look like what its key says?
+        leaf.py        one string to its end, through every layer
+          normal.py       look-alikes to plain characters, positions kept
+          encodings.py    base64, hex, gzip, percent, HTML, escapes, spelled digits: bounded
+          assignments.py  key=value, YAML, XML, CSV inside text
+          text.py         gates and detectors for plain text; what a weak finding is measured against
+            contact.py financial.py national.py network.py location.py secrets.py   one family of detectors each
+            person.py words.py   names without a language model
+            context.py           a telling word beside a value
+            checksums.py         check digits
+      operators.py   mask, redact, hash, coarsen, drop, keep
+      finding.py     what a detector reports, and the marks that masking leaves
+
+A detector is a pattern with a bound on every repeat and a check behind it; how to add one stands in docs/masking.md.
+Operators' own patterns run on RE2. Nothing here does I/O but pseudonyms.py, and nothing keeps a message.
+"""

@@ -1,0 +1,113 @@
+"""Keys inside text: `key=value`, `key: value`, query strings, logfmt, YAML, INI, XML, CSV. Each value meets its key's hint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from actod.mask.keys import Hint, KeyBook
+
+_ASSIGNED = re.compile(
+    r"(?<![A-Za-z0-9_.-])([A-Za-z][A-Za-z0-9_.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
+    r"(?:\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096}))"
+)
+_LINE = re.compile(r"(?m)^[ \t#*-]{0,8}[\"']?([A-Za-z][A-Za-z0-9_. -]{0,47})[\"']?[ \t]{0,2}[:=][ \t]{1,8}([^\n]{2,400})$")
+_PHRASE = re.compile(
+    r"(?<![A-Za-z0-9_])([A-Za-z][A-Za-z0-9_.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
+)
+_ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
+_ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
+_HEADER_CELL = re.compile(r"[\"']?[A-Za-z_][\w .\-/()]{0,47}[\"']?\Z")
+_SPACED_KINDS = frozenset(("person", "address", "phone", "card", "iban", "plate", "dob", "passport"))
+_MOST_LINES = 400
+
+
+class Assigned(NamedTuple):
+    """A value inside text: text[start:end], with what its key says."""
+
+    start: int
+    end: int
+    hint: Hint
+
+
+def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
+    """Find values whose key says something about them."""
+    for m in _ASSIGNED.finditer(text):
+        hint = book.hint(m[1])
+        if hint.kind:
+            group = 2 if m[2] is not None else 3 if m[3] is not None else 4
+            end = m.end(group)
+            if group == 4 and hint.kind in _SPACED_KINDS:  # noqa: PLR2004 - an unquoted name goes on after the space
+                end = _phrase_end(text, m.start(), m.start(4), end)
+            yield Assigned(m.start(group), end, hint)
+    if "\n" in text or text[:1] in "-#":
+        for m in _LINE.finditer(text):
+            hint = book.hint(m[1])
+            if hint.kind:
+                yield Assigned(m.start(2), m.end(2), hint)
+    if "</" in text:
+        for m in _ELEMENT.finditer(text):
+            hint = book.hint(m[1])
+            if hint.kind:
+                yield Assigned(m.start(2), m.end(2), hint)
+    if "\n" in text:
+        yield from _table(text, book)
+
+
+def _phrase_end(text: str, key_start: int, start: int, end: int) -> int:
+    m = _PHRASE.match(text, key_start)
+    if not m or m.start(2) != start:
+        return end
+    stop = m.end(2)
+    if stop < len(text) and text[stop] in "=:":  # the last word is the next key
+        word = re.search(r"[ \t]+[\w.-]*\s*\Z", text[start:stop])
+        stop = start + word.start() if word else end
+    return max(stop, end)
+
+
+def _table(text: str, book: KeyBook) -> Iterator[Assigned]:
+    """Read CSV (also with ; tab |): a line of column names, then lines with as many cells."""
+    lines = text.split("\n", _MOST_LINES)
+    separator = next((s for s in (",", ";", "\t", "|") if s in lines[0]), "")
+    if not separator or len(lines) < 2:  # noqa: PLR2004
+        return
+    header = [cell.strip() for cell in lines[0].rstrip("\r").split(separator)]
+    if not all(_HEADER_CELL.match(cell) for cell in header if cell):
+        return
+    hints = [book.hint(cell.strip("\"' ")) for cell in header]
+    if not any(hint.kind for hint in hints):
+        return
+    position = len(lines[0]) + 1
+    for line in lines[1:]:
+        yield from _row(line.rstrip("\r"), position, separator, hints)
+        position += len(line) + 1
+
+
+def _row(line: str, position: int, separator: str, hints: list[Hint]) -> Iterator[Assigned]:
+    cells = _cells(line, separator)
+    spare = len(cells) - len(hints)
+    for index, (start, end) in enumerate(cells):
+        if index >= len(hints) and spare <= 0:
+            break
+        hint = hints[min(index, len(hints) - 1)]
+        if spare > 0:  # an unquoted separator inside a cell: every cell may be any column
+            for candidate in hints[max(0, index - spare) : index + 1]:
+                if candidate.kind:
+                    yield Assigned(position + start, position + end, candidate)
+        elif hint.kind and end > start:
+            yield Assigned(position + start, position + end, hint)
+
+
+def _cells(line: str, separator: str) -> list[tuple[int, int]]:
+    cells = []
+    start = 0
+    quoted = False
+    for index, char in enumerate(line):
+        if char == '"':
+            quoted = not quoted
+        elif char == separator and not quoted:
+            cells.append((start, index))
+            start = index + 1
+    cells.append((start, len(line)))
+    return [(s + 1, e - 1) if e - s >= 2 and line[s] == line[e - 1] == '"' else (s, e) for s, e in cells]  # noqa: PLR2004

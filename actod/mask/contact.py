@@ -1,0 +1,99 @@
+"""Email addresses and phone numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from actod.mask.finding import Finding
+
+_ATOM = r"[^\W_]|[_.!#$%&'*+/=?^`{|}~-]"
+_LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
+_DOMAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w-]{0,62}[^\W_])?(?:\.[^\W_](?:[\w-]{0,62}[^\W_])?){0,8})")
+_SPELLED = re.compile(
+    r"(?<![\w.+-])([\w.+-]{1,64}(?:\s?[\[({<]?\s?\b(?:dot|punkt|point|punto|ponto|kropka)\b\s?[\])}>]?\s?[\w+-]{1,64}){0,4})"
+    r"\s?(?:[\[({<]\s?(?:at|ät|arroba|@|chiocciola|malpa|arobase)\s?[\])}>]|\b(?:at|AT|arroba|chiocciola|arobase)\b|@)\s?"
+    r"([\w-]{1,63}(?:\s?(?:[\[({<]\s?(?:dot|punkt|point|punto|ponto|kropka|\.)\s?[\])}>]|\b(?:dot|DOT|punkt|point|punto|ponto)\b|\.)\s?[\w-]{2,63}){1,5})",
+    re.IGNORECASE,
+)
+_SPELLED_SIGN = re.compile(
+    r"[\[({<]\s?(?:at|dot|ät|punkt|point|arroba|\.|@)\s?[\])}>]|\b(?:dot|punkt|arroba|punto|ponto|chiocciola)\b",
+    re.IGNORECASE,
+)
+_AFTER_SPELLED_TLD = re.compile(r"[a-z]{2,24}\Z", re.IGNORECASE)
+
+
+def emails(text: str) -> Iterator[Finding]:
+    """Find addresses around each @; both sides are bounded, so hostile input stays linear."""
+    at = text.find("@")
+    while at >= 0:
+        left = text[max(0, at - 65) : at]
+        local = _local_part(left)
+        domain = _DOMAIN.match(text, at + 1)
+        if local and domain and (("." in domain[0] and not domain[0].replace(".", "").isdigit()) or domain[0][0] == "["):
+            start = at - len(local)
+            if not _is_url_password(text, start):
+                yield Finding(start, domain.end(), "email", "email", 0.99)
+        at = text.find("@", at + 1)
+
+
+def _local_part(left: str) -> str:
+    if left.endswith('"'):
+        opening = left.rfind('"', 0, -1)
+        return left[opening:] if opening >= 0 else ""
+    size = len(left)
+    index = size
+    while index and (left[index - 1].isalnum() or left[index - 1] in "_.+-%'&*!#$?^~"):
+        index -= 1
+    return left[index:].lstrip("'.&?!#*-%")
+
+
+def _is_url_password(text: str, start: int) -> bool:
+    """Whether the run belongs to scheme://user:password@host, which the secrets family masks."""
+    head = text[max(0, start - 80) : start]
+    scheme = head.rfind("://")
+    return scheme >= 0 and not set(head[scheme + 3 :]) & set(" /\"'<>") and ":" in head[scheme + 3 :]
+
+
+def spelled_emails(text: str) -> Iterator[Finding]:
+    """Find addresses such as `name [at] host [dot] org`."""
+    if not _SPELLED_SIGN.search(text):
+        return
+    for m in _SPELLED.finditer(text):
+        if _SPELLED_SIGN.search(m[0]) and _AFTER_SPELLED_TLD.search(m[0]):
+            yield Finding(m.start(), m.end(), "email", "email_spelled", 0.9)
+
+
+_PHONE_FORMS = (
+    # + and country code, groups with one separator
+    (re.compile(r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}\d){6,14}(?!\d)"), "phone_international", 0.95),
+    (re.compile(r"(?<![\w.,+-])00[1-9]\d{0,2}(?:[ ./-]\(?\d{1,5}\)?){2,6}(?![\w-])"), "phone_international_00", 0.85),
+    (re.compile(r"(?<![\w.,-])00[1-9]\d{9,12}(?![\w-])"), "phone_international_00", 0.7),
+    # North America
+    (re.compile(r"(?<![\w.,-])(?:1[ .-])?\([2-9]\d\d\)[ ]?[2-9]\d\d[ .-]\d{4}(?![\w-])"), "phone_nanp", 0.9),
+    (re.compile(r"(?<![\w.,/-])(?:1[ .-])?[2-9]\d\d([ .-])[2-9]\d\d\1\d{4}(?!\w|[.-]\d)"), "phone_nanp", 0.8),
+    # an area code in brackets
+    (re.compile(r"(?<![\w.,-])\(0?\d{1,4}\) ?\d{2,5}(?:[ .-]?\d{2,5}){1,3}(?![\w-])"), "phone_area_code", 0.8),
+    # trunk zero, then groups: 030-1234567, 0171/1234567, 06 12 34 56 78, 090-1234-5678
+    (re.compile(r"(?<![\w.,/:-])0[1-9]\d{0,4}(?:[ /-]{1,3}\d{2,9}){1,5}(?!\w|[.,/:-]\d)"), "phone_trunk", 0.75),
+    (re.compile(r"(?<![\w.,-])0[1-9](?:\.\d\d){4}(?![\w.])"), "phone_trunk_dots", 0.85),
+    (re.compile(r"(?<![\w.,-])0[1-9]\d{0,3}(?:\.\d{3,4}){2,3}(?![\w.])"), "phone_trunk_dots", 0.7),
+    (re.compile(r"(?<![\w.,/:-])0[6-9]\d{9}(?![\w-]|\.\d)"), "phone_trunk_mobile", 0.65),
+    # mobile numbers written in groups without a trunk digit: 612 345 678, 342 123 4567, 98212 34567, 11 91234-5678
+    (re.compile(r"(?<![\w.,/:-])[4-9]\d\d \d{3} \d{3}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])[3-9]\d\d \d{3} \d{4}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])[6-9]\d{4}[ -]\d{5}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])[4-9]\d{2} \d{2} \d{2} \d{2}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])(?:\d{2} )?9\d{4}-\d{4}(?!\w|-)"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])01\d-\d{3,4}-\d{4}(?!\w|-)"), "phone_groups", 0.7),
+)
+_DATE_LIKE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|\d{4}[./-]\d{1,2}[./-]\d{1,2}\b")
+
+
+def phones(text: str) -> Iterator[Finding]:
+    """Find numbers whose form alone says phone. Weaker forms need a telling word (see context.py)."""
+    for pattern, rule, confidence in _PHONE_FORMS:
+        for m in pattern.finditer(text):
+            digits = sum(ch.isdigit() for ch in m[0])
+            if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):  # noqa: PLR2004 - E.164, and the shortest in use
+                yield Finding(m.start(), m.end(), "phone", rule, confidence)

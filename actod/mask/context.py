@@ -1,0 +1,152 @@
+"""What the words around a value say about it. A weak form becomes a finding when a telling word stands near."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from actod.mask import national, network
+from actod.mask.finding import Finding
+from actod.mask.keys import fold
+from actod.mask.secrets import classes, looks_random
+from actod.mask.vocabulary import WORDS
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_REACH = 44  # characters after a telling word in which its value begins
+_REACH_BACK = 28  # and before it: "... is his SSN"
+
+_DATE = re.compile(
+    r"(?<![\w.-])(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}日?|\d{1,2}[-./]\s?\d{1,2}[-./]\s?(?:\d{4}|\d{2})"
+    r"|\d{1,2}(?:st|nd|rd|th|\.|er|º|°)?\s?(?:de |of |\.|-)?\s?[^\W\d_]{3,12}\.?,?\s?(?:de |of |-)?\s?\d{4}"
+    r"|[^\W\d_]{3,12}\.?\s\d{1,2}(?:st|nd|rd|th)?,?\s\d{4}|(?:19|20)\d{6})(?![\w-])"
+)
+_YEAR = re.compile(r"(?<![\w.-])(?:19|20)\d\d(?![\w-])")
+_PASSPORT = re.compile(
+    r"(?<![A-Za-z0-9])(?=[A-Z]{0,8}\d)(?=(?:[A-Z]*\d){3})[A-Z0-9]{6,12}(?![A-Za-z0-9])|(?<!\w)[A-Z]{1,2}[ -]?\d{2,3}[ -]?\d{3,5}(?!\w)"
+)
+_PLATE = re.compile(
+    r"(?<![\w-])(?=[A-ZÄÖÜ0-9 ·.-]{0,12}\d)(?!\d+(?:[ .]|\Z))[A-ZÄÖÜ0-9]{1,4}(?:[ ·.-]{1,2}[A-ZÄÖÜ0-9]{1,5}){0,3}(?![\w])|(?<![\w-])\d{4} ?[A-Z]{3}(?!\w)"
+    r"|(?<![\w-])\d{1,3}[ -]?[A-ZÄÖÜ]{1,3}[ -]?\d{1,5}(?!\w)|(?<![\w-])[A-Z]{2,3}[ -]?\d{1,4}[ -]?[A-Z]{0,3}(?!\w)|(?<![\w-])[A-Z0-9]{5,8}(?!\w)"
+)
+_PHONE = re.compile(r"(?<![\w])[+(]?\d(?:[ ./()-]{0,3}\d){5,14}(?!\w)")
+_CARD = re.compile(r"(?<!\d)\d(?:[ .-]?\d){11,18}(?!\d)")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){8,30}(?![A-Za-z0-9])|(?<!\d)\d(?:[ .-]?\d){7,25}(?!\d)")
+_VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
+_BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}\d)[A-Za-z0-9](?:[:-]?[A-Za-z0-9]){3,31}(?!\w)")
+_SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
+_ADDRESS_AFTER = re.compile(r"[^\n;|\"<>]{4,160}")
+_LINKING = re.compile(
+    r"(?:[\s:=#\"'(\[>-]|\b(?:is|was|are|no|nr|num|number|numero|numéro|número|numer|nummer|n[°ºo.]|id|the|my|his|her|their|on|of|le|el|il|am|den|w|dnia|op|em|"
+    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as)\b\.?)*"
+)
+_SENTENCE = re.compile(r"[.!?]\s")
+
+
+def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
+    def spans(text: str) -> Iterator[tuple[int, int]]:
+        for m in pattern.finditer(text):
+            yield m.start(), m.end()
+
+    return spans
+
+
+def _plates(text: str) -> Iterator[tuple[int, int]]:
+    for m in _PLATE.finditer(text):
+        letters_digits = sum(ch.isalnum() for ch in m[0])
+        if 4 <= letters_digits <= 9 and any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):  # noqa: PLR2004
+            yield m.start(), m.end()
+
+
+SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
+    **{kind: _plain_check(pattern) for kind, pattern in national.LOOSE.items()},
+    "dob": _plain_check(_DATE),
+    "passport": _plain_check(_PASSPORT),
+    "plate": _plates,
+    "phone": _plain_check(_PHONE),
+    "card": _plain_check(_CARD),
+    "iban": _plain_check(_IBAN),
+    "vin": _plain_check(_VIN),
+    "badge": _plain_check(_BADGE),
+}
+_ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
+# Everyday words that tell only where the value follows at once.
+_COMMON = frozenset(
+    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta".split()
+)
+_NOT_IN_TEXT = frozenset("id name user author".split())
+
+
+def telling(text: str) -> Iterator[Finding]:
+    """Find values that stand beside a word which names their kind."""
+    words = [(m.start(), m.end(), fold(m[0])) for m in _WORD.finditer(text[:20_000])]
+    index = 0
+    while index < len(words):
+        kind, size = _kind_at(words, index)
+        if kind in SHAPES:
+            yield from _beside(
+                text, words[index][0], words[index + size - 1][1], kind, weak=words[index][2] in _COMMON and size == 1
+            )
+        elif kind in ("ip", "mac"):
+            yield from _machine_address(text, words[index + size - 1][1], kind)
+        elif kind in ("password", "token", "key", "wifi_key"):
+            yield from _secret_after(text, words[index + size - 1][1], kind)
+        index += size
+
+
+def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
+    """Read the longest telling phrase that starts at a word."""
+    gram = ""
+    best, best_size = "", 1
+    for size in range(1, 5):
+        if index + size > len(words):
+            break
+        gram += words[index + size - 1][2]
+        kind = WORDS.get(gram)
+        if kind:
+            best, best_size = kind, size
+    return best, best_size
+
+
+def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterator[Finding]:
+    link = _LINKING.match(text, end)
+    begin = link.end() if link else end
+    window = text[begin : begin + _REACH]
+    stop = _SENTENCE.search(window)
+    for s, e in SHAPES[kind](text[begin : begin + _REACH + 40]):
+        if s > (stop.start() if stop else _REACH) or (weak and s > 1):
+            break
+        if kind == "phone" and sum(map(str.isdigit, text[begin + s : begin + e])) < 7:  # noqa: PLR2004 - shorter is an extension
+            continue
+        yield Finding(begin + s, begin + e, kind, "word_before", 0.8)
+        return
+    if weak or kind not in _ANCHORED:
+        return
+    back = text[max(0, start - _REACH_BACK) : start]
+    offset = start - len(back)
+    spans = list(SHAPES[kind](back))
+    if spans and len(re.findall(r"\w+", back[spans[-1][1] :])) <= 3 and not _SENTENCE.search(back[spans[-1][1] :]):  # noqa: PLR2004
+        yield Finding(offset + spans[-1][0], offset + spans[-1][1], kind, "word_after", 0.6)
+
+
+def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
+    window = text[end : end + _REACH]
+    found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window)
+    for f in found:
+        yield f._replace(start=f.start + end, end=f.end + end)
+
+
+_SECRET_TYPE = {"password": "password", "wifi_key": "wifi_key", "token": "secret", "key": "secret"}
+
+
+def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
+    link = _LINKING.match(text, end)
+    m = _SECRET_WORD.match(text, link.end() if link else end)
+    if not m or m.start() == end:
+        return
+    value = m[0].rstrip(".!?:")
+    strict = kind in ("token", "key")
+    assigned = any(ch in "=:" for ch in text[end : m.start()])
+    if value.startswith("<") or not value.isascii():
+        return
+    if looks_random(value) if strict else (assigned or (classes(value) >= 2 and any(c.isdigit() for c in value))):  # noqa: PLR2004
+        yield Finding(m.start(), m.start() + len(value), _SECRET_TYPE[kind], "secret_after_word", 0.75)

@@ -1,0 +1,286 @@
+"""Layers under which a value can hide, opened to a bounded depth and size.
+
+Inline layers (percent, HTML entities, backslash escapes, spelled digits, letters set apart) give a view with positions,
+so that a finding maps back. Containers (base64, hex, gzip, JSON) are opened, masked and closed again by the engine.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import zlib
+from typing import NamedTuple
+
+from actod.mask.keys import fold
+from actod.mask.normal import Positions
+
+_INLINE = re.compile(
+    r"(?:%[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|(?:\\\\?u[0-9A-Fa-f]{4})+|(?:\\\\?x[0-9A-Fa-f]{2})+|=(?:[0-9A-F]{2}=)+[0-9A-F]{2}"
+)
+_SPACED = re.compile(r"(?<!\S)(?:\S[ \t]){5,}\S(?!\S)")
+_QUERY = re.compile(r"(?:^|[?&])[\w.\[\]%-]+=[^&\s]*\+[^&\s]*")
+_SPOKEN_WORD = re.compile(r"[^\W\d_]+|\+")
+_SPOKEN: dict[str, str] = {}
+for _language in (
+    "zero one two three four five six seven eight nine", "null eins zwei drei vier funf sechs sieben acht neun",
+    "zero un deux trois quatre cinq six sept huit neuf", "cero uno dos tres cuatro cinco seis siete ocho nueve",
+    "zero uno due tre quattro cinque sei sette otto nove", "zero um dois tres quatro cinco seis sete oito nove",
+    "nul een twee drie vier vijf zes zeven acht negen", "zero jeden dwa trzy cztery piec szesc siedem osiem dziewiec",
+    "noll ett tva tre fyra fem sex sju atta nio", "nul en to tre fire fem seks syv otte ni",
+    "oh a zwo a a a meia a a niner",
+):  # fmt: skip
+    _SPOKEN.update((word, str(digit)) for digit, word in enumerate(_language.split()) if word != "a")
+_SPOKEN.update(
+    {
+        "plus": "+",
+        "oh": "0",
+        "o": "0",
+        "zwo": "2",
+        "meia": "6",
+        "niner": "9",
+        "dot": ".",
+        "point": ".",
+        "dash": "-",
+        "minus": "-",
+    }
+)
+_NO_DIGIT = frozenset("+.-")
+_FEWEST_SPOKEN = 5
+_TOKEN = re.compile(r"[A-Za-z0-9+/_-]{60,76}(?:\r?\n[A-Za-z0-9+/_-]{1,76})+={0,2}|[A-Za-z0-9+/_-]{14,}={0,2}")
+_HEX_TOKEN = re.compile(r"(?:0[xX])?[0-9a-fA-F]{16,}\Z")
+_HEX_SPACED = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?:[ :,-](?:0x)?[0-9a-fA-F]{2}){7,}(?![\w:])")
+_STARTS = re.compile(r"(?:eyJ|eyI|ewo|ewog|W3s|WyJ|H4sI|LS0t|eJ[wxyz]|eN[oprq]|PD94|PG)")
+_PRINTABLE = frozenset(range(32, 127)) | {9, 10, 13}
+_PROBE_BYTES = 12
+_SMALLEST_TEXT = 5
+_MOST_VIEW = 262_144
+
+
+class Container(NamedTuple):
+    """An opened container: text[start:end] holds `inner`, and `kind` says how to close it again."""
+
+    start: int
+    end: int
+    inner: str
+    kind: str
+
+
+class BrokenContainerError(ValueError):
+    """Something that says it is a container cannot be opened, or holds more than is allowed."""
+
+    def __init__(self, start: int, end: int) -> None:
+        super().__init__("container")
+        self.start, self.end = start, end
+
+
+def inline_view(text: str) -> tuple[str, Positions] | None:
+    """Undo escapes in the middle of text; None where there are none."""
+    plus = "+" in text and "=" in text and bool(_QUERY.search(text[:4096]))
+    if not plus and not ("%" in text or "&" in text or "\\" in text or "=" in text):
+        return None
+    pieces: list[str] = []
+    positions: list[int] = []
+    last = 0
+    for m in _INLINE.finditer(text):
+        decoded = _unescape(m[0])
+        if decoded is None:
+            continue
+        pieces.append(text[last : m.start()])
+        positions.extend(range(last, m.start()))
+        pieces.append(decoded[0])
+        positions.extend(m.start() + offset for offset in decoded[1])
+        last = m.end()
+    if not pieces:
+        return (text.replace("+", " "), None) if plus else None
+    pieces.append(text[last:])
+    positions.extend(range(last, len(text) + 1))
+    view = "".join(pieces)
+    return (view.replace("+", " ") if plus and "%2B" not in text.upper() else view), positions
+
+
+def _unescape(escape: str) -> tuple[str, list[int]] | None:
+    """Decode one run of escapes; with each character the offset at which it began."""
+    if escape[0] == "&":
+        plain = html.unescape(escape)
+        return None if plain == escape else (plain, [0] * len(plain))
+    if escape[0] in "%=":
+        return _from_bytes(bytes.fromhex(escape.replace("%", "").replace("=", "")), 3)
+    width = 6 if "u" in escape else 4
+    step = width + (1 if escape.startswith("\\\\") else 0)
+    if "u" in escape:
+        units = [int(x, 16) for x in re.findall(r"u([0-9A-Fa-f]{4})", escape)]
+        raw = b"".join(unit.to_bytes(2, "big") for unit in units)
+        plain = raw.decode("utf-16-be", "replace")
+        offsets, unit_index = [], 0
+        for char in plain:
+            offsets.append(unit_index * step)
+            unit_index += 2 if ord(char) > 0xFFFF else 1  # noqa: PLR2004 - a surrogate pair
+        return plain, offsets
+    return _from_bytes(bytes.fromhex("".join(re.findall(r"x([0-9A-Fa-f]{2})", escape))), step)
+
+
+def _from_bytes(raw: bytes, step: int) -> tuple[str, list[int]]:
+    plain = raw.decode("utf-8", "replace")
+    offsets, index = [], 0
+    for char in plain:
+        offsets.append(min(index, len(raw) - 1) * step)
+        index += len(char.encode()) if char != "\ufffd" else 1
+    return plain, offsets
+
+
+def squeezed_view(text: str) -> tuple[str, Positions] | None:
+    """Join letters that were set apart: `4 1 1 1` and `j o e @ x . o r g`."""
+    runs = list(_SPACED.finditer(text))
+    if not runs:
+        return None
+    pieces: list[str] = []
+    positions: list[int] = []
+    last = 0
+    for m in runs:
+        pieces.append(text[last : m.start()] + m[0][::2])
+        positions.extend(range(last, m.start()))
+        positions.extend(range(m.start(), m.end(), 2))
+        last = m.end()
+    pieces.append(text[last:])
+    positions.extend(range(last, len(text) + 1))
+    return "".join(pieces), positions
+
+
+def spoken_view(text: str) -> tuple[str, Positions, list[tuple[int, int]]] | None:
+    """Write spelled digits as digits. Also returns where in `text` such runs stand."""
+    words = [(m.start(), m.end(), _SPOKEN.get(fold(m[0]))) for m in _SPOKEN_WORD.finditer(text)]
+    runs: list[list[tuple[int, int, str]]] = [[]]
+    previous = -1
+    for start, end, digit in words:
+        if digit is None or (runs[-1] and text[previous:start].strip(" -,.\t\n")):
+            runs.append([])
+        if digit is not None:
+            runs[-1].append((start, end, digit))
+        previous = end
+    runs = [run for run in runs if sum(digit not in _NO_DIGIT for _, _, digit in run) >= _FEWEST_SPOKEN]
+    if not runs:
+        return None
+    pieces: list[str] = []
+    positions: list[int] = []
+    last = 0
+    for run in runs:
+        pieces.append(text[last : run[0][0]])
+        positions.extend(range(last, run[0][0]))
+        pieces.append("".join(digit for _, _, digit in run))
+        positions.extend(start for start, _, _ in run)
+        last = run[-1][1]
+    pieces.append(text[last:])
+    positions.extend(range(last, len(text) + 1))
+    return "".join(pieces), positions, [(run[0][0], run[-1][1]) for run in runs]
+
+
+def containers(text: str, *, limit_bytes: int) -> list[Container]:
+    """Open base64, hex and what is compressed in them. Raises BrokenContainerError where that must not go on."""
+    found: list[Container] = []
+    for m in _TOKEN.finditer(text):
+        opened = _open_token(m[0], m.start(), m.end(), limit_bytes)
+        if opened:
+            found.append(opened)
+    if not found and len(text) >= 23:  # noqa: PLR2004 - eight bytes and their separators
+        for m in _HEX_SPACED.finditer(text):
+            inner = _text_of(bytes.fromhex(re.sub(r"[ :,-]|0x", "", m[0])), m.start(), m.end(), limit_bytes)
+            if inner:
+                found.append(Container(m.start(), m.end(), inner[0], "hex:" + m[0][2] + inner[1]))
+    return found
+
+
+def _open_token(token: str, start: int, end: int, limit_bytes: int) -> Container | None:
+    if _HEX_TOKEN.match(token):
+        prefix = token[:2] if token[1] in "xX" else ""
+        digits = token[len(prefix) :]
+        if len(digits) % 2 == 0:
+            inner = _text_of(bytes.fromhex(digits), start, end, limit_bytes)
+            if inner:
+                return Container(start, end, inner[0], "hex" + prefix + ":" + inner[1])
+    opened = _open_base64(token, start, end, limit_bytes)
+    if opened is None and (m := _STARTS.search(token, 1)):
+        opened = _open_base64(token[m.start() :], start + m.start(), end, limit_bytes)
+    return opened
+
+
+def _open_base64(token: str, start: int, end: int, limit_bytes: int) -> Container | None:
+    body = token.rstrip("=").replace("\r", "").replace("\n", "")
+    if len(body) % 4 == 1 or (len(body) > 24 and body.isalpha() and (body.islower() or body.isupper())):  # noqa: PLR2004
+        return None
+    url = "-" in body or "_" in body
+    if url:
+        body = body.replace("-", "+").replace("_", "/")
+    try:
+        head = base64.b64decode(body[:16] + "=" * (-len(body[:16]) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    if not _may_be_text(head) and not _compressed(head):
+        return None
+    try:
+        raw = base64.b64decode(body + "=" * (-len(body) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    inner = _text_of(raw, start, end, limit_bytes)
+    if inner is None:
+        return None
+    padded = token.endswith("=") or (len(body) % 4 == 0 and not url)
+    return Container(start, end, inner[0], ("b64url" if url else "b64") + ("=" if padded else "") + ":" + inner[1])
+
+
+def _compressed(head: bytes) -> bool:
+    return head[:3] == b"\x1f\x8b\x08" or (head[:1] == b"\x78" and head[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"))
+
+
+def _may_be_text(head: bytes) -> bool:
+    odd = sum(byte not in _PRINTABLE and byte < 0x80 for byte in head[:_PROBE_BYTES])  # noqa: PLR2004 - above may be UTF-8
+    return odd == 0
+
+
+def _text_of(raw: bytes, start: int, end: int, limit_bytes: int) -> tuple[str, str] | None:
+    """Return (text, "" | "gzip" | "zlib") of what was opened, or None where it is no text."""
+    kind = ""
+    if _compressed(raw):
+        kind = "gzip" if raw[:1] == b"\x1f" else "zlib"
+        unpacker = zlib.decompressobj(wbits=31 if kind == "gzip" else 15)
+        try:
+            raw = unpacker.decompress(raw, limit_bytes + 1)
+        except zlib.error:
+            if kind == "zlib":
+                return None  # two bytes are a weak sign
+            raise BrokenContainerError(start, end) from None
+        if len(raw) > limit_bytes or not unpacker.eof or unpacker.unused_data:
+            raise BrokenContainerError(start, end)
+    elif not _may_be_text(raw):
+        return None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        if kind:
+            raise BrokenContainerError(start, end) from None
+        return None
+    odd = sum(ord(ch) < 32 and ch not in "\t\n\r" for ch in text[:256])  # noqa: PLR2004
+    if len(text) < _SMALLEST_TEXT or odd or "\x7f" in text[:256]:
+        if kind and text:
+            raise BrokenContainerError(start, end)
+        return None
+    return text, kind
+
+
+def close(container: Container, inner: str) -> str:
+    """Put masked text back into its container."""
+    scheme, _, packing = container.kind.partition(":")
+    raw = inner.encode()
+    separator = ""
+    if scheme == "hex" and packing[:1] in (" ", ",", "-", ":"):
+        separator, packing = packing[0], packing[1:]
+    if packing == "gzip":
+        packer = zlib.compressobj(wbits=31)
+        raw = packer.compress(raw) + packer.flush()
+    elif packing == "zlib":
+        raw = zlib.compress(raw)
+    if scheme.startswith("hex"):
+        return raw.hex(separator) if separator else scheme[3:] + raw.hex()
+    body = (base64.urlsafe_b64encode(raw) if scheme.startswith("b64url") else base64.b64encode(raw)).decode()
+    return body if scheme.endswith("=") else body.rstrip("=")

@@ -1,0 +1,111 @@
+"""The masker: walks a decoded message once, asks the detectors, applies the policy, and closes what it opened.
+
+Fails closed: a leaf that cannot be looked through to its end (too deep, too large, a container that does not open, a
+defect of ours) is redacted and counted as `unreadable`; where not even that is possible the message is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from actod.errors import RejectedError
+from actod.mask.finding import SECRETS
+from actod.mask.keys import KeyBook
+from actod.mask.operators import Operators
+from actod.mask.policy import PROFILES, Policy
+from actod.mask.walk import Decision, Walk
+from actod.model import MaskedReading, Reading, Stream
+from actod.proof.canonical import canonical
+
+Explain = Callable[[Decision], None]
+_MOST_NAMES = 1024
+
+
+class PolicyMasker:
+    """Implements the port `Masker`. Not safe to call from two threads at once; holds no message between calls."""
+
+    def __init__(self, *, policy: Policy, pseudonym_key: bytes) -> None:
+        self._policy = policy
+        self._book = KeyBook()
+        self._rules = {profile: policy.rules_for(profile) for profile in PROFILES}
+        self._names: dict[tuple[str, str, str], str] = {}
+        self.rekey(pseudonym_key)
+
+    @property
+    def policy_digest(self) -> str:
+        """The digest that goes into every bundle."""
+        return self._policy.digest
+
+    def rekey(self, pseudonym_key: bytes) -> None:
+        """Take the key of a new pseudonym epoch; pseudonyms of the old one can no longer be made."""
+        self._operators = Operators(
+            key=pseudonym_key, mask_char=self._policy.mask_char, preserve_length=self._policy.preserve_length
+        )
+        self._names.clear()
+
+    def mask(self, reading: Reading) -> MaskedReading:
+        """Apply the policy to data, topic and ids. Raises RejectedError("mask_failed") where nothing can be kept."""
+        counts: Counter[str] = Counter()
+        try:
+            walk = self._walk(reading.mask_profile, counts)
+            data = walk.message(reading.data)
+            topic = self._name(walk, "topic", reading.topic)
+            stream = Stream(
+                robot_id=None if reading.robot_id is None else self._name(walk, "robot_id", reading.robot_id),
+                task_id=self._name(walk, "task_id", reading.task_id),
+                run_id=None if reading.run_id is None else self._name(walk, "run_id", reading.run_id),
+                traffic_class=reading.traffic_class,
+            )
+            event = canonical({"data": data, "topic": topic, "ts": reading.timestamp})
+        except RejectedError:
+            raise
+        except Exception as exc:
+            raise RejectedError("mask_failed", type(exc).__name__) from None  # the exception may carry content
+        return MaskedReading(
+            stream=stream,
+            event=event,
+            masked=dict(counts),
+            received=reading.received,
+            packet_id=reading.packet_id,
+            duplicate=reading.duplicate,
+            retained=reading.retained,
+        )
+
+    def mask_value(
+        self, value: Any, *, topic: str = "", profile: str = "balanced", explain: Explain | None = None
+    ) -> tuple[Any, str, Counter[str]]:
+        """Mask any JSON value and a topic, keeping the order of members. Returns (value, topic, counts by type)."""
+        counts: Counter[str] = Counter()
+        walk = self._walk(profile, counts, explain)
+        try:
+            return walk.message(value), walk.topic(topic), counts
+        except Exception as exc:
+            raise RejectedError("mask_failed", type(exc).__name__) from None
+
+    def _walk(self, profile: str, counts: Counter[str], explain: Explain | None = None) -> Walk:
+        if profile not in PROFILES:
+            raise RejectedError("mask_failed", "unknown profile")
+        return Walk(
+            profile=profile,
+            policy=self._policy,
+            rules=self._rules[profile],
+            operators=self._operators,
+            book=self._book,
+            only=SECRETS if profile == "secrets-only" else None,
+            counts=counts,
+            explain=explain,
+        )
+
+    def _name(self, walk: Walk, role: str, name: str) -> str:
+        """Mask a topic or id. Clean ones are remembered: they repeat with every message."""
+        known = self._names.get((walk.profile, role, name))
+        if known is not None:
+            return known
+        masked = walk.topic(name) if role == "topic" else walk.identifier(role, name)
+        if masked == name:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[walk.profile, role, name] = masked
+        return masked

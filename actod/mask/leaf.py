@@ -1,0 +1,184 @@
+"""Reads one string to its end: field check, detectors, assignments, own detectors, then every layer it may hide in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from actod.mask import encodings
+from actod.mask.assignments import assigned
+from actod.mask.fields import in_field
+from actod.mask.finding import Finding, merge
+from actod.mask.keys import Hint, KeyBook
+from actod.mask.normal import Positions, normalise
+from actod.mask.policy import Policy
+from actod.mask.text import only_secrets, scan, without_markers
+
+_LONG_TOKEN = re.compile(
+    r"[A-Za-z0-9+/_-]{16}|[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-]"
+)
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&]*\+")
+_SET_APART = re.compile(r"(?<!\S)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?!\S)")
+_SPELLED_DIGITS = re.compile(
+    r"(?i)\b(?:zero|one|two|three|four|five|six|seven|eight|nine|oh|null|eins|zwei|drei|vier|f[uü]nf|sechs|sieben|acht|neun|un|deux|trois|quatre|cinq|"
+    r"sept|huit|neuf|cero|uno|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|due|tre|quattro|cinque|sei|sette|otto|nove|um|dois|tr[eê]s|quatro|sete|oito|"
+    r"nul|een|twee|drie|vier|vijf|zes|zeven|negen|jeden|dwa|trzy|cztery|pi[eę][cć]|sze[sś][cć]|siedem|osiem|dziewi[eę][cć])\b"
+)
+_FEWEST_SPELLED = 5
+_MOST_FINDINGS = 20_000
+
+
+class TooMuchError(Exception):
+    """A limit of size or depth was reached: the leaf cannot be vouched for."""
+
+
+class _DoubledKeyError(ValueError):
+    """JSON inside a string names a member twice: readers disagree about what it says."""
+
+
+class LeafReader:
+    """Finds everything in one string. `mask_json` and `mask_text` mask what is found inside it."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        book: KeyBook,
+        only: frozenset[str] | None,
+        mask_json: Callable[[Any, int], Any],
+        mask_text: Callable[[str, Hint, int], str],
+    ) -> None:
+        self._policy = policy
+        self._book = book
+        self._only = only
+        self._mask_json = mask_json
+        self._mask_text = mask_text
+        self._layers = 0
+        self._budget = policy.max_leaf_bytes * 4
+
+    def find(self, text: str, hint: Hint, depth: int) -> list[Finding]:
+        """Return what is to be replaced, ordered, without overlaps. Raises TooMuchError at a limit."""
+        size = len(text)
+        self._budget -= size
+        if size > self._policy.max_leaf_bytes or self._budget < 0:
+            raise TooMuchError
+        view, positions = normalise(text)
+        found = self._in_view(view, hint)
+        if found and positions is not None:
+            found = [_mapped(f, positions) for f in found]
+        whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
+        if not whole:
+            found.extend(self._in_layers(text, view, positions, hint, depth))
+        if self._only is not None:
+            found = only_secrets(found)
+        return merge(found)
+
+    def _in_view(self, view: str, hint: Hint) -> list[Finding]:
+        found: list[Finding] = []
+        if hint.kind:
+            found = in_field(hint.kind, view)
+        if not found:
+            found = scan(view, hint)
+            if "=" in view or ":" in view or "</" in view or "->" in view or "\n" in view:
+                self._add_assigned(view, found)
+        for detector in self._policy.detectors:
+            found.extend(Finding(s, e, detector.name, "own", 0.9) for s, e in detector.spans(view))
+        return without_markers(view, found)
+
+    def _add_assigned(self, view: str, found: list[Finding]) -> None:
+        for start, end, hint in assigned(view, self._book):
+            value = view[start:end]
+            for f in in_field(hint.kind, value) or ():
+                found.append(f._replace(start=f.start + start, end=f.end + start))
+
+    # --- layers
+
+    def _in_layers(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
+        if self._layers >= self._policy.max_decode_depth:
+            return [Finding(0, len(text), "unreadable", "layers", 1.0)] if self._has_layer(text) else []
+        self._layers += 1
+        try:
+            found = self._json(text, depth)
+            if not found:
+                found = self._containers(text, hint, depth)
+                found.extend(self._views(text, view, positions, hint, depth))
+            return found
+        finally:
+            self._layers -= 1
+
+    def _has_layer(self, text: str) -> bool:
+        if text[:1] in '{["' and len(text) > 1:
+            return True
+        try:
+            if encodings.containers(text, limit_bytes=self._policy.max_leaf_bytes):
+                return True
+        except encodings.BrokenContainerError:
+            return True
+        return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
+
+    def _json(self, text: str, depth: int) -> list[Finding]:
+        plain = text.strip()
+        if not plain or plain[0] not in '{["' or plain[-1] not in '}]"' or len(plain) < 2:  # noqa: PLR2004
+            return []
+        try:
+            value = json.loads(plain, object_pairs_hook=_members)
+        except _DoubledKeyError:
+            return [Finding(0, len(text), "unreadable", "json_doubled_key", 1.0)]
+        except RecursionError:
+            return [Finding(0, len(text), "unreadable", "json_depth", 1.0)]
+        except ValueError:
+            return []
+        masked = self._mask_json(value, depth + 1)
+        if masked is value:
+            return []
+        separators = (", ", ": ") if '": ' in plain or '", ' in plain else (",", ":")
+        closed = json.dumps(masked, ensure_ascii=plain.isascii(), separators=separators)
+        return [Finding(0, len(text), "json", "json", 1.0, closed)]
+
+    def _containers(self, text: str, hint: Hint, depth: int) -> list[Finding]:
+        if not _LONG_TOKEN.search(text):
+            return []
+        found: list[Finding] = []
+        try:
+            opened = encodings.containers(text, limit_bytes=self._policy.max_leaf_bytes)
+        except encodings.BrokenContainerError as exc:
+            return [Finding(exc.start, exc.end, "unreadable", "container", 1.0)]
+        for container in opened:
+            inner = self._mask_text(container.inner, hint, depth + 1)
+            if inner != container.inner:
+                closed = encodings.close(container, inner)
+                found.append(Finding(container.start, container.end, "container", container.kind, 1.0, closed))
+        return found
+
+    def _views(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
+        found: list[Finding] = []
+        if _ESCAPE.search(text):
+            opened = encodings.inline_view(text)
+            if opened is not None and opened[0] != text:
+                found.extend(_mapped(f, opened[1]) for f in self.find(opened[0], hint, depth))
+        if _SET_APART.search(view):
+            squeezed = encodings.squeezed_view(view)
+            if squeezed is not None:
+                found.extend(_mapped(_mapped(f, squeezed[1]), positions) for f in self._in_view(squeezed[0], hint))
+        if " " in view and len(_SPELLED_DIGITS.findall(view[:65_536])) >= _FEWEST_SPELLED:
+            spoken = encodings.spoken_view(view)
+            if spoken is not None:
+                inner = [_mapped(f, spoken[1]) for f in self._in_view(spoken[0], hint)]
+                inner.extend(Finding(s, e, "number", "spoken", 0.5) for s, e in spoken[2])
+                found.extend(_mapped(f, positions) for f in inner)
+        return found
+
+
+def _mapped(finding: Finding, positions: Positions) -> Finding:
+    if positions is None:
+        return finding
+    return finding._replace(start=positions[finding.start], end=positions[finding.end])
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _DoubledKeyError
+    return members

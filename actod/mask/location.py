@@ -1,0 +1,162 @@
+"""Where somebody is: geographic coordinates in any notation, postal addresses in free text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from actod.mask.finding import Finding
+
+_DEC = r"[-+]?\d{1,3}[.,]\d{3,}"
+_LAT_WORD = r"(?:lat(?:itude|itud|itudine)?|breite(?:ngrad)?|y)"
+_LON_WORD = r"(?:lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?|x)"
+_PAIR = re.compile(
+    rf"(?<![\w.])([-+]?\d{{1,3}}\.\d{{3,12}})\s?(?:°|deg)?\s?([NS])?\s?[,;/|]?\s{{0,3}}([-+]?\d{{1,3}}\.\d{{3,12}})\s?(?:°|deg)?\s?([EWO])?(?![\w.]*\d)"
+)
+_NAMED = re.compile(
+    rf"\b(lat(?:itude|itud|itudine)?|breite(?:ngrad)?|lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?)\b[\"']?\s{{0,2}}[=:]?\s{{0,2}}[\"']?({_DEC})",
+    re.IGNORECASE,
+)
+_HEMISPHERE = re.compile(
+    r"(?<![\w.])(\d{1,3}\.\d{3,12})\s?(?:°|º|deg)?\s?([NSEWO])\b|\b([NSEWO])\s?(\d{1,3}\.\d{3,12})(?!\d)"
+)
+_DMS = re.compile(
+    r"(?<![\w.])(?:[NSEWO]\s?)?[-+]?\d{1,3}\s?(?:°|º|deg|d|\s)\s?\d{1,2}(?:[.,]\d+)?\s?(?:['′’´m]|min)?\s?"
+    r"(?:\d{1,2}(?:[.,]\d+)?\s?(?:\"|″|”|''|s|sec)?\s?)?[NSEWO]?(?![\w])"
+)
+_DMS_SIGN = re.compile(r"[°º]|\bdeg\b")
+_NMEA = re.compile(r"(?<!\d)\d{4,5}\.\d{2,8},[NS],\d{5}\.\d{2,8},[EW]")
+_PLUS_CODE = re.compile(r"(?<![\w+])[23456789CFGHJMPQRVWX]{4,8}\+[23456789CFGHJMPQRVWX]{2,3}(?![\w+])", re.IGNORECASE)
+_WKT = re.compile(
+    r"\b(?:POINT|LINESTRING|POLYGON)\s?Z?\s?\(\(?\s?(-?\d{1,3}\.\d{3,}\s-?\d{1,3}\.\d{3,}[^()]{0,400})\)?\)", re.IGNORECASE
+)
+_MGRS = re.compile(
+    r"(?<![\w])\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{4,5}\s?\d{4,5}(?!\w)|(?<!\w)\d{2}[C-HJ-NP-X] \d{6}(?:\.\d+)? \d{7}(?:\.\d+)?(?!\w)"
+)
+_GEO_WORDS = re.compile(
+    r"\b(?:gps|gnss|geo|lat|lon|wgs ?84|coord\w*|position|location|located|standort|ubicaci\w+|posizione|maps?)\b|@|[?&](?:q|ll|center)=|°",
+    re.IGNORECASE,
+)
+_LOCAL_WORDS = re.compile(
+    r"\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?)\b\s?[=:]?",
+    re.IGNORECASE,
+)
+_LATITUDE, _LONGITUDE = 90, 180
+_MIN_DECIMALS = 4
+
+
+def coordinates(text: str) -> Iterator[Finding]:
+    """Find geographic coordinates as text."""
+    for m in _NAMED.finditer(text):
+        yield Finding(m.start(2), m.end(2), "gps", "gps_named", 0.9)
+    for m in _PAIR.finditer(text):
+        if _is_pair(text, m):
+            yield Finding(m.start(), m.end(), "gps", "gps_pair", 0.85)
+    for m in _HEMISPHERE.finditer(text):
+        yield Finding(m.start(), m.end(), "gps", "gps_hemisphere", 0.8)
+    if _DMS_SIGN.search(text):
+        for m in _DMS.finditer(text):
+            if sum(ch.isdigit() for ch in m[0]) >= 4 and (
+                m[0][-1] in "NSEWO" or m[0][0] in "NSEWO" or "'" in m[0] or "′" in m[0]
+            ):  # noqa: PLR2004
+                yield Finding(m.start(), m.end(), "gps", "gps_dms", 0.85)
+    for pattern, rule in ((_NMEA, "gps_nmea"), (_PLUS_CODE, "gps_plus_code"), (_MGRS, "gps_grid")):
+        for m in pattern.finditer(text):
+            if rule != "gps_plus_code" or (
+                not m[0][0].isspace() and any(c.isalpha() for c in m[0]) and any(c.isdigit() for c in m[0])
+            ):
+                yield Finding(m.start(), m.end(), "gps", rule, 0.8)
+    for m in _WKT.finditer(text):
+        yield Finding(m.start(1), m.end(1), "gps", "gps_wkt", 0.85)
+
+
+def _is_pair(text: str, m: re.Match[str]) -> bool:
+    first, second = float(m[1]), float(m[3])
+    if m[2] or m[4]:
+        return True
+    if not (abs(first) <= _LATITUDE and abs(second) <= _LONGITUDE) and not (
+        abs(second) <= _LATITUDE and abs(first) <= _LONGITUDE
+    ):
+        return False
+    decimals = min(len(m[1].partition(".")[2]), len(m[3].partition(".")[2]))
+    before = text[max(0, m.start() - 32) : m.start()]
+    if _GEO_WORDS.search(before):
+        return True
+    if decimals < _MIN_DECIMALS or _LOCAL_WORDS.search(before) or "," not in text[m.end(1) : m.start(3)]:
+        return False
+    after = text[m.end() : m.end() + 2].lstrip()
+    return not after.startswith(",") and not before.rstrip().endswith((",", "[", "("))  # a longer list is no position
+
+
+_STREET_END = (
+    "street|st|road|rd|avenue|ave|av|lane|ln|drive|dr|court|ct|boulevard|blvd|way|place|pl|square|sq|terrace|ter|close|crescent|cres|row|walk|"
+    "grove|gardens?|hill|mews|parade|park|parkway|pkwy|highway|hwy|route|rte|circle|cir|alley|trail|trl|loop|plaza|pike|turnpike|crossing|"
+    "ridge|view|vista|point|heights|green|mall|quay|wharf|yard|run|path|pass|bypass|freeway|expressway|motorway|throughway|causeway|"
+    "islands?|mills?|village|springs?|shoals?|station|summit|tunnel|underpass|union|valleys?|viaduct|villages|walks|wells?|"
+    "extensions?|falls|ferry|fields?|flats?|fords?|forest|forges?|forks?|fort|garden|gateway|glens?|groves?|harbors?|haven|hills|hollow|inlet|"
+    "junctions?|keys?|knolls?|lakes?|land|landing|light|lights|locks?|lodge|manors?|meadows?|mission|mount|mountains?|neck|orchard|oval|overpass|"
+    "pines?|plains?|ports?|prairie|radial|ramp|ranch|rapids?|rest|river|roads|shores?|spurs?|squares|stravenue|streams?|streets|centers?|cliffs?|club|common|"
+    "corners?|coves?|creek|crest|curve|dale|dam|divide|estates?|bend|bluffs?|branch|bridge|brooks?|burgs?|camp|canyon|cape|center|bayou|beach|annex|arcade|"
+    "nagar|marg|chowk|ganj|path|circle|road|salai|veedhi|gali|colony|enclave|layout|"
+    "gatan|vägen|gata|väg|veien|gate|vej|gade|katu|tie|sokak|sokağı|caddesi|cad|bulvarı|utca|út|tér|ulice|náměstí|třída|strada|bulevardul|str"
+)
+_UNIT = r"(?:(?:,\s?|\s)(?:suite|ste|apt|apartment|unit|floor|fl|flat|room|rm|building|bldg|po box|appartamento|piso|piano|puerta|bloque|escalera|apto|bloco|m|lok|hus|leilighet)\.?\s?#?[\w/-]{1,8})"
+_NUMBER_FIRST = re.compile(
+    rf"(?<![\w.,:/-])\d{{1,6}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s(?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{0,5}}(?i:{_STREET_END})\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
+)
+_SUFFIXED = re.compile(
+    r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
+    r"straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
+    r"gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak)\s\d{1,5}\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
+)
+_PREFIXED = re.compile(
+    r"(?<!\w)(?:\d{1,5}(?:\s?(?:bis|ter|[a-zA-Z]))?,?\s)?(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
+    r"via|viale|piazza|corso|vicolo|strada|contrada|borgo|stretto|incrocio|rotonda|canale|largo|salita|piazzale|lungomare|"
+    r"calle|c/|avenida|avda\.?|plaza|paseo|camino|ronda|glorieta|pasaje|cuesta|rambla|acceso|alameda|urbanizaci[oó]n|vial|callej[oó]n|carretera|"
+    r"ulica|ul\.|aleja|aleje|al\.|plac|pl\.|os\.|osiedle|rondo|rua|r\.|travessa|pra[çc]a|estrada|viela|rodovia|passarela|quadra|"
+    r"condom[ií]nio|loteamento|vale|trevo|n[úu]cleo|morro|lagoa|ladeira|jardim|favela|distrito|colônia|ch[áa]cara|campo|aeroporto|[áa]rea|esplanada|fazenda|feira|"
+    r"parque|p[áa]tio|recanto|residencial|setor|s[íi]tio|trecho|vereda|via|vila|str\.|strada|bulevardul|calea|aleea|ulice|n[áa]m[ěe]st[íi]|ul|straat|am|an der|im|zum|zur|auf der|unter den)"
+    r"\s(?:(?:de|du|des|la|le|les|del|della|dei|di|da|do|dos|das|d'|l'|el|los|las|van|der|den|y|e|św\.|gen\.|ks\.|dr\.?)\s?){0,3}"
+    r"(?:[A-ZÀ-Ž0-9][\w'’.ª-]{0,30},?\s?(?:(?:de|du|des|la|le|del|della|di|da|do|dos|das|van|der|den|y|e|i)\s){0,2}){1,5}"
+    r"(?:,?\s?(?:n[°ºr.]?\s?)?\d{1,5}(?:[-/]\d{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
+)
+_HOUSE_NO = re.compile(
+    r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])\d{1,3}[/-]\d{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
+)
+_CJK = re.compile(r"[\u3005\u3007\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af\uf900-\ufaff]")
+_CJK_ADDRESS = re.compile(
+    r"(?:〒?\s?\d{3}-?\d{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
+    r"|[\uac00-\ud7af]{1,8}(?:특별시|광역시|특별자치시|도|시|군|구)\s(?:[\uac00-\ud7af0-9\-()]+\s?){1,8}"
+)
+_TAIL = re.compile(
+    r",?\s(?:(?:[A-Z]{1,2}[- ]?)?\d{4,6}(?:[- ]\d{2,4})?|\d{2}-\d{3}|\d{3} \d{2}|[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2})?(?:[A-Z]{2}\s)?\s?"
+    r"(?:[A-ZÀ-Ž][\w'’.-]{1,30}(?:[ -](?:de|du|la|le|am|an|der|im|in|di|da|do|del|sur|sous|upon|[A-ZÀ-Ž][\w'’.-]{1,30})){0,5})?"
+)
+
+
+def addresses(text: str) -> Iterator[Finding]:
+    """Find postal addresses: a street word with a house number, in the order of each country."""
+    has_digit = any(ch.isdigit() for ch in text)
+    if has_digit:
+        for pattern, rule in (
+            (_NUMBER_FIRST, "address_number_first"),
+            (_SUFFIXED, "address_street_suffix"),
+            (_PREFIXED, "address_street_prefix"),
+            (_HOUSE_NO, "address_house_no"),
+        ):
+            for m in pattern.finditer(text):
+                if any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
+                    yield Finding(m.start(), _tail(text, m.end()), "address", rule, 0.7)
+    if not text.isascii() and _CJK.search(text):
+        for m in _CJK_ADDRESS.finditer(text):
+            yield Finding(m.start(), m.end(), "address", "address_cjk", 0.8)
+
+
+def _tail(text: str, end: int) -> int:
+    """Take in post code and town that follow."""
+    for _ in range(3):
+        m = _TAIL.match(text, end)
+        if not m or m.end() - end < 3 or not (text[end] == "," or m[0].strip(" ,")[:1].isdigit()):  # noqa: PLR2004
+            break
+        end = m.end()
+    return end

@@ -1,0 +1,96 @@
+"""Addresses of machines: MAC (Ethernet, Wi-Fi, Bluetooth), IPv4, IPv6. They name a device, and so its bearer."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from actod.mask.finding import Finding
+
+_MAC = re.compile(
+    r"(?<![\w:-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
+    r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![\w-]|[:.][0-9A-Fa-f])"
+)
+_MAC_SPACES = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[ _][0-9A-Fa-f]{2}){5}(?![\w:-]| [0-9A-Fa-f]{2}\b)")
+_MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)(?!\.\d)")
+_IPV4_PORT = re.compile(r"(?:/\d{1,2}|:\d{2,5})\b")
+_IPV6 = re.compile(
+    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:%\w{1,16})?(?![\w:])"
+)
+_VERSION_BEFORE = re.compile(
+    r"(?:\b(?:version|ver|firmware|fw|sw|hw|software|release|rev|revision|build|kernel|driver|bootloader|v|update|upgrade|patch|image|"
+    r"schema|protocol|package|pkg|lib|library|api|from|to|section|chapter|bios|versao|versione|wersja|versie|logiciel|micrologiciel)"
+    r"|\b[\w-]{1,40}(?:version|firmware|release)|[=@]v?|[a-z]-)[\s:=]*v?\Z",
+    re.IGNORECASE,
+)
+_VERSION_WORDS = re.compile(
+    r"\b(?:version|firmware|fw|sw|software|release|build|bootloader|upgrade|upgraded|updated?|downgrade|flashed|patch|rollback|package)\b",
+    re.IGNORECASE,
+)
+_HOST_WORDS = re.compile(
+    r"\b(?:ip|host|address|addr|gateway|server|client|peer|ping|ssh|dhcp|lease|connect\w*|connection|dns|tcp|udp|http|broker|subnet|"
+    r"route|remote|reach\w*|arp|vpn|proxy|listen\w*|bind|bound|socket|login|network|adresse|serveur|rede|rete|sieci|request)\b",
+    re.IGNORECASE,
+)
+_PRIVATE = ("10.", "192.168.", "172.", "169.254.", "100.")
+_SMALLEST_PUBLIC = 10  # the first number of most firmware versions is below
+_LIKELY_OCTET = 100
+
+
+def macs(text: str) -> Iterator[Finding]:
+    """Find EUI-48 and EUI-64 with colons, hyphens, or dots."""
+    for m in _MAC.finditer(text):
+        yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
+
+
+def spaced_macs(text: str) -> Iterator[Finding]:
+    """Find EUI-48 with spaces; weak, for telling keys and words."""
+    for pattern in (_MAC_SPACES, _MAC_BARE):
+        for m in pattern.finditer(text):
+            yield Finding(m.start(), m.end(), "mac", "mac_loose", 0.6)
+
+
+def ipv4s(text: str, *, version_key: bool = False, telling: bool = False) -> Iterator[Finding]:
+    """Find IPv4 addresses, and tell them from firmware versions by first number, port, and the words around."""
+    for m in _IPV4.finditer(text):
+        octets = list(map(int, m[0].split(".")))
+        if max(octets) > 255 or any(part != "0" and part[0] == "0" for part in m[0].split(".")):  # noqa: PLR2004 - a byte
+            continue
+        if telling or (not version_key and _is_address(text, m, octets)):
+            yield Finding(m.start(), m.end(), "ipv4", "ipv4", 0.9)
+
+
+def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
+    before = text[max(0, m.start() - 48) : m.start()]
+    if _IPV4_PORT.match(text, m.end()) or text[max(0, m.start() - 3) : m.start()] == "://":
+        return True
+    if _HOST_WORDS.search(before) and not _VERSION_WORDS.search(before):
+        return True
+    if _VERSION_BEFORE.search(before) and not m[0].startswith(_PRIVATE[:2]):
+        return (
+            bool(re.search(r"\b(?:from|to)\s*\Z", before))
+            and max(octets) >= _LIKELY_OCTET
+            and not _VERSION_WORDS.search(before)
+        )
+    if _VERSION_WORDS.search(before):
+        return False
+    if m[0] in ("0.0.0.0", "127.0.0.1", "255.255.255.255"):  # noqa: S104 - says nothing about anybody
+        return False
+    return m[0].startswith(_PRIVATE) or octets[0] >= _SMALLEST_PUBLIC or max(octets) >= _LIKELY_OCTET
+
+
+def ipv6s(text: str) -> Iterator[Finding]:
+    """Find IPv6 addresses; clock times and C++ scopes do not parse as one."""
+    for m in _IPV6.finditer(text):
+        plain = m[0].partition("%")[0]
+        if plain.count(":") < 7 and "::" not in plain:  # noqa: PLR2004 - eight groups
+            continue
+        if len(plain) < 6 and not text[max(0, m.start() - 1) : m.start()] == "[":  # noqa: PLR2004, SIM201 - "::1" is nobody
+            continue
+        try:
+            ipaddress.IPv6Address(plain)
+        except ValueError:
+            continue
+        yield Finding(m.start(), m.end(), "ipv6", "ipv6", 0.97)

@@ -1,0 +1,159 @@
+"""Names of people: by the shape of names in free text, and the check of a name's own field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from actod.mask.finding import Finding
+from actod.mask.keys import fold
+from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
+
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?")
+_CJK_RUN = re.compile(
+    r"[\u3005\u4e00-\u9fff\u3040-\u30ff]+(?:[ \u3000・][\u3005\u4e00-\u9fff\u3040-\u30ff]+)*|[\uac00-\ud7af]{2,4}(?: [\uac00-\ud7af]{1,3})?"
+)
+_CJK = re.compile(r"[\u3005\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]")
+_CJK_HONORIFIC = re.compile(
+    r"([\u3005\u4e00-\u9fff\u3040-\u30ff]{1,8}?(?:[ \u3000][\u3005\u4e00-\u9fff\u3040-\u30ff]{1,6})?)\s?(?:さん|様|氏|先生|くん|ちゃん|殿|先輩|部長|課長|係長)|([\uac00-\ud7af]{2,4})\s?(?:님|씨|과장|부장|대리|사원|기사)"
+)
+_KATAKANA_WORD = re.compile(r"[\u30a0-\u30ff]+\Z")
+_CUE_BEFORE = frozenset(
+    (
+        "by with to from thanks thx cheers hi hello dear ask asked asking tell told call called contact ping notify notified named name is "
+        "operator driver technician mechanic engineer supervisor foreman worker colleague employee customer client visitor guest patient "
+        "mr mrs ms miss dr prof sir madam herr frau fr hr monsieur madame mme m mlle sr sra srta senor senora don dona sig signor signora "
+        "pan pani heer mevrouw dhr mevr para con por com de von mit an bei an avec par chez pour voor met door od przez dla da per "
+        "danke merci gracias grazie obrigado obrigada dzieki dziekuje bedankt dank user author regards signed attn cc "
+        "operador operatore operateur operatrice fahrer bediener conductor autista kierowca chauffeur monteur bestuurder manager lead "
+        "and"
+    ).split()
+)
+_MOST_TOKENS = 20_000
+
+
+def names(text: str) -> Iterator[Finding]:
+    """Find runs of capitalised words that are no vocabulary of ours, and names in scripts without capitals."""
+    if not text.isascii() and _CJK.search(text):
+        yield from _cjk_names(text)
+    run: list[re.Match[str]] = []
+    before = ""
+    previous_end = -1
+    for m in _TOKEN.finditer(text):
+        word = m[0]
+        gap = text[previous_end : m.start()] if previous_end >= 0 else ""
+        joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)  # noqa: PLR2004 - a slip of the space bar
+        capital = word[0].isupper()
+        particle = word in PARTICLES or word.rstrip(".") in PARTICLES
+        if run and not (joins and (capital or particle)):
+            yield from _judge(text, run, before)
+            run = []
+        if capital or (run and particle):
+            if not run:
+                before = text[max(0, m.start() - 24) : m.start()]
+            run.append(m)
+        previous_end = m.end()
+    if run:
+        yield from _judge(text, run, before)
+
+
+def _judge(text: str, run: list[re.Match[str]], before: str) -> Iterator[Finding]:
+    """Decide about one run of capitalised words."""
+    titled = False
+    while run:
+        word = fold(run[0][0].rstrip("."))
+        if word in TITLES:
+            titled = True
+        elif word in GIVEN_NAMES or not (_known(run[0][0], word)):
+            break
+        run = run[1:]
+    while run and (_known(run[-1][0], fold(run[-1][0].rstrip("."))) and fold(run[-1][0].rstrip(".")) not in GIVEN_NAMES):
+        run = run[:-1]
+    if not run:
+        return
+    words = [fold(m[0].rstrip(".")) for m in run]
+    solid = [w for m, w in zip(run, words, strict=True) if w not in PARTICLES and (len(w) > 1 or m[0].endswith("."))]
+    long = [w for w in solid if len(w) > 1]
+    if (
+        not long
+        or any(w in NOT_NAMES and w not in GIVEN_NAMES for w in long)
+        or all(m[0].isupper() and len(m[0]) > 1 for m in run)
+    ):
+        if not (long and titled) and not (
+            len(long) >= 2 and all(m[0].isupper() for m in run) and any(w in GIVEN_NAMES for w in long)
+        ):  # noqa: PLR2004, SIM102
+            return
+    given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
+    cue = fold(before).replace(":", " ").replace(",", " ").split()
+    cued = bool(cue) and cue[-1].strip("(\"'") in _CUE_BEFORE
+    end = run[-1].end() - (1 if run[-1][0].endswith(".") and len(run[-1][0]) > 2 else 0)  # noqa: PLR2004 - an initial keeps its dot
+    if len(solid) >= 2:  # noqa: PLR2004 - a name and a surname
+        if len(solid) <= 5:  # noqa: PLR2004 - longer runs are headings
+            yield Finding(run[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
+    elif (
+        titled
+        or (given and len(long[0]) > 2)
+        or (cued and _name_like(run[0][0]) and cue[-1] not in ("to", "from", "is", "de", "da", "an", "on", "with"))
+    ):  # noqa: PLR2004
+        yield Finding(run[0].start(), end, "person", "name_single", 0.6)
+
+
+def _known(word: str, folded: str) -> bool:
+    """Whether this is a word of ours or an abbreviation."""
+    return (
+        folded in NOT_NAMES
+        or folded in _CUE_BEFORE
+        or (word.isupper() and len(word) > 1)
+        or any(part in NOT_NAMES for part in folded.split("-") if "-" in folded)
+    )
+
+
+def _name_like(word: str) -> bool:
+    return len(word) > 2 and word[1:].islower()  # noqa: PLR2004
+
+
+def _cjk_names(text: str) -> Iterator[Finding]:
+    for m in _CJK_HONORIFIC.finditer(text):
+        group = 1 if m[1] else 2
+        yield Finding(m.start(group), m.end(group), "person", "name_honorific", 0.8)
+    foreign = sum(1 for ch in text if _CJK.match(ch))
+    latin = sum(1 for ch in text if ch.isascii() and ch.isalpha())
+    for m in _CJK_RUN.finditer(text):
+        run = m[0]
+        if len(run) > 12:  # noqa: PLR2004 - a sentence
+            continue
+        spaced = " " in run or "\u3000" in run
+        family = any(run.startswith(name) for name in SURNAME_ENDINGS_CJK)
+        if (
+            (latin > foreign and not _KATAKANA_WORD.match(run))
+            or (spaced and len(run) <= 8)
+            or (family and 3 <= len(run) <= 6)
+        ):  # noqa: PLR2004
+            yield Finding(m.start(), m.end(), "person", "name_cjk", 0.7)
+
+
+_FIELD_NAME = re.compile(r"[^\W\d_][\w .,'’\-・\u3000()&/]{0,94}\Z")
+_CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*\d+[A-Za-z0-9_-]*\Z")
+_FIELD_VOCABULARY = frozenset(
+    "none null true false unknown auto automatic manual remote local system robot human anonymous admin root default n/a na any all yes no "
+    "active inactive online offline idle busy present absent logged_in logged_out nobody service test guest user operator driver".split()
+)
+
+
+def is_name_field(text: str) -> bool:
+    """Whether the value of a name's field holds a name (or a login), not a state or a code."""
+    plain = text.strip()
+    if len(plain) < 2 or not _FIELD_NAME.match(plain):  # noqa: PLR2004
+        return False
+    folded = fold(plain)
+    if folded in _FIELD_VOCABULARY or (folded in NOT_NAMES and folded not in GIVEN_NAMES):
+        return False
+    if _CODE_LIKE.match(plain):
+        return any(part in GIVEN_NAMES for part in re.split(r"[_\d-]+", folded)) or (
+            plain.isupper() and len(plain) > 3 and plain.isalpha()
+        )  # noqa: PLR2004
+    words = folded.split()
+    return (
+        not (len(words) > 1 and sum(w in NOT_NAMES and w not in GIVEN_NAMES for w in words) * 2 > len(words))
+        and len(words) <= 7
+    )  # noqa: PLR2004

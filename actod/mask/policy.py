@@ -1,0 +1,154 @@
+"""The masking policy, compiled: for a type at a path in a profile, one operator.
+
+The digest covers all that changes what is masked: profiles, rules, detectors, limits, and the version of the engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from actod.config import MaskingConfig, MaskRuleConfig
+from actod.errors import ConfigError
+from actod.mask.finding import SECRETS
+from actod.mask.keys import fold
+
+ENGINE_VERSION = 1
+PROFILES = ("strict", "balanced", "secrets-only")
+OPERATORS = ("mask", "redact", "hash", "coarsen", "drop", "keep")
+TYPES: frozenset[str] = SECRETS | frozenset(
+    "email phone card iban us_ssn uk_nino de_steuerid fr_nir es_dni it_cf nl_bsn pl_pesel br_cpf in_aadhaar national_id "
+    "ipv4 ipv6 mac gps address person dob passport plate vin badge biometric identifier free_text unknown_field unreadable number".split()
+)
+_DEFAULT_OPERATORS = {"gps": "coarsen"}
+_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}\Z")
+_LONGEST_PATTERN = 2048
+_PATTERN_MEMORY_BYTES = 1 << 20
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One configured rule; `path` holds unescaped tokens, "*" for any."""
+
+    operator: str
+    type: str
+    path: Path | None
+    profile: str
+
+    def matches_path(self, path: Path) -> bool:
+        """Whether `path` is at or below this rule's path."""
+        if self.path is None:
+            return True
+        return len(path) >= len(self.path) and all(want in ("*", got) for want, got in zip(self.path, path, strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """An operator's own detector on the linear-time engine."""
+
+    name: str
+    pattern: Any = field(repr=False)
+    keys: frozenset[str]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where it matches, in characters."""
+        return [m.span() for m in self.pattern.finditer(text) if m.end() > m.start()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What to do with what is found. Made by `compile`; holds no key."""
+
+    mask_char: str
+    preserve_length: bool
+    max_depth: int
+    max_leaf_bytes: int
+    max_decode_depth: int
+    rules: tuple[Rule, ...]
+    detectors: tuple[Detector, ...] = field(repr=False)
+    digest: str
+
+    @classmethod
+    def compile(cls, config: MaskingConfig) -> Policy:
+        """Check and compile. Raises ConfigError that names the rule or detector and what was expected."""
+        if len(config.mask_char) != 1 or not config.mask_char.isprintable() or config.mask_char.isalnum():
+            raise ConfigError(
+                key="masking.mask_char", expected="one printable sign that is no letter or digit", fix='write "*"'
+            )
+        effective = {"engine": ENGINE_VERSION, "defaults": _DEFAULT_OPERATORS, "config": dataclasses.asdict(config)}
+        own = frozenset(detector.name for detector in config.detectors)
+        return cls(
+            mask_char=config.mask_char,
+            preserve_length=config.preserve_length,
+            max_depth=config.max_depth,
+            max_leaf_bytes=config.max_leaf_bytes,
+            max_decode_depth=config.max_decode_depth,
+            rules=tuple(_rule(rule, index, own) for index, rule in enumerate(config.rules)),
+            detectors=_detectors(config),
+            digest=hashlib.sha256(orjson.dumps(effective, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        )
+
+    def rules_for(self, profile: str) -> tuple[Rule, ...]:
+        """Return the rules that apply in a profile, in order."""
+        return tuple(rule for rule in self.rules if rule.profile in ("", profile))
+
+    def default_operator(self, type_: str) -> str:
+        """Return the operator for a type that no rule names."""
+        return _DEFAULT_OPERATORS.get(type_, "redact")
+
+
+def _rule(rule: MaskRuleConfig, index: int, own: frozenset[str]) -> Rule:
+    key = f"masking.rules[{index}]"
+    if rule.operator not in OPERATORS:
+        raise ConfigError(key=key + ".operator", expected="one of " + ", ".join(OPERATORS), fix="name an operator")
+    if rule.type and rule.type not in TYPES | own:
+        raise ConfigError(
+            key=key + ".type", expected="a type of docs/masking.md or an own detector's name", fix="correct the name"
+        )
+    if rule.profile and rule.profile not in PROFILES:
+        raise ConfigError(key=key + ".profile", expected="one of " + ", ".join(PROFILES), fix="correct the name")
+    if rule.path and not rule.path.startswith("/"):
+        raise ConfigError(
+            key=key + ".path", expected='a JSON Pointer such as "/errors/*/errorDescription"', fix="begin it with /"
+        )
+    if not rule.type and not rule.path:
+        raise ConfigError(key=key, expected="a type, a path, or both", fix="say what the rule is about")
+    path = tuple(token.replace("~1", "/").replace("~0", "~") for token in rule.path.split("/")[1:]) if rule.path else None
+    return Rule(rule.operator, rule.type, path, rule.profile)
+
+
+def _detectors(config: MaskingConfig) -> tuple[Detector, ...]:
+    if not config.detectors:
+        return ()
+    import re2  # noqa: PLC0415 - 2 MB of memory that only operators' own patterns need
+
+    options = re2.Options()
+    options.max_mem = _PATTERN_MEMORY_BYTES
+    options.log_errors = False
+    compiled = []
+    for index, detector in enumerate(config.detectors):
+        key = f"masking.detectors[{index}]"
+        if not _NAME.match(detector.name) or detector.name in TYPES:
+            raise ConfigError(
+                key=key + ".name", expected="a new lower-case word such as site_badge", fix="choose another name"
+            )
+        if not detector.pattern or len(detector.pattern) > _LONGEST_PATTERN:
+            raise ConfigError(
+                key=key + ".pattern", expected=f"1 to {_LONGEST_PATTERN} characters", fix="write a shorter pattern"
+            )
+        try:
+            pattern = re2.compile(detector.pattern, options)
+        except re2.error as exc:
+            raise ConfigError(
+                key=key + ".pattern",
+                expected="an RE2 pattern (no look-around, no back-reference)",
+                fix="see docs/masking.md",
+            ) from exc
+        compiled.append(Detector(detector.name, pattern, frozenset(fold(word) for word in detector.keys)))
+    return tuple(compiled)

@@ -1,0 +1,151 @@
+"""Keys, tokens, passwords: what grants access to something."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import log2
+
+from actod.mask.finding import Finding
+
+_T = r"[A-Za-z0-9_-]"
+# (type, pattern). Each begins with a fixed prefix, so a scan is one alternation of literals.
+_PREFIXED: tuple[tuple[str, str], ...] = (
+    ("aws_key", r"A(?:KIA|SIA|ROA|IDA|GPA|NPA)[A-Z2-7]{16}"),
+    (
+        "git_token",
+        rf"gh[pousr]_{_T}{{20,255}}|github_pat_{_T}{{22,255}}|gl(?:pat|dt|rt|ptt|cbt|ft|soat)-{_T}{{16,255}}|ATBB{_T}{{20,64}}",
+    ),
+    (
+        "payment_key",
+        rf"[srp]k_(?:live|test)_{_T}{{8,255}}|whsec_{_T}{{16,128}}|sq0(?:atp|csp|idp)-{_T}{{20,64}}|access_token\$\w{{16,128}}",
+    ),
+    ("model_key", rf"sk-{_T}{{16,255}}|(?:hf|r8|gsk|pplx|xai|nvapi|tgp_v1|fw|co)[_-]{_T}{{24,255}}"),
+    (
+        "cloud_key",
+        rf"AIza{_T}{{30,60}}|ya29\.{_T}{{20,255}}|GOCSPX-{_T}{{20,64}}|do[opr]_v1_[a-f0-9]{{32,128}}|hv[sbr]\.{_T}{{20,255}}",
+    ),
+    (
+        "cloud_key",
+        rf"(?:shp(?:at|ca|pa|ss)|npm|glsa|NRAK|lin_api|dckr_pat|figd|PMAK|sntrys|atlasv1|pul|tfe)[_-]{_T}{{16,255}}",
+    ),
+    (
+        "cloud_key",
+        rf"pypi-AgE{_T}{{16,255}}|SG\.{_T}{{16,64}}\.{_T}{{16,64}}|key-[0-9a-f]{{32}}|(?:AC|SK)[0-9a-f]{{32}}|EAAC{_T}{{30,255}}",
+    ),
+    (
+        "chat_token",
+        rf"xox[abceoprs]-{_T}{{10,255}}|xapp-{_T}{{10,255}}|(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]{{8,255}}",
+    ),
+    ("chat_token", r"(?:https?://)?(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks/\d{1,24}/[\w-]{16,128}"),
+    (
+        "chat_token",
+        r"(?:https?://)?[\w-]{1,63}\.webhook\.office\.com/[\w@/.-]{16,255}|(?:https?://)?open\.feishu\.cn/open-apis/bot/[\w/-]{16,128}",
+    ),
+    ("chat_token", r"\d{8,10}:AA[\w-]{32,34}|[MNO][A-Za-z\d]{23,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("acto_key", rf"acto_{_T}{{16,255}}"),
+    ("jwt", rf"ey[JA-I]{_T}{{8,4096}}\.{_T}{{4,8192}}(?:\.{_T}{{0,1024}}){{0,3}}"),
+)
+_PREFIX = re.compile(
+    r"(?<![A-Za-z0-9_])(?:" + "|".join(f"(?P<g{i}>{pattern})" for i, (_, pattern) in enumerate(_PREFIXED)) + ")"
+)
+_GROUP_TYPE = {f"g{i}": type_ for i, (type_, _) in enumerate(_PREFIXED)}
+_PREFIX_GATE = re.compile(
+    r"A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]|TBB)|gh[pousr]_|github_|gl[a-z]{2,4}-|[srp]k[-_]|whsec|sq0|access_token\$|hf_|r8_|gsk_|pplx-|xai-|nvapi-"
+    r"|tgp_|fw_|co_|ya29|GOCSPX|do[opr]_|hv[sbr]\.|shp|npm_|glsa|NRAK|lin_|dckr|figd|PMAK|sntrys|atlasv1|pul-|tfe|pypi-|SG\.|key-|SK[0-9a-f]|EAAC"
+    r"|xox|xapp|hooks\.slack|discord|webhook\.office|feishu|:AA|[MNO][A-Za-z\d]{23}|acto_|ey[JA-I]"
+)
+_PEM_BEGIN = re.compile(r"-----\s?BEGIN (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
+_PEM_END = re.compile(r"-----\s?END (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
+_PEM_BODY = re.compile(r"[A-Za-z0-9+/=\s\\:,.-]*")
+_SCHEME_WORD = re.compile(
+    r"\b(Bearer|Basic|Digest|Negotiate|ApiKey|Api-Key|AWS4-HMAC-SHA256|SharedAccessSignature|Token token=|Token|Key)[ :=]{1,2}\"?"
+    r"([A-Za-z0-9._~+/=:|-]{8,4096})",
+    re.IGNORECASE,
+)
+_STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key", "sharedaccesssignature", "token token="))
+_URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
+_URL_USER_TOKEN = re.compile(r"(https?|git|ssh)://([A-Za-z0-9_-]{16,255})@(?=[\w\[.-])")
+_WEB_SCHEMES = frozenset(
+    "http https rtsp rtsps ftp ftps sftp ssh git ws wss rtmp smb svn scp webdav dav git+https git+ssh onvif srt".split()
+)
+_OPAQUE_40 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/_=-])")
+_CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"), re.compile(r"[^A-Za-z0-9]"))
+_HEX = re.compile(r"[0-9a-fA-F-]+\Z")
+
+
+def secrets(text: str) -> Iterator[Finding]:
+    """Find what carries its own sign: prefixes, PEM blocks, authorisation headers, passwords in URLs."""
+    if _PREFIX_GATE.search(text):
+        for m in _PREFIX.finditer(text):
+            yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
+    if "-----" in text:
+        yield from _pem(text)
+    if "://" in text:
+        yield from _url_secrets(text)
+    if len(text) >= 14:  # noqa: PLR2004 - the shortest header
+        yield from _authorisation(text)
+
+
+def _pem(text: str) -> Iterator[Finding]:
+    position = 0
+    while begin := _PEM_BEGIN.search(text, position):
+        end = _PEM_END.search(text, begin.end())
+        # Without its end the block reaches as far as its alphabet does: a cut key is still a key.
+        stop = end.end() if end else _PEM_BODY.match(text, begin.end()).end()  # type: ignore[union-attr]
+        yield Finding(begin.start(), stop, "private_key", "pem", 0.99)
+        position = max(stop, begin.end())
+
+
+def _url_secrets(text: str) -> Iterator[Finding]:
+    for m in _URL_PASSWORD.finditer(text):
+        type_ = "url_credential" if m[1].lower() in _WEB_SCHEMES else "connection_string"
+        yield Finding(m.start(3), m.end(3), type_, "url_password", 0.97)
+    for m in _URL_USER_TOKEN.finditer(text):
+        if looks_random(m[2]):
+            yield Finding(m.start(2), m.end(2), "url_credential", "url_user_token", 0.9)
+
+
+def _authorisation(text: str) -> Iterator[Finding]:
+    for m in _SCHEME_WORD.finditer(text):
+        scheme, value = m[1].lower(), m[2]
+        header = "uthorization" in text[max(0, m.start() - 24) : m.start()]
+        if (
+            header
+            or (scheme in _STRONG_SCHEMES and (len(value) >= 16 or looks_random(value)))
+            or (len(value) >= 12 and looks_random(value))
+        ):  # noqa: PLR2004
+            yield Finding(m.start(2), m.end(2), "bearer", "authorisation", 0.95 if header else 0.85)
+
+
+def opaque_tokens(text: str) -> Iterator[Finding]:
+    """Find 40 characters of base64 that are no digest: the form of an AWS secret key."""
+    for m in _OPAQUE_40.finditer(text):
+        if not _HEX.match(m[0]) and looks_random(m[0]):
+            yield Finding(m.start(), m.end(), "aws_key", "opaque_40", 0.7)
+
+
+def classes(text: str) -> int:
+    """How many of lower case, upper case, digits and signs occur."""
+    return sum(bool(pattern.search(text)) for pattern in _CLASSES)
+
+
+def entropy_bits(text: str) -> float:
+    """Shannon entropy in bits per character."""
+    size = len(text)
+    return -sum(n / size * log2(n / size) for n in (text.count(ch) for ch in set(text))) if size else 0.0
+
+
+def looks_random(text: str) -> bool:
+    """Whether a word looks drawn, not written: mixed classes (or hex) and few repeats."""
+    size = len(text)
+    if size < 8:  # noqa: PLR2004 - shorter words say nothing
+        return False
+    text = text[:256]
+    if _HEX.match(text):
+        return size >= 16 and entropy_bits(text) > 2.6 and not text.isdigit()  # noqa: PLR2004
+    has_digit = any(ch.isdigit() for ch in text)
+    turns = sum(a.islower() and b.isupper() for a, b in zip(text, text[1:], strict=False))
+    if not has_digit:
+        return size >= 16 and turns >= 4 and classes(text) >= 2  # noqa: PLR2004
+    return classes(text) >= 2 and entropy_bits(text) > 2.5 and (size >= 12 or classes(text) >= 3)  # noqa: PLR2004

@@ -1,0 +1,116 @@
+"""All that is looked for in one string: cheap gates first, exact detectors behind them.
+
+`scan` takes text in plain characters and reports positions in it. Layers, containers and fields are the engine's part.
+Every pattern is linear: bounded repeats, a guard in front that forbids a second start inside the same run.
+"""
+
+from __future__ import annotations
+
+import re
+
+from actod.mask import context, location, network, person
+from actod.mask.contact import emails, phones, spelled_emails
+from actod.mask.financial import cards, ibans
+from actod.mask.finding import MARKER, SECRETS, Finding
+from actod.mask.keys import Hint, fold
+from actod.mask.national import national_ids
+from actod.mask.secrets import opaque_tokens, secrets
+from actod.mask.vocabulary import BENIGN
+
+# Strings that hold nothing under a neutral key: one word with a short number, a time stamp, a UUID, a digest.
+BORING = re.compile(
+    r"[A-Za-z_/.-]{0,15}[0-9]{0,5}|[a-z_/.-]{0,60}[0-9]{0,5}|[A-Z_]{0,40}"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
+_SIX_DIGITS = re.compile(r"\d(?:[ ./()-]{0,3}\d){5}")
+_IDENTITY = re.compile(r"\d[ .-]?[A-Za-z](?![A-Za-z0-9])|[A-Za-z]{2} ?\d\d ?\d|[A-Za-z]{3}\d\d[A-Za-z]\d\d|[XYZ]-?\d{7}")
+_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}")
+_DECIMALS = re.compile(r"\d\.\d{3}|[°º]|\+[23456789CFGHJMPQRVWX]{2}|\d,\d{3,}|\d[C-HJ-NP-X] ?[A-Z]{2} ?\d{4}|\bdeg\b")
+_SPELLED = re.compile(
+    r"\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>]", re.IGNORECASE
+)
+_UPPER = re.compile(r"[A-ZÀ-Ž\u0370-\uffff]")
+_MEASURED_BEFORE = re.compile(r"([^\W\d_]+)(?:[\s_-]{1,2}([^\W\d_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
+_TOO_WEAK_UNDER_BENIGN = 0.9
+_WEAK_TYPES = frozenset(
+    "phone card us_ssn uk_nino de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar gps plate passport ipv4 badge iban".split()
+)
+_LOOSENING = frozenset(
+    "order id id status state level type kind mode code at time date position location count x y z w t h map number frame a length".split()
+)
+
+
+def scan(text: str, hint: Hint) -> list[Finding]:
+    """Look for everything in plain text; `hint` is what the key told."""
+    found: list[Finding] = []
+    if "@" in text:
+        found.extend(emails(text))
+    if _SIX_DIGITS.search(text):
+        found.extend(cards(text))
+        found.extend(phones(text))
+        found.extend(national_ids(text))
+    elif _IDENTITY.search(text):
+        found.extend(national_ids(text))
+    if _IBAN_HEAD.search(text):
+        found.extend(ibans(text))
+    if text.count(".") > 1:
+        found.extend(network.ipv4s(text, version_key=hint.version))
+    if text.count(":") > 1 or text.count("-") > 4 or text.count(".") == 2:  # noqa: PLR2004 - separators of a MAC address
+        found.extend(network.macs(text))
+        found.extend(network.ipv6s(text))
+    found.extend(secrets(text))
+    if len(text) >= 40:  # noqa: PLR2004
+        found.extend(opaque_tokens(text))
+    if _DECIMALS.search(text):
+        found.extend(location.coordinates(text))
+    if " " in text or not text.isascii():
+        _scan_prose(text, found)
+    if found and (hint.benign or _SIX_DIGITS.search(text)):
+        found = [f for f in found if not _measured(text, f, hint)]
+    return found
+
+
+def _scan_prose(text: str, found: list[Finding]) -> None:
+    """What takes more than one word to see."""
+    if _UPPER.search(text):
+        found.extend(person.names(text))
+        found.extend(location.addresses(text))
+    found.extend(context.telling(text))
+    if _SPELLED.search(text):
+        found.extend(spelled_emails(text))
+
+
+def _measured(text: str, finding: Finding, hint: Hint) -> bool:
+    """Whether a weak finding is a number that its key or the word before calls a count, a part, a time."""
+    if finding.type not in _WEAK_TYPES or finding.rule.startswith(("word_", "field_")):
+        return False
+    if hint.benign and finding.confidence < _TOO_WEAK_UNDER_BENIGN:
+        return True
+    if finding.confidence >= _TOO_WEAK_UNDER_BENIGN:
+        return False
+    before = _MEASURED_BEFORE.search(text[max(0, finding.start - 32) : finding.start])
+    if not before:
+        return False
+    words = [fold(word) for word in before.groups() if word]
+    return any(word in BENIGN and word not in _LOOSENING for word in words[-1:]) or (
+        len(words) == 2
+        and words[0] in BENIGN
+        and words[0] not in _LOOSENING
+        and words[1] in ("no", "nr", "number", "id", "code")
+    )  # noqa: PLR2004
+
+
+def without_markers(text: str, found: list[Finding]) -> list[Finding]:
+    """Leave out what touches a mark of an earlier masking."""
+    if "<" not in text:
+        return found
+    marks = [m.span() for m in MARKER.finditer(text)]
+    if not marks:
+        return found
+    return [f for f in found if not any(f.start < end and start < f.end for start, end in marks)]
+
+
+def only_secrets(found: list[Finding]) -> list[Finding]:
+    """Keep what the profile secrets-only masks."""
+    return [f for f in found if f.type in SECRETS or f.replacement is not None]
