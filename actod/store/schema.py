@@ -11,9 +11,9 @@ from actod.store.faults import DamageError
 
 DATABASE_NAME = "spool.db"
 VERSION = 1
-APPLICATION_ID = 0x4163746F  # "Acto"
-PAGE_BYTES = 1024  # a commit rewrites a page for each table it touches: small pages wear the card least
-CHECKPOINT_PAGES = 4096  # 4 MiB of WAL: what is journaled and sealed meanwhile is checkpointed once
+APPLICATION_ID = 0x41637400  # "Act", and the version once more: a flipped bit is no newer actod
+PAGE_BYTES = 512  # a commit rewrites a page for each table it touches: small pages wear the card least
+CHECKPOINT_PAGES = 8192  # 4 MiB of WAL: what is journaled and sealed meanwhile is checkpointed once
 _CACHE_KIB = 1024
 
 OUTBOX, ARCHIVE, QUARANTINE = 0, 1, 2  # bundle.place
@@ -54,7 +54,7 @@ def create(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     _tune(connection)
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID + VERSION}")
     connection.execute(f"PRAGMA user_version={VERSION}")
     for statement in _statements():
         connection.execute(statement)
@@ -87,12 +87,11 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 def check_schema(connection: sqlite3.Connection) -> None:
     """Compare application id, version and tables with what this version makes."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
-    same = found == set(_statements())
-    if ours and version > VERSION and not same:  # so each new version must change a table: a flipped bit does not
+    ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID + version
+    if ours and version > VERSION:
         raise IntegrityError("store_newer", f"schema {version} was made by a newer actod. Fix: install that version")
-    if not ours or version != VERSION or not same:
+    found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+    if not ours or version != VERSION or found != set(_statements()):
         raise DamageError("store_damaged", "the tables are not those that actod makes")
 
 

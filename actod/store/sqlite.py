@@ -22,6 +22,7 @@ from actod.store.storefile import StoreFile
 _log = structlog.get_logger(__name__)
 _PLACES = {OUTBOX: "outbox", ARCHIVE: "archive", QUARANTINE: "quarantine"}
 _ROW_BYTES = 2048  # what a chunk or a bundle takes beside its events, generously
+_MOST_STALE = 16  # groups that the redelivery window left, deleted together: each deletion rewrites pages
 _MOST_EVICTED = 64  # archived bundles that one call drops at most, so that it ends soon
 
 
@@ -51,7 +52,7 @@ class SqliteStore(StoreFile):
         with self._transaction():
             self._write_group(group, chunks, number)
         self._journal.note(chunks)
-        self._stale = self._recent.keep(number)
+        self._stale = (self._stale if len(self._stale) < _MOST_STALE else []) + self._recent.keep(number)
         self.identities.update(
             {digest: robot for digest, robot in group.identities.items() if digest not in self.identities}
         )
@@ -64,7 +65,8 @@ class SqliteStore(StoreFile):
         entries = self._recent.entries()
         if entries:
             self._db.execute("INSERT INTO recent VALUES (?,?)", (number, entries))
-            self._db.executemany("DELETE FROM recent WHERE id=?", [(old,) for old in self._stale])
+            if len(self._stale) >= _MOST_STALE:
+                self._db.executemany("DELETE FROM recent WHERE id=?", [(old,) for old in self._stale])
         for chunk in chunks:
             self._add(f"acknowledged.{chunk.stream.traffic_class}", len(chunk.events))
             self._add("last", len(chunk.events))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
+import sqlite3
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from actod.errors import TransientError
+from actod.errors import IntegrityError, TransientError
 from actod.store import repair
 from actod.store.outbox import Sealed
-from actod.store.schema import ARCHIVE, QUARANTINE
+from actod.store.schema import APPLICATION_ID, ARCHIVE, PAGE_BYTES, QUARANTINE, VERSION
 from actod.store.sqlite import SqliteStore
 from tests.store.parts import DEVICE, ROBOT, HandClock, RememberedLog, group, numbers, open_store, receipt, sealed
 
@@ -211,8 +213,8 @@ def test_damage_that_is_met_in_the_middle_of_work_is_repaired_in_the_middle_of_w
     store = open_store(folder, clock=clock, log=log)
     roots = dict(store._db.execute("SELECT name, rootpage FROM sqlite_schema").fetchall())
     with (folder / "spool.db").open("r+b") as file:
-        file.seek((roots["bundle"] - 1) * 1024)
-        file.write(b"\xff" * 1024)
+        file.seek((roots["bundle"] - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
     store._db.execute("PRAGMA shrink_memory")
     store.run(partial(store.commit, group(range(MESSAGES, MESSAGES + 5), clock=clock)))
     store.run(store.next_envelope)
@@ -263,3 +265,14 @@ def test_a_start_that_died_during_genesis_is_no_damage(tmp_path: Path) -> None:
     assert store.genesis
     assert store.epoch == 1
     store.close()
+
+
+def test_a_store_of_a_newer_actod_is_left_alone(state: tuple[Path, RememberedLog, HandClock]) -> None:
+    folder, log, clock = state
+    with contextlib.closing(sqlite3.connect(folder / "spool.db")) as newer:
+        newer.execute(f"PRAGMA user_version={VERSION + 1}")
+        newer.execute(f"PRAGMA application_id={APPLICATION_ID + VERSION + 1}")
+    before = (folder / "spool.db").read_bytes()
+    with pytest.raises(IntegrityError, match="store_newer"):
+        open_store(folder, clock=clock, log=log)
+    assert (folder / "spool.db").read_bytes() == before
