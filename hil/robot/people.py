@@ -46,7 +46,7 @@ class People:
             "badge_id": self._plant(f"B{self._chance.randrange(10**9, 10**10)}"),
             "api_key": self._plant(f"acto_{self._random(43)}"),
             "headers": {"Authorization": f"Bearer {self._plant(self._jwt())}"},
-            "aws": self._plant(f"AKIA{''.join(self._chance.choices(string.ascii_uppercase + string.digits, k=16))}"),
+            "aws": self._plant(f"AKIA{''.join(self._chance.choices(string.ascii_uppercase + "234567", k=16))}"),
             "github": self._plant(f"ghp_{self._random(36)}"),
         }
 
