@@ -11,6 +11,7 @@ from typing import Any
 _FIRST = ("Katharina", "Bartholomew", "Guillermo", "Annegret", "Wojciech", "Philippa", "Leonardo", "Sieglinde")
 _LAST = ("Quistenberg", "Ashworthy", "Villanuevas", "Oberhammer", "Kowalczewski", "Thistlewood", "Fioravanti")
 _ALPHABET = string.ascii_letters + string.digits
+_BASE32 = string.ascii_uppercase + "234567"
 
 
 class People:
@@ -46,7 +47,7 @@ class People:
             "badge_id": self._plant(f"B{self._chance.randrange(10**9, 10**10)}"),
             "api_key": self._plant(f"acto_{self._random(43)}"),
             "headers": {"Authorization": f"Bearer {self._plant(self._jwt())}"},
-            "aws": self._plant(f"AKIA{''.join(self._chance.choices(string.ascii_uppercase + "234567", k=16))}"),
+            "aws": self._plant("AKIA" + "".join(self._chance.choices(_BASE32, k=16))),
             "github": self._plant(f"ghp_{self._random(36)}"),
         }
 
