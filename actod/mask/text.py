@@ -19,7 +19,7 @@ from actod.mask.vocabulary import BENIGN
 
 # Strings that hold nothing under a neutral key: one word with a short number, a time stamp, a UUID, a digest.
 BORING = re.compile(
-    r"[A-Za-z_/.-]{0,15}[0-9]{0,5}|[a-z_/.-]{0,60}[0-9]{0,5}|[A-Z_]{0,40}"
+    r"[A-Za-z_/.-]{0,15}[0-9]{0,5}|[a-z_/.-]{0,60}[0-9]{0,5}|(?!A[A-Z]{2}A[A-Z]{16}\Z)[A-Z_]{0,40}"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
