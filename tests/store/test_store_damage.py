@@ -14,6 +14,7 @@ import pytest
 
 from actod.errors import IntegrityError, TransientError
 from actod.store import repair
+from actod.store.ledger import robot_key
 from actod.store.outbox import Sealed
 from actod.store.schema import APPLICATION_ID, ARCHIVE, PAGE_BYTES, QUARANTINE, VERSION
 from actod.store.sqlite import SqliteStore
@@ -128,6 +129,47 @@ def test_flipped_bytes_anywhere_are_survived_and_counted(state: tuple[Path, Reme
     store = open_store(folder, clock=clock, log=log)
     assert (store.epoch, store.device) == (1, log.known["device"])
     check(store, log)
+    store.close()
+
+
+ALTERED = [
+    "UPDATE journal SET masked = replace(masked, 'email', 'phone')",
+    "UPDATE journal SET marks = '{\"retained\":[0]}'",
+    "UPDATE journal SET key = replace(key, 'task', 'mask')",
+    "UPDATE journal SET first_wall = first_wall + 1",
+    "UPDATE bundle SET payload_hash = replace(payload_hash, 'a', 'b') WHERE note IS NULL",
+    "UPDATE bundle SET chunks = '1+7' WHERE note IS NULL",
+    "UPDATE chain SET head = replace(head, 'a', 'b')",
+    "UPDATE chain SET seq = seq + 1",
+    "UPDATE identity SET robot_id = 'robot-x'",
+    "UPDATE state SET value = replace(value, '\"epoch\":1', '\"epoch\":2')",
+    "UPDATE chunk SET body = CAST(replace(CAST(body AS TEXT), 'robot/state', 'robot/stats') AS BLOB)",
+    "UPDATE wrap SET tail = CAST('x' AS BLOB)",
+    "DELETE FROM chunk WHERE id > 200",
+    "DELETE FROM journal WHERE id > 300",
+    "DELETE FROM bundle WHERE note IS NULL",
+]
+
+
+@pytest.mark.parametrize("statement", ALTERED)
+def test_what_was_altered_is_never_used(state: tuple[Path, RememberedLog, HandClock], statement: str) -> None:
+    """SQLite sees nothing wrong here: only our own digests and counts do."""
+    folder, log, clock = state
+    heads = dict(log.known["heads"])
+    with contextlib.closing(sqlite3.connect(folder / "spool.db", isolation_level=None)) as damaged:
+        assert damaged.execute(statement).rowcount > 0
+    store = open_store(folder, clock=clock, log=log)
+    assert set(store.identities.values()) == {f"robot-{number}" for number in range(GROUPS)}
+    assert (store.epoch, store.device) == (1, log.known["device"])
+    store.run(store.make_due)
+    bundle = store.run(store.next_bundle)
+    if bundle:
+        _epoch, seq, head = heads[robot_key(bundle.stream.robot_id)]
+        assert (bundle.seq, bundle.previous) == (seq + 1, head)
+        assert (bundle.stream in (ROBOT, DEVICE), set(bundle.masked), dict(bundle.marks)) == (True, {"email"}, {})
+    check(store, log)
+    if store.repaired is None:
+        assert "chunk" in statement or "wrap" in statement, "content is checked when it is read"
     store.close()
 
 

@@ -143,6 +143,13 @@ class StoreMachine(RuleBasedStateMachine):
         self._reopen()
 
     @rule()
+    def restart_without_the_audit_log(self) -> None:
+        """Start with the file alone: all that must go on stands in it, too."""
+        self.store.close()
+        self.log.known = {}
+        self._reopen()
+
+    @rule()
     def lose_power(self) -> None:
         self.store.close()
         self.clock.reboot()
