@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -26,6 +27,17 @@ _LARGEST_ANSWER_BYTES = 64 * 1024
 _KEEP_ALIVE_SECONDS = 30.0
 _UNAUTHORISED = 401
 _SERVER_ERRORS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One request; no repr shows its body or its credentials."""
+
+    method: str
+    path: str
+    proof_id: str = ""
+    body: bytes = field(default=b"", repr=False)
+    credentials: tuple[Secret, Secret | None] | None = None
 
 
 class HttpsClient:
@@ -57,8 +69,8 @@ class HttpsClient:
 
     async def submit(self, envelope: Envelope) -> Receipt:
         """POST one envelope, byte for byte. Raises TransientError or RejectedError with a reason of verdict.py."""
-        body = b'{"envelope":' + envelope.body + b"}"
-        answer = await self._authorised("POST", "/v1/proofs", body, envelope.proof_id)
+        ask = _Ask("POST", "/v1/proofs", envelope.proof_id, b'{"envelope":' + envelope.body + b"}")
+        answer = await self._authorised(ask)
         reason, named = judge(answer, envelope.proof_id)
         if reason == "accepted":
             now = self._clock.now().wall_ns
@@ -71,39 +83,37 @@ class HttpsClient:
 
     async def health(self) -> int:
         """GET /health without credentials, for `actod check`; return the status. Raises TransientError."""
-        return (await self._exchange("GET", "/health", b"", None)).status
+        return (await self._exchange(_Ask("GET", "/health"))).status
 
     async def close(self) -> None:
         """Close the connections that are idle."""
         while self._idle:
             await self._idle.pop().close()
 
-    async def _authorised(self, method: str, path: str, body: bytes, proof_id: str) -> Answer:
+    async def _authorised(self, ask: _Ask) -> Answer:
         """Make one request with the key as the file holds it now; after a 401, once more if it was changed meanwhile."""
-        credentials = self._credentials()
-        answer = await self._exchange(method, path, body, credentials, proof_id)
+        ask = replace(ask, credentials=self._credentials())
+        answer = await self._exchange(ask)
         if answer.status == _UNAUTHORISED:
             newer = self._credentials()
-            if newer != credentials:
+            if newer != ask.credentials:
                 self._record("credential.reread", key="collector.api_key_file")
-                answer = await self._exchange(method, path, body, newer, proof_id)
+                answer = await self._exchange(replace(ask, credentials=newer))
         return answer
 
     def _credentials(self) -> tuple[Secret, Secret | None]:
         return self._api_key.read(), self._wallet.read() if self._wallet is not None else None
 
-    async def _exchange(
-        self, method: str, path: str, body: bytes, credentials: tuple[Secret, Secret | None] | None, proof_id: str = ""
-    ) -> Answer:
+    async def _exchange(self, ask: _Ask) -> Answer:
         connection = self._idle.pop() if self._idle else _Connection(context=self._context, proxy=self._proxy)
         answer, failure = None, TransientError("unreachable")
         try:
             async with asyncio.timeout(self._collector.request_timeout_seconds):
-                answer = await self._converse(connection, self._request(connection, method, path, body, credentials))
+                answer = await self._converse(connection, self._request(connection, ask))
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
-            if answer is not None and leaves_connection_usable(answer, proof_id):
+            if answer is not None and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
             else:
                 await connection.close()
@@ -111,25 +121,19 @@ class HttpsClient:
             raise failure  # outside of the handler: a foreign exception holds the request, and with it the key
         return answer
 
-    def _request(
-        self,
-        connection: _Connection,
-        method: str,
-        path: str,
-        body: bytes,
-        credentials: tuple[Secret, Secret | None] | None,
-    ) -> httpx.Request:
+    def _request(self, connection: _Connection, ask: _Ask) -> httpx.Request:
         headers = {"accept": "application/json", "user-agent": self._user_agent}
-        if body:
+        if ask.body:
             headers["content-type"] = "application/json"
-        if credentials is not None:
-            key, wallet = credentials
+        if ask.credentials is not None:
+            key, wallet = ask.credentials
             headers["authorization"] = f"Bearer {key.reveal()}"
             if wallet is not None:
                 headers["x-wallet-address"] = wallet.reveal()
         timeout = httpx.Timeout(None, connect=self._collector.connect_timeout_seconds)
         extensions = {"timeout": timeout.as_dict(), "trace": connection.trace}
-        return httpx.Request(method, self._base + path, headers=headers, content=body or None, extensions=extensions)
+        url = self._base + ask.path
+        return httpx.Request(ask.method, url, headers=headers, content=ask.body or None, extensions=extensions)
 
     async def _converse(self, connection: _Connection, request: httpx.Request) -> Answer:
         response = await connection.transport.handle_async_request(request)

@@ -5,8 +5,8 @@ Pure: no I/O, no clock; chance comes in with the backoff. The rules, in decreasi
 1. What the path (network, TLS, pin, clock, key) did is never held against a bundle: the same one is tried again.
 2. 400 and 422 are the bundle's only if another bundle was accepted since its first refusal. Until then it is passed over,
    so that each probe is made with the next bundle in turn; nothing is set aside by a server that rejects everything.
-3. 500 is the bundle's only if it came at least three times, another bundle being accepted between each two, and the other
-   bundles fail so rarely that this cannot be chance. A server that fails a third of all requests condemns nobody.
+3. 500 is the bundle's only if it came at least three times, another bundle being accepted between each two, and those that
+   were accepted had failed so rarely that this cannot be chance. A server that fails a third of requests condemns nobody.
 4. Other failures of the server are never the bundle's; after three in a row it is passed over, so that it cannot hold up
    the rest.
 """
@@ -22,7 +22,7 @@ from actod.submit.verdict import VERDICTS, Blame, State, Verdict
 
 _OWN_500S = 3
 _CHANCE = 1e-6  # that a bundle is condemned for the server's bad luck
-_REMEMBERED = 256  # endings from which the failure rate of the others is estimated
+_REMEMBERED = 256  # accepted bundles from which the server's own failure rate is estimated
 _MOST_SUSPECTS = 1024
 _IN_PLACE = 3  # tries of one bundle against a failing server before the others get their turn
 _SMALL_BYTES = 64 * 1024  # no server that works calls this too large
@@ -48,6 +48,7 @@ class Step:
 class _Suspect:
     """What is held against one bundle, by the number of acceptances seen so far (its own never count)."""
 
+    failures: int = 0
     refused_at: int | None = None
     own_500s: int = 0
     last_500_at: int = -1
@@ -64,7 +65,7 @@ class SubmitState:
         self._refusals = 0  # in a row
         self._held: tuple[str, int] = ("", 0)  # a bundle, and its failures in a row
         self._suspects: OrderedDict[str, _Suspect] = OrderedDict()
-        self._endings: deque[tuple[str, bool]] = deque(maxlen=_REMEMBERED)  # (proof_id, whether the server failed)
+        self._failed_before: deque[int] = deque(maxlen=_REMEMBERED)  # how often each accepted bundle had failed
 
     @property
     def why(self) -> str:
@@ -84,8 +85,8 @@ class SubmitState:
         self._accepted += 1
         self._failures = self._refusals = 0
         self._held = ("", 0)
-        self._suspects.pop(proof_id, None)
-        self._endings.append((proof_id, False))
+        suspect = self._suspects.pop(proof_id, None)
+        self._failed_before.append(suspect.failures if suspect is not None else 0)
 
     def failed(self, proof_id: str, reason: str, *, body_bytes: int = 0, retry_after_seconds: float | None = None) -> Step:
         """Note a failure by its reason (a key of VERDICTS); return what to do."""
@@ -101,7 +102,7 @@ class SubmitState:
         pause = self._backoff.pause_seconds(self._failures, retry_after_seconds=retry_after_seconds)
         if verdict.blame is Blame.PATH:
             return Step(Fate.RETRY, pause)
-        self._endings.append((proof_id, True))
+        self._suspect(proof_id).failures += 1
         if verdict.blame is Blame.SUSPECT:
             return self._suspected(proof_id, pause)
         return Step(self._turn(proof_id), pause)
@@ -131,15 +132,15 @@ class SubmitState:
         if self._accepted > suspect.last_500_at:
             suspect.own_500s += 1
             suspect.last_500_at = self._accepted
-        if suspect.own_500s >= _OWN_500S and self._chance_of_others(proof_id) ** suspect.own_500s < _CHANCE:
+        if suspect.own_500s >= _OWN_500S and self._chance_of_failure() ** suspect.own_500s < _CHANCE:
             self._settle(proof_id)
             return Step(Fate.SET_ASIDE, pause)
         return Step(Fate.DEFER, pause)
 
-    def _chance_of_others(self, proof_id: str) -> float:
-        """Estimate how often the server fails for other bundles: Laplace's rule of succession, never 0."""
-        others = [failed for other, failed in self._endings if other != proof_id]
-        return (sum(others) + 1) / (len(others) + 2)
+    def _chance_of_failure(self) -> float:
+        """Estimate how often the server fails for a bundle that it takes in the end: Laplace's rule, never 0."""
+        failures = sum(self._failed_before)
+        return (failures + 1) / (failures + len(self._failed_before) + 2)
 
     def _turn(self, proof_id: str) -> Fate:
         held, times = self._held
@@ -150,7 +151,6 @@ class SubmitState:
     def _settle(self, proof_id: str) -> None:
         """Forget a bundle that was condemned; the server answered, so the path is free."""
         self._suspects.pop(proof_id, None)
-        self._endings = deque((item for item in self._endings if item[0] != proof_id), maxlen=_REMEMBERED)
         self._failures = self._refusals = 0
         self.state, self.reason = State.OK, ""
 

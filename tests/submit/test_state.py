@@ -100,9 +100,13 @@ def test_a_failing_bundle_does_not_hold_up_the_rest() -> None:
 
 
 class Queue:
-    """The Spool port's outbox: oldest first; one that was deferred is passed over until another one has left."""
+    """The Spool port's outbox: oldest first. A deferred one comes again when each other had its turn.
 
-    def __init__(self, envelopes: list[Envelope]) -> None:
+    With `anew`, already when another one has left: the suspects are found while others still pass.
+    """
+
+    def __init__(self, envelopes: list[Envelope], *, anew: bool = True) -> None:
+        self.anew = anew
         self.waiting = {item.proof_id: item for item in envelopes}
         self.deferred: dict[str, None] = {}
         self.delivered: list[str] = []
@@ -117,7 +121,9 @@ class Queue:
 
     def leave(self, proof_id: str) -> None:
         del self.waiting[proof_id]
-        self.deferred.clear()
+        self.deferred.pop(proof_id, None)
+        if self.anew:
+            self.deferred.clear()
 
 
 class Server:
@@ -211,6 +217,22 @@ def test_a_backlog_with_one_percent_poison_drains_without_a_storm(reason: str, f
     assert line.queue.delivered == [item.proof_id for item in envelopes if item.proof_id not in poison], "oldest first"
     assert line.seconds() < 5000 / 4 * 1.3, "as fast as the budget allows"
     assert len(line.audit.of("submit.state")) < 20
+
+
+def test_poison_left_alone_is_found_as_new_bundles_pass(folder: Path) -> None:
+    """With a queue that hands out each other one first, the poison of a backlog ends up alone."""
+    envelopes = [envelope(number) for number in range(500)]
+    poison = {item.proof_id for item in envelopes[37::100]}
+    line = Line(envelopes, limited(per_second=5, burst=20, poison=poison), folder)
+    line.queue.anew = False
+    line.run(until=lambda: len(line.queue.waiting) == len(poison))
+    assert set(line.queue.waiting) == poison
+    for number in range(500, 506):
+        line.queue.waiting[envelope(number).proof_id] = envelope(number)
+        asked = len(line.server.times)
+        line.run(until=lambda begun=asked: len(line.server.times) > begun + 20)
+    assert set(line.queue.aside) == poison
+    assert len(line.queue.delivered) == 500 - len(poison) + 6
 
 
 def test_a_server_that_fails_a_third_of_all_requests_condemns_nobody(folder: Path) -> None:
