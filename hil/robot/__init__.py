@@ -1,1 +1,1 @@
-"""A robot model: missions, sensors, people. Reproducible by seed; each message can be told from every other."""
+"""A robot that can be repeated by its seed: VDA 5050 missions, sensors, and notes full of planted personal data."""
