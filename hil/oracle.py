@@ -54,7 +54,7 @@ def events(envelopes: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any]
         if payload["subject"]["task_id"] == "actod":
             continue
         marks = payload["meta"]["actod"]["marks"]
-        marked = {index for word in ("redelivered", "possible_duplicate") for index in marks.get(word, ())}
+        marked = {index for word in ("redelivered", "possible_duplicate", "retained") for index in marks.get(word, ())}
         for index, event in enumerate(payload["telemetry_normalized"]["events"]):
             yield event, index in marked
 

@@ -251,7 +251,9 @@ class MqttSource:
         self.state = "connected"
         self._on_event("broker.connected", session_present=bool(flags.session_present))
         _log.info("The broker is connected.", session_present=bool(flags.session_present))
-        self._client.subscribe([(topic, SubscribeOptions(qos=min(qos, 1))) for topic, qos in self._subscriptions])
+        # Retained messages come with a new subscription only: a kept session must not bring them again.
+        options = [(t, SubscribeOptions(qos=min(q, 1), retainHandling=1)) for t, q in self._subscriptions]
+        self._client.subscribe(options)
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         for (topic, _qos), reason in zip(self._subscriptions, reasons, strict=False):

@@ -234,6 +234,7 @@ class SqliteStore(StoreFile):
             self._add("losses", -row.losses)
             self._add("submitted", 1)
             self._trim_archive(self._archive_bytes)
+        self._deferred = {}  # others pass: what was suspect may show whose fault it was
         self._forget(row)
         self._tell("checkpoint.settled")
 
