@@ -126,7 +126,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _values(content: bytes) -> Iterator[tuple[str, Any]]:
-    """A JSON document, else each line as JSON, else each line as text."""
+    """Yield (place, value): a JSON document, else each line as JSON, else each line as text."""
     try:
         yield "", orjson.loads(content)
     except ValueError:

@@ -256,6 +256,7 @@ class MqttSource:
         self._client.subscribe(options)
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
+        self._on_event("broker.subscribed", filters=len(reasons))
         for (topic, _qos), reason in zip(self._subscriptions, reasons, strict=False):
             if reason.value >= _FAILED:
                 self._on_event("broker.subscription_refused", code=reason.value)

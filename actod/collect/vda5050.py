@@ -1,8 +1,8 @@
-"""VDA 5050 (2.0, 2.1 and 3.0): who speaks, which order it works on, what is an intervention, and which headerIds are missing.
+"""VDA 5050 (2.0, 2.1 and 3.0): who speaks, which order it works on, what is an intervention, which headerIds are missing.
 
 The standard mandates QoS 0 for nearly all topics, so a gap in delivery shows only where the sender counts: `headerId` is a
-uint32 per topic that grows by one with each message. A restart of the robot (a small number after a large one) is no loss; the will of
-`connection` (CONNECTIONBROKEN) carries an old number and is exempt.
+uint32 per topic that grows by one with each message. A restart of the robot (a small number after a large one) is no
+loss; the will of `connection` (CONNECTIONBROKEN) carries an old number and is exempt.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The signer process: answers bounded requests over a Unix socket, and holds the token and the PIN, nothing else.
+r"""The signer process: answers bounded requests over a Unix socket, and holds the token and the PIN, nothing else.
 
 It is no oracle: a bundle's request is exactly 64 hex characters, anything else that it signs begins with its purpose
-(`actod:<purpose>:v1\\n`). It may hang, crash and restart alone; its parent kills it when a call does not come back.
+(`actod:<purpose>:v1\n`). It may hang, crash and restart alone; its parent kills it when a call does not come back.
 """
 
 from __future__ import annotations
@@ -56,18 +56,26 @@ async def serve(*, uri: TokenUri, pin_file: Path, socket_path: Path, peers: froz
     keeper = TokenKeeper(uri, pin_file=pin_file)
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="token")
     desk = Desk(keeper=keeper, executor=executor, peers=peers)
-    socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    socket_path.unlink(missing_ok=True)
-    before = os.umask(0o177)
-    try:
-        server = await asyncio.start_unix_server(desk.answer, path=socket_path)
-    finally:
-        os.umask(before)
+    listener = _listen(socket_path)
+    server = await asyncio.start_unix_server(desk.answer, sock=listener)
     _log.info("The signer listens.", socket=str(socket_path))
     async with server:
         await stop.wait()
     # A call that hangs in the token's driver must not keep the process: the kernel takes it with it.
     os._exit(0)
+
+
+def _listen(path: Path) -> socket.socket:
+    """Bind a socket that only our user can open, 0600 from the first moment, in place of one that was left."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        listener.bind(os.fspath(path))
+    finally:
+        os.umask(before)
+    return listener
 
 
 class Desk:

@@ -4,12 +4,12 @@ What to do about a CKR_* error, whichever call gave it:
 
 | error | verdict | what the signer does |
 |---|---|---|
-| CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE, CKR_PIN_EXPIRED | pin_incorrect | waits for another PIN file, never retries |
+| CKR_PIN_INCORRECT, _INVALID, _LEN_RANGE, _EXPIRED | pin_incorrect | waits for another PIN file, never retries |
 | CKR_PIN_LOCKED | pin_locked | waits for another PIN file, never retries |
 | CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_REMOVED, no such token | token_absent | rebuilds all, with back-off |
 | CKR_SESSION_*, CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID | token_away | rebuilds all |
 | CKR_GENERAL_ERROR, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_HOST_MEMORY, any other | token_away | rebuilds all |
-| exactly one key is not found, or it may leave the token | key_count, key_open, key_kind | waits, rebuilds: an operator must mend it |
+| not exactly one key, or one that may leave the token | key_count, key_open, key_kind | rebuilds: an operator mends it |
 | a call that does not come back | (none) | its parent kills the signer and starts it again |
 
 To rebuild is to forget session and key, reinitialise the library, and find, log in and probe anew: after a restart of a

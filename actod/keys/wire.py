@@ -1,6 +1,7 @@
-"""What daemon and signer say to each other: length-prefixed frames over a Unix socket.
+r"""What daemon and signer say to each other: length-prefixed frames over a Unix socket.
 
-A request is `<length: 4 bytes, big endian><operation>\\n<body>`, an answer `<length>ok\\n<body>` or `<length>error\\n<reason>`.
+A request is `<length: 4 bytes, big endian><operation>\n<body>`,
+an answer `<length>ok\n<body>` or `<length>error\n<reason>`.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
         if hint.kind:
             group = 2 if m[2] is not None else 3 if m[3] is not None else 4
             end = m.end(group)
-            if group == 4 and hint.kind in _SPACED_KINDS:  # noqa: PLR2004 - an unquoted name goes on after the space
+            if group == 4 and hint.kind in _SPACED_KINDS:
                 end = _phrase_end(text, m.start(), m.start(4), end)
             yield Assigned(m.start(group), end, hint)
     if "\n" in text or text[:1] in "-#":
@@ -70,7 +70,7 @@ def _table(text: str, book: KeyBook) -> Iterator[Assigned]:
     """Read CSV (also with ; tab |): a line of column names, then lines with as many cells."""
     lines = text.split("\n", _MOST_LINES)
     separator = next((s for s in (",", ";", "\t", "|") if s in lines[0]), "")
-    if not separator or len(lines) < 2:  # noqa: PLR2004
+    if not separator or len(lines) < 2:
         return
     header = [cell.strip() for cell in lines[0].rstrip("\r").split(separator)]
     if not all(_HEADER_CELL.match(cell) for cell in header if cell):
@@ -110,4 +110,4 @@ def _cells(line: str, separator: str) -> list[tuple[int, int]]:
             cells.append((start, index))
             start = index + 1
     cells.append((start, len(line)))
-    return [(s + 1, e - 1) if e - s >= 2 and line[s] == line[e - 1] == '"' else (s, e) for s, e in cells]  # noqa: PLR2004
+    return [(s + 1, e - 1) if e - s >= 2 and line[s] == line[e - 1] == '"' else (s, e) for s, e in cells]

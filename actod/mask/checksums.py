@@ -85,7 +85,7 @@ def verhoeff(digits: str) -> bool:
 
 def steuerid(digits: str) -> bool:
     """German tax id: ISO 7064 MOD 11,10, and among the first ten digits one occurs twice or three times."""
-    if digits[0] == "0" or not 8 <= len(set(digits[:10])) <= 9:  # noqa: PLR2004 - eleven digits, by law
+    if digits[0] == "0" or not 8 <= len(set(digits[:10])) <= 9:
         return False
     product = 10
     for ch in digits[:10]:
@@ -119,7 +119,7 @@ def pesel(digits: str) -> bool:
     """Polish PESEL: a possible date of birth and a check digit."""
     month, day = int(digits[2:4]) % 20, int(digits[4:6])
     weighted = sum(int(ch) * weight for ch, weight in zip(digits, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3), strict=False))
-    return 1 <= month <= 12 and 1 <= day <= 31 and -weighted % 10 == int(digits[10])  # noqa: PLR2004 - calendar
+    return 1 <= month <= 12 and 1 <= day <= 31 and -weighted % 10 == int(digits[10])
 
 
 def bsn(digits: str) -> bool:

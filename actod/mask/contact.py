@@ -95,5 +95,5 @@ def phones(text: str) -> Iterator[Finding]:
     for pattern, rule, confidence in _PHONE_FORMS:
         for m in pattern.finditer(text):
             digits = sum(ch.isdigit() for ch in m[0])
-            if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):  # noqa: PLR2004 - E.164, and the shortest in use
+            if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):
                 yield Finding(m.start(), m.end(), "phone", rule, confidence)

@@ -53,7 +53,7 @@ def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int
 def _plates(text: str) -> Iterator[tuple[int, int]]:
     for m in _PLATE.finditer(text):
         letters_digits = sum(ch.isalnum() for ch in m[0])
-        if 4 <= letters_digits <= 9 and any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):  # noqa: PLR2004
+        if 4 <= letters_digits <= 9 and any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
             yield m.start(), m.end()
 
 
@@ -115,7 +115,7 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
     for s, e in SHAPES[kind](text[begin : begin + _REACH + 40]):
         if s > (stop.start() if stop else _REACH) or (weak and s > 1):
             break
-        if kind == "phone" and sum(map(str.isdigit, text[begin + s : begin + e])) < 7:  # noqa: PLR2004 - shorter is an extension
+        if kind == "phone" and sum(map(str.isdigit, text[begin + s : begin + e])) < 7:
             continue
         yield Finding(begin + s, begin + e, kind, "word_before", 0.8)
         return
@@ -124,7 +124,7 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
     back = text[max(0, start - _REACH_BACK) : start]
     offset = start - len(back)
     spans = list(SHAPES[kind](back))
-    if spans and len(re.findall(r"\w+", back[spans[-1][1] :])) <= 3 and not _SENTENCE.search(back[spans[-1][1] :]):  # noqa: PLR2004
+    if spans and len(re.findall(r"\w+", back[spans[-1][1] :])) <= 3 and not _SENTENCE.search(back[spans[-1][1] :]):
         yield Finding(offset + spans[-1][0], offset + spans[-1][1], kind, "word_after", 0.6)
 
 
@@ -148,5 +148,5 @@ def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
     assigned = any(ch in "=:" for ch in text[end : m.start()])
     if value.startswith("<") or not value.isascii():
         return
-    if looks_random(value) if strict else (assigned or (classes(value) >= 2 and any(c.isdigit() for c in value))):  # noqa: PLR2004
+    if looks_random(value) if strict else (assigned or (classes(value) >= 2 and any(c.isdigit() for c in value))):
         yield Finding(m.start(), m.start() + len(value), _SECRET_TYPE[kind], "secret_after_word", 0.75)

@@ -116,7 +116,7 @@ def _unescape(escape: str) -> tuple[str, list[int]] | None:
         offsets, unit_index = [], 0
         for char in plain:
             offsets.append(unit_index * step)
-            unit_index += 2 if ord(char) > 0xFFFF else 1  # noqa: PLR2004 - a surrogate pair
+            unit_index += 2 if ord(char) > 0xFFFF else 1
         return plain, offsets
     return _from_bytes(bytes.fromhex("".join(re.findall(r"x([0-9A-Fa-f]{2})", escape))), step)
 
@@ -183,7 +183,7 @@ def containers(text: str, *, limit_bytes: int) -> list[Container]:
         opened = _open_token(m[0], m.start(), m.end(), limit_bytes)
         if opened:
             found.append(opened)
-    if not found and len(text) >= 23:  # noqa: PLR2004 - eight bytes and their separators
+    if not found and len(text) >= 23:
         for m in _HEX_SPACED.finditer(text):
             inner = _text_of(bytes.fromhex(re.sub(r"[ :,-]|0x", "", m[0])), m.start(), m.end(), limit_bytes)
             if inner:
@@ -207,7 +207,7 @@ def _open_token(token: str, start: int, end: int, limit_bytes: int) -> Container
 
 def _open_base64(token: str, start: int, end: int, limit_bytes: int) -> Container | None:
     body = token.rstrip("=").replace("\r", "").replace("\n", "")
-    if len(body) % 4 == 1 or (len(body) > 24 and body.isalpha() and (body.islower() or body.isupper())):  # noqa: PLR2004
+    if len(body) % 4 == 1 or (len(body) > 24 and body.isalpha() and (body.islower() or body.isupper())):
         return None
     url = "-" in body or "_" in body
     if url:
@@ -234,7 +234,7 @@ def _compressed(head: bytes) -> bool:
 
 
 def _may_be_text(head: bytes) -> bool:
-    odd = sum(byte not in _PRINTABLE and byte < 0x80 for byte in head[:_PROBE_BYTES])  # noqa: PLR2004 - above may be UTF-8
+    odd = sum(byte not in _PRINTABLE and byte < 0x80 for byte in head[:_PROBE_BYTES])
     return odd == 0
 
 
@@ -260,7 +260,7 @@ def _text_of(raw: bytes, start: int, end: int, limit_bytes: int) -> tuple[str, s
         if kind:
             raise BrokenContainerError(start, end) from None
         return None
-    odd = sum(ord(ch) < 32 and ch not in "\t\n\r" for ch in text[:256])  # noqa: PLR2004
+    odd = sum(ord(ch) < 32 and ch not in "\t\n\r" for ch in text[:256])
     if len(text) < _SMALLEST_TEXT or odd or "\x7f" in text[:256]:
         if kind and text:
             raise BrokenContainerError(start, end)

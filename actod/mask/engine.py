@@ -61,7 +61,7 @@ class PolicyMasker:
             event = canonical({"data": data, "topic": topic, "ts": reading.timestamp})
         except RejectedError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - fails closed, whatever it was
             raise RejectedError("mask_failed", type(exc).__name__) from None  # the exception may carry content
         return MaskedReading(
             stream=stream,
@@ -81,7 +81,7 @@ class PolicyMasker:
         walk = self._walk(profile, counts, explain)
         try:
             return walk.message(value), walk.topic(topic), counts
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - likewise
             raise RejectedError("mask_failed", type(exc).__name__) from None
 
     def _walk(self, profile: str, counts: Counter[str], explain: Explain | None = None) -> Walk:

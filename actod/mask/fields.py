@@ -1,4 +1,4 @@
-"""The check of a value that stands in a telling field: does it look like what its key says?
+"""The check of a value that stands in a telling field: whether it looks like what its key says.
 
 A key alone convicts nothing: `phone: "none"`, `operator: "AUTO"` and `token: "bearer"` stay. Where the shape fits, the
 whole value is the finding.
@@ -41,43 +41,43 @@ def _letters(text: str) -> int:
 
 
 def _identity(text: str) -> bool:
-    return _digits(text) >= 5 and len(text) <= 40 and _letters(text) <= 12  # noqa: PLR2004 - the shortest number in use has 5
+    return _digits(text) >= 5 and len(text) <= 40 and _letters(text) <= 12
 
 
 def _phone(text: str) -> bool:
-    return _digits(text) >= 5 and len(text) <= 48 and _letters(text) <= 8  # noqa: PLR2004
+    return _digits(text) >= 5 and len(text) <= 48 and _letters(text) <= 8
 
 
 def _address(text: str) -> bool:
-    if len(text) < 5 or _letters(text) < 3 or text[:2].lower() == "0x":  # noqa: PLR2004
+    if len(text) < 5 or _letters(text) < 3 or text[:2].lower() == "0x":
         return False
     return " " in text or not text.isascii() or ("," in text and _digits(text) > 0)
 
 
 def _dob(text: str) -> bool:
-    return 4 <= _digits(text) <= 17 and len(text) <= 40  # noqa: PLR2004 - a year to an ISO stamp
+    return 4 <= _digits(text) <= 17 and len(text) <= 40
 
 
 def _passport(text: str) -> bool:
     alnum = _digits(text) + _letters(text)
-    return 5 <= alnum <= 20 and _digits(text) >= 2 and len(text) <= 24  # noqa: PLR2004
+    return 5 <= alnum <= 20 and _digits(text) >= 2 and len(text) <= 24
 
 
 def _plate(text: str) -> bool:
     alnum = _digits(text) + _letters(text)
-    return 3 <= alnum <= 12 and len(text) <= 16 and _digits(text) >= 1 and (_letters(text) >= 1 or alnum >= 5)  # noqa: PLR2004
+    return 3 <= alnum <= 12 and len(text) <= 16 and _digits(text) >= 1 and (_letters(text) >= 1 or alnum >= 5)
 
 
 def _badge(text: str) -> bool:
-    return 3 <= len(text) <= 128 and _digits(text) >= 1 and " " not in text.strip()  # noqa: PLR2004
+    return 3 <= len(text) <= 128 and _digits(text) >= 1 and " " not in text.strip()
 
 
 def _iban(text: str) -> bool:
-    return 8 <= _digits(text) + _letters(text) <= 40 and _digits(text) >= 6  # noqa: PLR2004
+    return 8 <= _digits(text) + _letters(text) <= 40 and _digits(text) >= 6
 
 
 def _card(text: str) -> bool:
-    return _digits(text) >= 8 and bool(_WHOLE_NUMBER_LIKE.match(text))  # noqa: PLR2004
+    return _digits(text) >= 8 and bool(_WHOLE_NUMBER_LIKE.match(text))
 
 
 def _password(text: str) -> bool:
@@ -95,18 +95,18 @@ def _token(text: str) -> bool:
         or (len(text) >= 6 and _digits(text) > 0 and _letters(text) > 0)
         or len(text) >= 20
         or "://" in text
-    )  # noqa: PLR2004
+    )
 
 
 def _key(text: str) -> bool:
     folded = fold(text)
     if folded in _TRIVIAL or _PATH.match(text) or " " in text.strip():
         return False
-    return looks_random(text) or len(text) >= 24  # noqa: PLR2004
+    return looks_random(text) or len(text) >= 24
 
 
 def _vin(text: str) -> bool:
-    return len(text) == 17 and text.isalnum()  # noqa: PLR2004
+    return len(text) == 17 and text.isalnum()
 
 
 # kind -> (type reported, check)
@@ -121,15 +121,15 @@ _CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "plate": ("plate", _plate),
     "badge": ("badge", _badge),
     "vin": ("vin", _vin),
-    "biometric": ("biometric", lambda text: len(text) >= 4),  # noqa: PLR2004
+    "biometric": ("biometric", lambda text: len(text) >= 4),
     "mac": ("mac", lambda text: bool(_MAC_TEXT.match(text))),
     "password": ("password", _password),
     "wifi_key": ("wifi_key", _password),
     "token": ("secret", _token),
     "key": ("secret", _key),
     "email": ("email", lambda text: "@" in text or " at " in text.lower()),
-    "gps_lat": ("gps", lambda text: bool(_DEGREES_PARTS.match(text)) and _digits(text) >= 4),  # noqa: PLR2004
-    "gps_lon": ("gps", lambda text: bool(_DEGREES_PARTS.match(text)) and _digits(text) >= 4),  # noqa: PLR2004
+    "gps_lat": ("gps", lambda text: bool(_DEGREES_PARTS.match(text)) and _digits(text) >= 4),
+    "gps_lon": ("gps", lambda text: bool(_DEGREES_PARTS.match(text)) and _digits(text) >= 4),
     **dict.fromkeys(
         ("us_ssn", "uk_nino", "de_steuerid", "fr_nir", "es_dni", "it_cf", "nl_bsn", "pl_pesel", "br_cpf", "in_aadhaar"),
         ("", _identity),
@@ -143,7 +143,7 @@ NUMERIC = frozenset(
 _GPS_KINDS = frozenset(("gps_lat", "gps_lon"))
 
 
-def in_field(kind: str, text: str) -> list[Finding]:
+def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case for each kind
     """Return the whole value as a finding where it looks like `kind`, else nothing."""
     plain = text.strip()
     if not plain or MARKER.fullmatch(plain):

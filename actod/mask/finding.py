@@ -32,7 +32,7 @@ SECRETS = frozenset(
 
 def merge(findings: list[Finding]) -> list[Finding]:
     """Order by position and join what overlaps: the surer one names the whole run."""
-    if len(findings) < 2:  # noqa: PLR2004 - nothing to merge
+    if len(findings) < 2:
         return findings
     findings.sort(key=lambda f: (f.start, -f.end))
     kept = [findings[0]]

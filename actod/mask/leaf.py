@@ -90,8 +90,7 @@ class LeafReader:
     def _add_assigned(self, view: str, found: list[Finding]) -> None:
         for start, end, hint in assigned(view, self._book):
             value = view[start:end]
-            for f in in_field(hint.kind, value) or ():
-                found.append(f._replace(start=f.start + start, end=f.end + start))
+            found.extend(f._replace(start=f.start + start, end=f.end + start) for f in in_field(hint.kind, value))
 
     # --- layers
 
@@ -120,7 +119,7 @@ class LeafReader:
 
     def _json(self, text: str, depth: int) -> list[Finding]:
         plain = text.strip()
-        if not plain or plain[0] not in '{["' or plain[-1] not in '}]"' or len(plain) < 2:  # noqa: PLR2004
+        if not plain or plain[0] not in '{["' or plain[-1] not in '}]"' or len(plain) < 2:
             return []
         try:
             value = json.loads(plain, object_pairs_hook=_members)

@@ -11,7 +11,7 @@ _DEC = r"[-+]?\d{1,3}[.,]\d{3,}"
 _LAT_WORD = r"(?:lat(?:itude|itud|itudine)?|breite(?:ngrad)?|y)"
 _LON_WORD = r"(?:lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?|x)"
 _PAIR = re.compile(
-    rf"(?<![\w.])([-+]?\d{{1,3}}\.\d{{3,12}})\s?(?:°|deg)?\s?([NS])?\s?[,;/|]?\s{{0,3}}([-+]?\d{{1,3}}\.\d{{3,12}})\s?(?:°|deg)?\s?([EWO])?(?![\w.]*\d)"
+    r"(?<![\w.])([-+]?\d{1,3}\.\d{3,12})\s?(?:°|deg)?\s?([NS])?\s?[,;/|]?\s{0,3}([-+]?\d{1,3}\.\d{3,12})\s?(?:°|deg)?\s?([EWO])?(?![\w.]*\d)"
 )
 _NAMED = re.compile(
     rf"\b(lat(?:itude|itud|itudine)?|breite(?:ngrad)?|lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?)\b[\"']?\s{{0,2}}[=:]?\s{{0,2}}[\"']?({_DEC})",
@@ -58,7 +58,7 @@ def coordinates(text: str) -> Iterator[Finding]:
         for m in _DMS.finditer(text):
             if sum(ch.isdigit() for ch in m[0]) >= 4 and (
                 m[0][-1] in "NSEWO" or m[0][0] in "NSEWO" or "'" in m[0] or "′" in m[0]
-            ):  # noqa: PLR2004
+            ):
                 yield Finding(m.start(), m.end(), "gps", "gps_dms", 0.85)
     for pattern, rule in ((_NMEA, "gps_nmea"), (_PLUS_CODE, "gps_plus_code"), (_MGRS, "gps_grid")):
         for m in pattern.finditer(text):
@@ -156,7 +156,7 @@ def _tail(text: str, end: int) -> int:
     """Take in post code and town that follow."""
     for _ in range(3):
         m = _TAIL.match(text, end)
-        if not m or m.end() - end < 3 or not (text[end] == "," or m[0].strip(" ,")[:1].isdigit()):  # noqa: PLR2004
+        if not m or m.end() - end < 3 or not (text[end] == "," or m[0].strip(" ,")[:1].isdigit()):
             break
         end = m.end()
     return end

@@ -56,7 +56,7 @@ def ipv4s(text: str, *, version_key: bool = False, telling: bool = False) -> Ite
     """Find IPv4 addresses, and tell them from firmware versions by first number, port, and the words around."""
     for m in _IPV4.finditer(text):
         octets = list(map(int, m[0].split(".")))
-        if max(octets) > 255 or any(part != "0" and part[0] == "0" for part in m[0].split(".")):  # noqa: PLR2004 - a byte
+        if max(octets) > 255 or any(part != "0" and part[0] == "0" for part in m[0].split(".")):
             continue
         if telling or (not version_key and _is_address(text, m, octets)):
             yield Finding(m.start(), m.end(), "ipv4", "ipv4", 0.9)
@@ -85,9 +85,9 @@ def ipv6s(text: str) -> Iterator[Finding]:
     """Find IPv6 addresses; clock times and C++ scopes do not parse as one."""
     for m in _IPV6.finditer(text):
         plain = m[0].partition("%")[0]
-        if plain.count(":") < 7 and "::" not in plain:  # noqa: PLR2004 - eight groups
+        if plain.count(":") < 7 and "::" not in plain:
             continue
-        if len(plain) < 6 and not text[max(0, m.start() - 1) : m.start()] == "[":  # noqa: PLR2004, SIM201 - "::1" is nobody
+        if len(plain) < 6 and not text[max(0, m.start() - 1) : m.start()] == "[":  # noqa: SIM201 - "::1" is nobody
             continue
         try:
             ipaddress.IPv6Address(plain)

@@ -71,7 +71,7 @@ def coarse_degrees(value: float) -> Any:
         return (value // _E7_CELL) * _E7_CELL if abs(value) >= _E7_CELL else value
     if not math.isfinite(value):
         return 0.0
-    return float(round(value / _E7_CELL) * _E7_CELL) if abs(value) > 360 else round(value, _GRID_DECIMALS)  # noqa: PLR2004
+    return float(round(value / _E7_CELL) * _E7_CELL) if abs(value) > 360 else round(value, _GRID_DECIMALS)
 
 
 def coarsened(type_: str, value: str) -> str | None:

@@ -42,11 +42,11 @@ def names(text: str) -> Iterator[Finding]:
     for m in _TOKEN.finditer(text):
         word = m[0]
         gap = text[previous_end : m.start()] if previous_end >= 0 else ""
-        joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)  # noqa: PLR2004 - a slip of the space bar
+        joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)
         capital = word[0].isupper()
         particle = word in PARTICLES or word.rstrip(".") in PARTICLES
         if run and not (joins and (capital or particle)):
-            yield from _judge(text, run, before)
+            yield from _judge(run, before)
             run = []
         if capital or (run and particle):
             if not run:
@@ -54,10 +54,10 @@ def names(text: str) -> Iterator[Finding]:
             run.append(m)
         previous_end = m.end()
     if run:
-        yield from _judge(text, run, before)
+        yield from _judge(run, before)
 
 
-def _judge(text: str, run: list[re.Match[str]], before: str) -> Iterator[Finding]:
+def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
     titled = False
     while run:
@@ -79,22 +79,21 @@ def _judge(text: str, run: list[re.Match[str]], before: str) -> Iterator[Finding
         or any(w in NOT_NAMES and w not in GIVEN_NAMES for w in long)
         or all(m[0].isupper() and len(m[0]) > 1 for m in run)
     ):
-        if not (long and titled) and not (
-            len(long) >= 2 and all(m[0].isupper() for m in run) and any(w in GIVEN_NAMES for w in long)
-        ):  # noqa: PLR2004, SIM102
+        shouted = len(long) >= 2 and all(m[0].isupper() for m in run) and any(w in GIVEN_NAMES for w in long)
+        if not (long and titled) and not shouted:
             return
     given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
     cue = fold(before).replace(":", " ").replace(",", " ").split()
     cued = bool(cue) and cue[-1].strip("(\"'") in _CUE_BEFORE
-    end = run[-1].end() - (1 if run[-1][0].endswith(".") and len(run[-1][0]) > 2 else 0)  # noqa: PLR2004 - an initial keeps its dot
-    if len(solid) >= 2:  # noqa: PLR2004 - a name and a surname
-        if len(solid) <= 5:  # noqa: PLR2004 - longer runs are headings
+    end = run[-1].end() - (1 if run[-1][0].endswith(".") and len(run[-1][0]) > 2 else 0)
+    if len(solid) >= 2:
+        if len(solid) <= 5:
             yield Finding(run[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
     elif (
         titled
         or (given and len(long[0]) > 2)
         or (cued and _name_like(run[0][0]) and cue[-1] not in ("to", "from", "is", "de", "da", "an", "on", "with"))
-    ):  # noqa: PLR2004
+    ):
         yield Finding(run[0].start(), end, "person", "name_single", 0.6)
 
 
@@ -109,7 +108,7 @@ def _known(word: str, folded: str) -> bool:
 
 
 def _name_like(word: str) -> bool:
-    return len(word) > 2 and word[1:].islower()  # noqa: PLR2004
+    return len(word) > 2 and word[1:].islower()
 
 
 def _cjk_names(text: str) -> Iterator[Finding]:
@@ -120,7 +119,7 @@ def _cjk_names(text: str) -> Iterator[Finding]:
     latin = sum(1 for ch in text if ch.isascii() and ch.isalpha())
     for m in _CJK_RUN.finditer(text):
         run = m[0]
-        if len(run) > 12:  # noqa: PLR2004 - a sentence
+        if len(run) > 12:
             continue
         spaced = " " in run or "\u3000" in run
         family = any(run.startswith(name) for name in SURNAME_ENDINGS_CJK)
@@ -128,7 +127,7 @@ def _cjk_names(text: str) -> Iterator[Finding]:
             (latin > foreign and not _KATAKANA_WORD.match(run))
             or (spaced and len(run) <= 8)
             or (family and 3 <= len(run) <= 6)
-        ):  # noqa: PLR2004
+        ):
             yield Finding(m.start(), m.end(), "person", "name_cjk", 0.7)
 
 
@@ -143,7 +142,7 @@ _FIELD_VOCABULARY = frozenset(
 def is_name_field(text: str) -> bool:
     """Whether the value of a name's field holds a name (or a login), not a state or a code."""
     plain = text.strip()
-    if len(plain) < 2 or not _FIELD_NAME.match(plain):  # noqa: PLR2004
+    if len(plain) < 2 or not _FIELD_NAME.match(plain):
         return False
     folded = fold(plain)
     if folded in _FIELD_VOCABULARY or (folded in NOT_NAMES and folded not in GIVEN_NAMES):
@@ -151,9 +150,9 @@ def is_name_field(text: str) -> bool:
     if _CODE_LIKE.match(plain):
         return any(part in GIVEN_NAMES for part in re.split(r"[_\d-]+", folded)) or (
             plain.isupper() and len(plain) > 3 and plain.isalpha()
-        )  # noqa: PLR2004
+        )
     words = folded.split()
     return (
         not (len(words) > 1 and sum(w in NOT_NAMES and w not in GIVEN_NAMES for w in words) * 2 > len(words))
         and len(words) <= 7
-    )  # noqa: PLR2004
+    )

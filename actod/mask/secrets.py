@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from math import log2
@@ -83,7 +84,7 @@ def secrets(text: str) -> Iterator[Finding]:
         yield from _pem(text)
     if "://" in text:
         yield from _url_secrets(text)
-    if len(text) >= 14:  # noqa: PLR2004 - the shortest header
+    if len(text) >= 14:
         yield from _authorisation(text)
 
 
@@ -114,7 +115,7 @@ def _authorisation(text: str) -> Iterator[Finding]:
             header
             or (scheme in _STRONG_SCHEMES and (len(value) >= 16 or looks_random(value)))
             or (len(value) >= 12 and looks_random(value))
-        ):  # noqa: PLR2004
+        ):
             yield Finding(m.start(2), m.end(2), "bearer", "authorisation", 0.95 if header else 0.85)
 
 
@@ -139,13 +140,13 @@ def entropy_bits(text: str) -> float:
 def looks_random(text: str) -> bool:
     """Whether a word looks drawn, not written: mixed classes (or hex) and few repeats."""
     size = len(text)
-    if size < 8:  # noqa: PLR2004 - shorter words say nothing
+    if size < 8:
         return False
     text = text[:256]
     if _HEX.match(text):
-        return size >= 16 and entropy_bits(text) > 2.6 and not text.isdigit()  # noqa: PLR2004
+        return size >= 16 and entropy_bits(text) > 2.6 and not text.isdigit()
     has_digit = any(ch.isdigit() for ch in text)
-    turns = sum(a.islower() and b.isupper() for a, b in zip(text, text[1:], strict=False))
+    turns = sum(a.islower() and b.isupper() for a, b in itertools.pairwise(text))
     if not has_digit:
-        return size >= 16 and turns >= 4 and classes(text) >= 2  # noqa: PLR2004
-    return classes(text) >= 2 and entropy_bits(text) > 2.5 and (size >= 12 or classes(text) >= 3)  # noqa: PLR2004
+        return size >= 16 and turns >= 4 and classes(text) >= 2
+    return classes(text) >= 2 and entropy_bits(text) > 2.5 and (size >= 12 or classes(text) >= 3)

@@ -56,11 +56,11 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         found.extend(ibans(text))
     if text.count(".") > 1:
         found.extend(network.ipv4s(text, version_key=hint.version))
-    if text.count(":") > 1 or text.count("-") > 4 or text.count(".") == 2:  # noqa: PLR2004 - separators of a MAC address
+    if text.count(":") > 1 or text.count("-") > 4 or text.count(".") == 2:
         found.extend(network.macs(text))
         found.extend(network.ipv6s(text))
     found.extend(secrets(text))
-    if len(text) >= 40:  # noqa: PLR2004
+    if len(text) >= 40:
         found.extend(opaque_tokens(text))
     if _DECIMALS.search(text):
         found.extend(location.coordinates(text))
@@ -72,7 +72,7 @@ def scan(text: str, hint: Hint) -> list[Finding]:
 
 
 def _scan_prose(text: str, found: list[Finding]) -> None:
-    """What takes more than one word to see."""
+    """Look for what takes more than one word to see."""
     if _UPPER.search(text):
         found.extend(person.names(text))
         found.extend(location.addresses(text))
@@ -98,7 +98,7 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
         and words[0] in BENIGN
         and words[0] not in _LOOSENING
         and words[1] in ("no", "nr", "number", "id", "code")
-    )  # noqa: PLR2004
+    )
 
 
 def without_markers(text: str, found: list[Finding]) -> list[Finding]:

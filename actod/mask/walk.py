@@ -175,7 +175,7 @@ class Walk:
         kinds = set(map(type, items))
         if str not in kinds and dict not in kinds and list not in kinds:
             return self._numbers(items, hint, kinds)
-        if len(items) <= _MOST_PIECES and len(items) > 2 and dict not in kinds and list not in kinds:  # noqa: PLR2004
+        if len(items) <= _MOST_PIECES and len(items) > 2 and dict not in kinds and list not in kinds:
             whole = self._pieces(items, hint)
             if whole is not None:
                 return whole
@@ -209,14 +209,14 @@ class Walk:
                 hint.kind in ("mac", "ip")
                 and all(type(x) is int and 0 <= x <= 255 for x in items)
                 and len(items) in (4, 6, 8, 16)
-            ):  # noqa: PLR2004
+            ):
                 return self._blank(items, "mac" if hint.kind == "mac" else "ipv4", "pieces")
             joined = "".join(map(str, items))
             if kinds == {int} and len(items) <= _MOST_PIECES and hint.kind in NUMERIC and in_field(hint.kind, joined):
                 return self._blank(items, in_field(hint.kind, joined)[0].type, "pieces")
             masked = [self._number(x, hint) if type(x) in (int, float) else x for x in items]
             return masked if any(a is not b for a, b in zip(masked, items, strict=True)) else items
-        if kinds == {int} and 8 <= len(items) <= _LONGEST_BYTES and min(items) >= 9 and max(items) < 256:  # noqa: PLR2004 - a text as bytes
+        if kinds == {int} and 8 <= len(items) <= _LONGEST_BYTES and min(items) >= 9 and max(items) < 256:
             text = bytes(items).decode("utf-8", "replace")
             found = self._reader.find(text, hint, 0) if text.isprintable() else []
             if found:
@@ -226,7 +226,7 @@ class Walk:
         return items
 
     def _pieces(self, items: list[Any], hint: Hint) -> list[Any] | None:
-        """A value cut in pieces: ["4111", "1111", ...], ["a4", "c3", ...], [192, "168", ...]."""
+        """Blank a value cut in pieces: ["4111", "1111", ...], ["a4", "c3", ...], [192, "168", ...]."""
         if any(len(x) > _SHORT if type(x) is str else type(x) is not int or abs(x) >= 10**_SHORT for x in items):
             return None
         texts = [str(x) for x in items]
@@ -235,11 +235,11 @@ class Walk:
         if hint.kind:
             for candidate in (joined, ".".join(texts), ":".join(texts)):
                 found = found or in_field(hint.kind, candidate)
-        if not found and len(texts) == 6 and all(len(x) == 2 for x in texts):  # noqa: PLR2004 - six bytes in hex
+        if not found and len(texts) == 6 and all(len(x) == 2 for x in texts):
             found = self._reader.find(":".join(texts), hint, 0)
         if not found:
-            found = [f for f in self._reader.find(joined, hint, 0) if f.end - f.start >= 0.7 * len(joined)]  # noqa: PLR2004 - a word in it is chance
-        if not found and len(texts) == 4 and not hint.benign and all(type(x) is str for x in items):  # noqa: PLR2004
+            found = [f for f in self._reader.find(joined, hint, 0) if f.end - f.start >= 0.7 * len(joined)]
+        if not found and len(texts) == 4 and not hint.benign and all(type(x) is str for x in items):
             found = self._reader.find(".".join(texts), hint, 0)
         return self._blank(items, found[0].type, "pieces") if found else None
 
@@ -258,7 +258,7 @@ class Walk:
         """Classify a key that is seen for the first time; mask it where it is itself a finding."""
         if BORING.fullmatch(key) is None:
             found = self._reader.find(key, self._book.neutral, 0)
-            if not found and inherited.kind and sum(map(str.isdigit, key)) >= 6:  # noqa: PLR2004
+            if not found and inherited.kind and sum(map(str.isdigit, key)) >= 6:
                 found = in_field(inherited.kind, key)
             if found:
                 new = self._applied(key, found)
@@ -266,11 +266,11 @@ class Walk:
         return self._book.learn(key), key
 
     def _neighbour_hint(self, members: dict[str, Any], hint: Hint, inherited: Hint) -> Hint:
-        """A value's key says nothing: ask what stands around it."""
+        """Where a value's key says nothing, ask what stands around it."""
         if hint.slot:
             for key, value in members.items():
                 known = self._book.known.get(key)
-                if known is not None and known.descriptor and type(value) is str and len(value) <= 48:  # noqa: PLR2004
+                if known is not None and known.descriptor and type(value) is str and len(value) <= 48:
                     told = self._book.hint(value)
                     if told.kind:
                         return told
@@ -288,7 +288,7 @@ class Walk:
         except TooMuchError:
             return self._unreadable()
         if not found:
-            if self._memo and len(text) <= 64:  # noqa: PLR2004 - longer ones seldom repeat
+            if self._memo and len(text) <= 64:
                 hint.remember(text)
             return text
         return self._applied(text, found)
@@ -364,7 +364,7 @@ class Walk:
         return None
 
     def _configured(self, value: Any, rule: Rule) -> Any:
-        """A rule that names a path and no type decides about all that stands there."""
+        """Apply a rule that names a path and no type to all that stands there."""
         if rule.operator == "keep" or value is None:
             return value
         if type(value) is dict:

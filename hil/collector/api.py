@@ -25,7 +25,7 @@ class Api:
         self.known: set[str] = set()
         self._envelopes = (folder / "envelopes.jsonl").open("ab", buffering=0)
 
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:  # noqa: PLR0911 - a table
         """Answer one request; may block on verification and storage."""
         path = target.partition("?")[0]
         if path == "/health":

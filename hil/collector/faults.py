@@ -12,7 +12,8 @@
 | portal | status 302 or 200 | a captive portal's answer |
 | too_large | bytes | 413 above that size of the body |
 
-Whom: `p` (share of requests, by `seed`), `next` (the next N), `proof_ids` (those), else everyone. The first that strikes counts.
+Whom: `p` (share of requests, by `seed`), `next` (the next N), `proof_ids` (those), else everyone. The first that strikes
+counts.
 """
 
 from __future__ import annotations

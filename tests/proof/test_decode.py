@@ -34,7 +34,7 @@ def reference(payload: bytes, max_depth: int) -> tuple[Any, set[str] | None]:
     return _plain(raw, found, 0, max_depth), found
 
 
-def _plain(raw: Any, found: set[str], level: int, max_depth: int) -> Any:  # noqa: C901 - one branch for each rule
+def _plain(raw: Any, found: set[str], level: int, max_depth: int) -> Any:
     if isinstance(raw, tuple):
         if not -(2**63) <= int(raw[1]) < 2**64:
             found.add("integer_range")

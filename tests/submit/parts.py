@@ -170,7 +170,7 @@ class RawServer:
     async def until(self, seen: Callable[[], bool]) -> None:
         """Let the loop run until something was seen here."""
         async with asyncio.timeout(10):
-            while not seen():  # noqa: ASYNC110 - what is waited for has no event
+            while not seen():
                 await asyncio.sleep(0.005)
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
