@@ -77,11 +77,11 @@ def _calls(lines: list[str]) -> Iterator[Call]:
                 yield call
         elif match := _CALL.match(line):
             call = Call(match["name"], _text(match["path"]), _bytes(match["rest"]), number, number, 0)
+            call.offset = _offset(call.name, match["rest"])
             if "<unfinished ...>" in line:
                 begun[match["pid"]] = call
             elif result := _RETURNED.search(line):
                 call.result = int(result[1])
-                call.offset = _offset(call.name, match["rest"])
                 yield call
 
 
@@ -147,7 +147,7 @@ def check_order(calls: list[Call], *, delivered: list[tuple[int, int]], broker_p
 
 
 def _offset(name: str, rest: str) -> int:
-    found = re.search(r", (\d+)\) += \d+$", rest) if name == "pwrite64" else None
+    found = re.search(r", (\d+)(?:\) += \d+| <unfinished \.\.\.>)$", rest) if name == "pwrite64" else None
     return int(found[1]) if found else 0
 
 
