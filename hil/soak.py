@@ -76,7 +76,7 @@ def run(rig: Rig, *, kills: int, messages: int, seed: int, per_second: float = 2
     chance = random.Random(seed)
     rig.collector.set_faults(
         [
-            {"kind": "status", "status": 503, "p": 0.15, "seed": seed},
+            {"kind": "status", "status": 503, "p": 0.2, "seed": seed},
             {"kind": "lost_response", "p": 0.1, "seed": seed + 1},
             {"kind": "cut", "at": "before_response", "p": 0.1, "seed": seed + 2},
         ]

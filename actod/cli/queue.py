@@ -6,18 +6,16 @@ import argparse
 import dataclasses
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import orjson
 
+from actod.cli.state import add_state_arguments, state_folder
 from actod.errors import EXIT_FAILED, IntegrityError
 from actod.proof.envelope import iso
 from actod.store.inspection import PLACES, Inspection, inspect
 from actod.store.outbox import Sealed
 from actod.store.status import SpoolStatus
-
-_STATE = Path("/var/lib/actod")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,13 +29,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("proof_id", metavar="PROOF_ID")
     show.add_argument("--envelope", action="store_true", help="print the envelope, to the byte as it is sent")
     for each in (listing, show):
-        each.add_argument("--state", type=Path, default=_STATE, metavar="DIR", help=f"state folder (default {_STATE})")
+        add_state_arguments(each)
         each.add_argument("--json", action="store_true", help="JSON instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was asked for."""
-    with inspect(args.state) as inspection:
+    with inspect(state_folder(args)) as inspection:
         return _list(inspection, args) if args.action == "list" else _show(inspection, args)
 
 

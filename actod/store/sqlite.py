@@ -136,7 +136,7 @@ class SqliteStore(StoreFile):
             self._add("journal", -count)
         self._journal.removed(open_, count=count, size=sum(size + 1 for _number, _count, size in cut.bad) - 1)
         _log.error("journal rows were damaged; they are counted in the ledger", messages=count)
-        self._tell("checkpoint.settled")
+        self._tell("checkpoint.settled", {"lost": {"damaged": count}})
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class SqliteStore(StoreFile):
             self._shift(row, QUARANTINE, settled_wall=self._clock.now().wall_ns, note=reason)
             self._lose("withheld", "_outbox", row.traffic_class, row.count)
         self._forget(row)
-        self._tell("checkpoint.settled")
+        self._tell("checkpoint.settled", {"lost": {"withheld": row.count}})
 
     def retry(self, proof: str) -> bool:
         """Bring a quarantined bundle back to the outbox. False if there is none."""
@@ -302,7 +302,7 @@ class SqliteStore(StoreFile):
                 self._lose(reason, "_ledger", row.traffic_class, row.losses)
                 self._add("losses", -row.losses)
         self._forget(row)
-        self._tell("checkpoint.settled")
+        self._tell("checkpoint.settled", {"lost": {reason: row.count}})
 
     # -- room ---------------------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ class StoreFile:
             self._add("opens", 1)
         self._state = state
         sync_folder(self._folder)
-        self._tell("checkpoint.opened", full=True)
+        self._tell("checkpoint.opened", self._mended_fields(), full=True)
 
     def _catch_up(self, known: Known) -> None:
         """Go on from the audit log where the file is older (its WAL is gone, it was restored); count what is gone."""
@@ -232,7 +232,7 @@ class StoreFile:
                     self._known = Known.read(self._fields(full=True))  # memory knows what was committed
                     self._damage = exc
             self._mend(self._damage)
-            self._tell("checkpoint.opened", full=True)
+            self._tell("checkpoint.opened", self._mended_fields(), full=True)
             return work()
 
     @contextlib.contextmanager
@@ -264,6 +264,11 @@ class StoreFile:
         self._lines += 1
         self._owed = (event, dict(fields or {}) | self._fields(full=full or self._lines % FULL_EVERY == 0))
         self._settle_witness()
+
+    def _mended_fields(self) -> dict[str, Any]:
+        """Say in the audit log what a repair found, where there was one."""
+        found = self.repaired
+        return {"repair": {"kept": found.kept, "lost": found.lost, "new_epoch": found.new_epoch}} if found else {}
 
     def _settle_witness(self) -> None:
         if self._owed:

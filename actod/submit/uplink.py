@@ -125,7 +125,7 @@ class PacedUplink:
             await self._pause.wait(seconds)
 
     def _accepted(self, envelope: Envelope, receipt: Receipt) -> None:
-        before = self._submit_state.state
+        before = self._sight()
         self._submit_state.accepted(envelope.proof_id)
         if receipt.server_date is not None:
             self.server_date, self.confirmed = receipt.server_date, envelope.payload_hash
@@ -133,7 +133,7 @@ class PacedUplink:
         self._tell(before)
 
     def _failed(self, envelope: Envelope, failure: ActodError) -> Step:
-        before = self._submit_state.state
+        before = self._sight()
         step = self._submit_state.failed(
             envelope.proof_id,
             failure.reason,
@@ -147,13 +147,18 @@ class PacedUplink:
         self._tell(before)
         return step
 
-    def _tell(self, before: State) -> None:
-        """Audit and log a change of the state, never a single attempt."""
+    def _sight(self) -> tuple[State, str]:
+        """Return what an operator sees: the state, and where it blocks the reason, since each has its own remedy."""
         state, reason = self._submit_state.state, self._submit_state.reason
-        if state is before:
+        return state, reason if state.startswith("blocked:") else ""
+
+    def _tell(self, before: tuple[State, str]) -> None:
+        """Audit and log a change of what an operator sees, never a single attempt."""
+        if self._sight() == before:
             return
-        self._audit.record("submit.state", state=str(state), before=str(before), reason=reason)
+        state, reason = self._submit_state.state, self._submit_state.reason
+        self._audit.record("submit.state", state=str(state), before=str(before[0]), reason=reason)
         if state is State.OK:
-            _log.info("Submission goes on.", before=str(before))
+            _log.info("Submission goes on.", before=str(before[0]))
         else:
             _log.warning("Submission is held up; the queue is kept.", state=str(state), why=self.why)
