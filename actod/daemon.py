@@ -183,8 +183,8 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
         tasks += [
-            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink), name="submit"),
-            group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer), name="seal"),
+            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink, audit=audit), name="submit"),
+            group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(_heartbeat(parts), name="heartbeat"),
             group.create_task(_every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.source.run(), name="mqtt"),

@@ -13,14 +13,20 @@ What the parts promise stands in `actod/ports.py`; which parts they are is known
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+
+import structlog
 
 from actod.errors import RejectedError, SuspectError, TransientError
-from actod.model import Delivery, Group
+from actod.model import Delivery, Envelope, Group
 from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
-_RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace; reading has stopped by then
+_RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace
+_STALE = "bundle_stale"  # the store was repaired while the token signed: what was cut is cut anew
+
+_log = structlog.get_logger(__name__)
 
 
 async def collect(
@@ -39,32 +45,40 @@ async def collect(
         for counter in losses:
             group.refusals.update(counter.take())
         refusals.count(group.refusals)
-        await _until_possible(spool, group, audit)
+        await _until_possible(partial(spool.commit, group), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
 
 
-async def seal(*, spool: Spool, sealer: Sealer) -> None:
+async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
     """JOURNAL -> bundle -> signature -> OUTBOX. While the token is away the journal grows and nothing else happens."""
     while True:
         bundle = await spool.next_bundle()
         envelope = await sealer.seal(bundle)
-        await spool.put(bundle, envelope)
+        await _until_possible(partial(spool.put, bundle, envelope), audit)
 
 
-async def submit(*, spool: Spool, uplink: Uplink) -> None:
+async def submit(*, spool: Spool, uplink: Uplink, audit: AuditLog) -> None:
     """OUTBOX -> collector -> receipt -> archive. The uplink paces itself; here are only the verdicts."""
     while True:
         envelope = await spool.next_envelope()
-        try:
-            receipt = await uplink.submit(envelope)
-        except RejectedError as refusal:
-            await spool.set_aside(envelope, refusal.reason)
-        except SuspectError:
-            await spool.defer(envelope)
-        except TransientError:
-            continue  # the uplink has waited; something more urgent may have come
-        else:
-            await spool.receipt(envelope, receipt)
+        await _until_possible(await _attempt(envelope, spool=spool, uplink=uplink), audit)
+
+
+async def _attempt(envelope: Envelope, *, spool: Spool, uplink: Uplink) -> Callable[[], Awaitable[None]]:
+    """Make one attempt, and return what the store must do about its end."""
+    try:
+        receipt = await uplink.submit(envelope)
+    except RejectedError as refusal:
+        return partial(spool.set_aside, envelope, refusal.reason)
+    except SuspectError:
+        return partial(spool.defer, envelope)
+    except TransientError:
+        return _nothing  # the uplink has waited; something more urgent may have come
+    return partial(spool.receipt, envelope, receipt)
+
+
+async def _nothing() -> None:
+    return
 
 
 async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker) -> Group:
@@ -82,18 +96,22 @@ async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Mask
     return group
 
 
-async def _until_possible(spool: Spool, group: Group, audit: AuditLog) -> None:
-    """Commit, however long the disk refuses. Until then nothing is acknowledged, so the broker keeps it."""
+async def _until_possible(work: Callable[[], Awaitable[None]], audit: AuditLog) -> None:
+    """Have the store do it, however long the disk refuses: nothing is changed by a refusal, and nothing is given up."""
     refused = ""
     while True:
         try:
-            await spool.commit(group)
+            await work()
         except TransientError as exc:
+            if exc.reason == _STALE:
+                return
             if exc.reason != refused:
                 refused = exc.reason
-                audit.record("journal.blocked", reason=refused)
+                audit.record("store.blocked", reason=refused)
+                _log.error("The disk refuses; it is tried again, and nothing is given up.", reason=refused)
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             if refused:
-                audit.record("journal.resumed", reason=refused)
+                audit.record("store.resumed", reason=refused)
+                _log.info("The disk takes data again.", reason=refused)
             return
