@@ -104,7 +104,7 @@ class Spool(Protocol):
         """Wait until the outbox holds something, and return the oldest of the highest priority. Idempotent."""
 
     async def defer(self, envelope: Envelope) -> None:
-        """Let every other envelope be handed out before this one comes again. Nothing is stored."""
+        """Let the others be handed out before this one comes again, until one is confirmed. Nothing is stored."""
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Move a confirmed envelope to the archive."""

@@ -117,6 +117,7 @@ class MemorySpool:
         if envelope in self.outbox:
             self.outbox.remove(envelope)
             self.archive[envelope.proof_id] = receipt
+            self._deferred = []
 
     async def set_aside(self, envelope: Envelope, reason: str) -> None:
         if envelope in self.outbox:

@@ -58,9 +58,13 @@ class RememberedLog:
             self.known[name] = self.known.get(name, {}) | value if isinstance(value, dict) else value
 
 
+OPENED: list[SqliteStore] = []  # closed after each test: a test may end where a process would have been killed
+
+
 def open_store(folder: Path, *, clock: HandClock, log: RememberedLog, **changes: Any) -> SqliteStore:
     arguments = {"seal": SEAL, "store": StoreConfig(), "known": log.known} | changes
-    return SqliteStore(folder=folder, clock=clock, witness=log, **arguments)
+    OPENED.append(SqliteStore(folder=folder, clock=clock, witness=log, **arguments))
+    return OPENED[-1]
 
 
 def event(number: int, *, size: int = 0, stamp: str = "2026-01-01T00:00:00Z") -> bytes:

@@ -115,6 +115,7 @@ class StoreMachine(RuleBasedStateMachine):
         if verdict == "receipt":
             self.store.run(partial(self.store.receipt, envelope, receipt(envelope)))
             self.delivered += expected[1]
+            self.deferred = {}
         elif verdict == "set_aside":
             self.store.run(partial(self.store.set_aside, envelope, "http_422"))
             self.withheld += expected[1]
