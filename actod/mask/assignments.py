@@ -8,19 +8,20 @@ from typing import NamedTuple
 
 from actod.mask.keys import Hint, KeyBook
 
-_ASSIGNED = re.compile(
-    r"(?<![A-Za-z0-9_.-])([A-Za-z][A-Za-z0-9_.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
-    r"(?:\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096}))"
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9_.-])(?:--?)?([A-Za-z][A-Za-z0-9_.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
 )
+_VALUE = re.compile(r"\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096})")
 _LINE = re.compile(r"(?m)^[ \t#*-]{0,8}[\"']?([A-Za-z][A-Za-z0-9_. -]{0,47})[\"']?[ \t]{0,2}[:=][ \t]{1,8}([^\n]{2,400})$")
 _PHRASE = re.compile(
-    r"(?<![A-Za-z0-9_])([A-Za-z][A-Za-z0-9_.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
+    r"(?<![A-Za-z0-9_])(?:--?)?([A-Za-z][A-Za-z0-9_.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
 )
 _ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
 _ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
 _HEADER_CELL = re.compile(r"[\"']?[A-Za-z_][\w .\-/()]{0,47}[\"']?\Z")
 _SPACED_KINDS = frozenset(("person", "address", "phone", "card", "iban", "plate", "dob", "passport"))
 _MOST_LINES = 400
+_MOST_NESTED = 4
 
 
 class Assigned(NamedTuple):
@@ -33,14 +34,23 @@ class Assigned(NamedTuple):
 
 def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
     """Find values whose key says something about them."""
-    for m in _ASSIGNED.finditer(text):
+    covered, nested = 0, 0
+    for m in _KEY.finditer(text):
         hint = book.hint(m[1])
-        if hint.kind:
-            group = 2 if m[2] is not None else 3 if m[3] is not None else 4
-            end = m.end(group)
-            if group == 4 and hint.kind in _SPACED_KINDS:
-                end = _phrase_end(text, m.start(), m.start(4), end)
-            yield Assigned(m.start(group), end, hint)
+        if not hint.kind:
+            continue
+        # A telling key inside a value is one, too (`owner: https://host/?token=...`), but only so often: what is
+        # nested in itself without end would be read without end.
+        nested = nested + 1 if m.start() < covered else 0
+        value = _VALUE.match(text, m.end()) if nested <= _MOST_NESTED else None
+        if value is None:
+            continue
+        group = value.lastindex or 3
+        end = value.end(group)
+        if group == 3 and hint.kind in _SPACED_KINDS:
+            end = _phrase_end(text, m.start(), m.end(), end)
+        covered = max(covered, end)
+        yield Assigned(value.start(group), end, hint)
     if "\n" in text or text[:1] in "-#":
         for m in _LINE.finditer(text):
             hint = book.hint(m[1])

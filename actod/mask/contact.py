@@ -87,7 +87,7 @@ _PHONE_FORMS = (
     (re.compile(r"(?<![\w.,/:-])(?:\d{2} )?9\d{4}-\d{4}(?!\w|-)"), "phone_groups", 0.6),
     (re.compile(r"(?<![\w.,/:-])01\d-\d{3,4}-\d{4}(?!\w|-)"), "phone_groups", 0.7),
 )
-_DATE_LIKE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|\d{4}[./-]\d{1,2}[./-]\d{1,2}\b")
+_DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 
 
 def phones(text: str) -> Iterator[Finding]:

@@ -29,6 +29,8 @@ _IP_TEXT = re.compile(
 _MAC_TEXT = re.compile(r"(?:[0-9A-Fa-f]{2}[ :._-]?){5,7}[0-9A-Fa-f]{2}\Z|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\Z")
 _DEGREES = re.compile(r"[-+]?\d{1,3}[.,]\d{3,}\s?°?\s?[NSEWO]?\Z")
 _DEGREES_PARTS = re.compile(r"[NSEWO]?\s?[-+]?\d{1,3}\s?[°º:d\s].{2,30}\Z|\d{4,5}\.\d{3,}\Z")
+_TURN = re.compile(r"[a-z0-9][A-Z]")
+_VOWELLESS = re.compile(r"[B-DF-HJ-NP-TV-Z]{7,12}\Z")
 _WORD_PAIR = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -60,7 +62,9 @@ def _dob(text: str) -> bool:
 
 def _passport(text: str) -> bool:
     alnum = _digits(text) + _letters(text)
-    return 5 <= alnum <= 20 and _digits(text) >= 2 and len(text) <= 24
+    if _VOWELLESS.match(text):
+        return True  # issuers leave out vowels so that no number reads as a word
+    return 5 <= alnum <= 20 and len(text) <= 24 and _digits(text) >= (1 if text.isupper() else 2)
 
 
 def _plate(text: str) -> bool:
@@ -84,9 +88,16 @@ def _password(text: str) -> bool:
     return fold(text) not in _TRIVIAL and not set(text) <= set("*•x. -")
 
 
+def _is_path(text: str) -> bool:
+    """Whether it is the place of a secret and not the secret; base64 may begin with a slash, too."""
+    return bool(_PATH.match(text)) and not (
+        text[:1] == "/" and "." not in text and any(map(str.isdigit, text)) and len(_TURN.findall(text)) >= 2
+    )
+
+
 def _token(text: str) -> bool:
     folded = fold(text)
-    if folded in _TRIVIAL or _PATH.match(text):
+    if folded in _TRIVIAL or _is_path(text):
         return False
     if " " in text.strip():
         return False
@@ -100,7 +111,7 @@ def _token(text: str) -> bool:
 
 def _key(text: str) -> bool:
     folded = fold(text)
-    if folded in _TRIVIAL or _PATH.match(text) or " " in text.strip():
+    if folded in _TRIVIAL or _is_path(text) or " " in text.strip():
         return False
     return looks_random(text) or len(text) >= 24
 

@@ -132,11 +132,16 @@ _KEY_OWNERS_NOT = frozenset(
     "primary foreign sort partition reference public pub map hot row object cache index lookup routing group message dedup idempotency "
     "composite natural surrogate unique hash arrow function enter return pressed".split()
 )
+_PASSES_NOT = frozenset(
+    "first second third last final high low band all test single multi one two by over under bus day guest visitor".split()
+)
 
 
 def _open_ended(tokens: list[str]) -> str:
     """Meanings that are built, not listed: something_key, something_token, something_secret."""
     if len(tokens) > 1:
+        if tokens[-1] in ("pass", "pw", "pswd") and tokens[-2] not in _PASSES_NOT:
+            return "password"
         if tokens[-1] == "key" and tokens[-2] not in _KEY_OWNERS_NOT:
             return "key"
         if tokens[-1] == "name" and tokens[-2] in WORDS and WORDS[tokens[-2]] == "person":

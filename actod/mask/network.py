@@ -22,7 +22,7 @@ _IPV6 = re.compile(
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:version|ver|firmware|fw|sw|hw|software|release|rev|revision|build|kernel|driver|bootloader|v|update|upgrade|patch|image|"
     r"schema|protocol|package|pkg|lib|library|api|from|to|section|chapter|bios|versao|versione|wersja|versie|logiciel|micrologiciel)"
-    r"|\b[\w-]{1,40}(?:version|firmware|release)|[=@]v?|[a-z]-)[\s:=]*v?\Z",
+    r"|\b[\w-]{1,40}(?:version|firmware|release)|=v|@v?|[a-z]-)[\s:=]*v?\Z",
     re.IGNORECASE,
 )
 _VERSION_WORDS = re.compile(

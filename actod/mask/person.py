@@ -152,6 +152,8 @@ def is_name_field(text: str) -> bool:
             plain.isupper() and len(plain) > 3 and plain.isalpha()
         )
     words = folded.split()
+    if len(words) > 2 and any(map(str.isdigit, plain)) and not any(word[0].isupper() for word in plain.split()):
+        return False  # a sentence
     return (
         not (len(words) > 1 and sum(w in NOT_NAMES and w not in GIVEN_NAMES for w in words) * 2 > len(words))
         and len(words) <= 7

@@ -135,7 +135,7 @@ BENIGN: frozenset[str] = frozenset(
         "sequenceid count counter counts ticks tick bytes size len length index idx offset duration uptime freq frequency rate hz "
         "voltage temp temperature serial serialnumber sn part parts partno partnumber sku article order orderid orderno task taskid "
         "run runid trace traceid span spanid hash sha sha1 sha256 md5 checksum crc digest commit git build buildid version firmware fw "
-        "sw hw revision rev uuid guid port pid x y z w theta pose position velocity effort ranges joint rpm encoder map mapid node "
+        "sw hw revision rev uuid guid port pid theta pose position velocity effort ranges joint rpm encoder map mapid node "
         "nodeid edge edgeid frame frameid frames robot robotid agv amr lot batch error errorcode code status level type kind mode "
         "nonce job jobid mission missionid pallet container barcode ean gtin upc tracking shipment asset assetid material model "
         "headerid cycles odometer mileage distance weight price amount quantity qty torque pressure angle angles imu lidar "
@@ -172,6 +172,6 @@ DISARMING: frozenset[str] = frozenset(
         "language lang locale unit units class category priority index queue event action file path dir folder "
         "presence absent active available connected interface iface panel station terminal console command request response input "
         "controller node topic frame plugin module service process thread device robot model manufacturer vendor firmware "
-        "software hardware latency duration override intervention takeover stop button door kit"
+        "software hardware latency duration override intervention takeover stop button door kit note notes comment remark message text"
     ).split()
 )

@@ -5,6 +5,7 @@ Nothing is changed in place. A container without findings is returned as it is, 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ _SHORT, _MOST_PIECES, _LONGEST_BYTES = 4, 40, 4096
 _CARD_FLOOR, _CARD_CEILING = 10**13, 10**16
 _SMALLEST_IDENTITY = 10_000
 _DEGREES, _E7 = 180.0, 1_000_000
+_LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 UNREADABLE = "<UNREADABLE>"
 
 
@@ -191,7 +193,7 @@ class Walk:
             elif kind is str:
                 use = previous if previous.kind and not hint.kind else hint
                 new = value if value in use.clean else self._text(value, use, depth)
-                previous = self._book.hint(value) if len(value) <= _MOST_PIECES else self._book.neutral
+                previous = self._book.hint(value) if _LABEL.match(value) else self._book.neutral
             else:
                 new = self._value(value, hint, depth + 1)
             path.pop()
