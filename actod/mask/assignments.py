@@ -19,7 +19,7 @@ _PHRASE = re.compile(
 _ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
 _ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
 _HEADER_CELL = re.compile(r"[\"']?[A-Za-z_][\w .\-/()]{0,47}[\"']?\Z")
-_SPACED_KINDS = frozenset(("person", "address", "phone", "card", "iban", "plate", "dob", "passport"))
+_SPACED_KINDS = frozenset(("person", "agent", "address", "phone", "card", "iban", "plate", "dob", "passport"))
 _MOST_LINES = 400
 _MOST_NESTED = 4
 

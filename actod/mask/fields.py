@@ -14,6 +14,7 @@ from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
 from actod.mask.person import is_name_field
 from actod.mask.secrets import looks_random, secrets
+from actod.mask.words import GIVEN_NAMES
 
 _TRIVIAL = frozenset(
     "none null nil true false yes no on off ok n/a na nan unknown undefined empty default auto basic bearer digest oauth oauth2 jwt "
@@ -48,6 +49,11 @@ def _identity(text: str) -> bool:
 
 def _phone(text: str) -> bool:
     return _digits(text) >= 5 and len(text) <= 48 and _letters(text) <= 8
+
+
+def _agent(text: str) -> bool:
+    """Somebody or a program: a lower-case word that is no given name is taken for the program."""
+    return is_name_field(text) and (not text.islower() or " " in text.strip() or fold(text) in GIVEN_NAMES)
 
 
 def _address(text: str) -> bool:
@@ -123,6 +129,7 @@ def _vin(text: str) -> bool:
 # kind -> (type reported, check)
 _CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "person": ("person", is_name_field),
+    "agent": ("person", _agent),
     "address": ("address", _address),
     "phone": ("phone", _phone),
     "card": ("card", _card),

@@ -119,12 +119,13 @@ def kind_of(tokens: list[str]) -> str:
             if kind is None or (gram in _WEAK_ALONE and count > size):
                 continue
             rest = tokens[start + size :]
-            if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind == "person"):
+            if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind in _PEOPLE):
                 return ""
             return kind
     return _open_ended(tokens)
 
 
+_PEOPLE = frozenset(("person", "agent"))
 _NOT_PEOPLE = frozenset(
     "robot node file map joint frame topic service host device sensor zone site station map model".split()
 )
@@ -144,6 +145,6 @@ def _open_ended(tokens: list[str]) -> str:
             return "password"
         if tokens[-1] == "key" and tokens[-2] not in _KEY_OWNERS_NOT:
             return "key"
-        if tokens[-1] == "name" and tokens[-2] in WORDS and WORDS[tokens[-2]] == "person":
+        if tokens[-1] == "name" and tokens[-2] in WORDS and WORDS[tokens[-2]] in _PEOPLE:
             return "person"
     return ""

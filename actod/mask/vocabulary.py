@@ -55,14 +55,14 @@ KINDS: dict[str, str] = {
     "gps": "gps gpsposition gpscoordinates gpsfix gpslocation geolocation geopoint geo latlon latlng lonlat wgs84 nmea coordinates",
     "person": (
         "person personname fullname firstname lastname givenname familyname surname forename middlename maidenname displayname "
-        "nickname operator operatorname driver drivername technician techniciantname technicianname engineer mechanic "
-        "supervisor foreman worker workername employee employeename staff staffname colleague customer customername client "
+        "nickname operator operatorname drivername technician techniciantname technicianname engineer mechanic "
+        "supervisor foreman worker workername employee employeename staff staffname colleague customer customername "
         "clientname contact contactname contactperson visitor visitorname guest guestname patient patientname user username "
         "userid login loginname author reporter reportedby reporteduser assignee assignedto assigned acknowledgedby ackby "
-        "approvedby approver signedby signer signee createdby updatedby requestedby requester recipient recipientname addressee "
-        "sender sendername owner ownername holder holdername cardholder accountholder passenger pedestrian responsible personresponsible "
+        "approvedby approver signedby signer signee createdby updatedby requestedby requester recipientname addressee "
+        "sendername owner ownername holder holdername cardholder accountholder passenger pedestrian responsible personresponsible "
         "shiftlead shiftleader teamleader teamlead manager inspector auditor pickername picker packer packername consignee "
-        "who spokesperson speaker speakername name1 name2 realname legalname callername caller bediener "
+        "who spokesperson speakername name1 name2 realname legalname callername caller bediener "
         "fahrer fahrername mitarbeiter mitarbeitername vorname nachname techniker kunde kundenname empfanger absender ansprechpartner "
         "bearbeiter schichtleiter monteur besucher nom prenom nomcomplet operateur conducteur technicien employe destinataire "
         "nombre apellido apellidos nombrecompleto operario operador conductor tecnico empleado destinatario "
@@ -70,6 +70,7 @@ KINDS: dict[str, str] = {
         "imie nazwisko imieinazwisko kierowca pracownik technik klient naam voornaam achternaam volledigenaam bestuurder "
         "medewerker klant namn fornamn efternamn forare kund navn fornavn etternavn jmeno prijmeni namen isim soyad adsoyad"
     ),
+    "agent": "driver client sender recipient speaker",
     "address": (
         "address addr deliveryaddress streetaddress street homeaddress shippingaddress billingaddress postaladdress mailingaddress "
         "pickupaddress dropoffaddress residence addressline address1 address2 addressline1 addressline2 shipto deliverto "

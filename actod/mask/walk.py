@@ -95,7 +95,7 @@ class Walk:
 
     def _level(self, level: str, previous: Hint) -> Any:
         hint = self._book.neutral
-        if previous.kind == "person":
+        if previous.kind in ("person", "agent"):
             parts = [
                 part
                 for part in fold(level).replace(".", " ").replace("_", " ").replace("-", " ").replace("+", " ").split()
