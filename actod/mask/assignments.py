@@ -20,6 +20,8 @@ _ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,409
 _ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
 _HEADER_CELL = re.compile(r"[\"']?[A-Za-z_][\w .\-/()]{0,47}[\"']?\Z")
 _SPACED_KINDS = frozenset(("person", "agent", "address", "phone", "card", "iban", "plate", "dob", "passport"))
+_WORDY_KINDS = frozenset(("person", "agent", "address"))
+_WORDS_AFTER = re.compile(r"(?<=\S)(?:[ \t]+[^\W\d_A-Z]{3,40}){1,16}\Z")
 _MOST_LINES = 400
 _MOST_NESTED = 4
 
@@ -34,6 +36,16 @@ class Assigned(NamedTuple):
 
 def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
     """Find values whose key says something about them."""
+    yield from _pairs(text, book)
+    if "\n" in text or text[:1] in "-#":
+        yield from _keyed(_LINE, text, book)
+    if "</" in text:
+        yield from _keyed(_ELEMENT, text, book)
+    if "\n" in text:
+        yield from _table(text, book)
+
+
+def _pairs(text: str, book: KeyBook) -> Iterator[Assigned]:
     covered, nested = 0, 0
     for m in _KEY.finditer(text):
         hint = book.hint(m[1])
@@ -49,20 +61,17 @@ def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
         end = value.end(group)
         if group == 3 and hint.kind in _SPACED_KINDS:
             end = _phrase_end(text, m.start(), m.end(), end)
+            if hint.kind not in _WORDY_KINDS:
+                end = m.end() + len(_WORDS_AFTER.sub("", text[m.end() : end]))
         covered = max(covered, end)
         yield Assigned(value.start(group), end, hint)
-    if "\n" in text or text[:1] in "-#":
-        for m in _LINE.finditer(text):
-            hint = book.hint(m[1])
-            if hint.kind:
-                yield Assigned(m.start(2), m.end(2), hint)
-    if "</" in text:
-        for m in _ELEMENT.finditer(text):
-            hint = book.hint(m[1])
-            if hint.kind:
-                yield Assigned(m.start(2), m.end(2), hint)
-    if "\n" in text:
-        yield from _table(text, book)
+
+
+def _keyed(pattern: re.Pattern[str], text: str, book: KeyBook) -> Iterator[Assigned]:
+    for m in pattern.finditer(text):
+        hint = book.hint(m[1])
+        if hint.kind:
+            yield Assigned(m.start(2), m.end(2), hint)
 
 
 def _phrase_end(text: str, key_start: int, start: int, end: int) -> int:

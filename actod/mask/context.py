@@ -33,6 +33,8 @@ _CARD = re.compile(r"(?<!\d)\d(?:[ .-]?\d){11,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){8,30}(?![A-Za-z0-9])|(?<!\d)\d(?:[ .-]?\d){7,25}(?!\d)")
 _VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
 _BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}\d)[A-Za-z0-9](?:[:-]?[A-Za-z0-9]){3,31}(?!\w)")
+_SIGNS = frozenset("#!$%&*@_^~+")
+_NAMED_VALUE = re.compile(r"[A-Za-z_][\w-]{1,32}[=:](?=[^=]{6})")
 _SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
 _ADDRESS_AFTER = re.compile(r"[^\n;|\"<>]{4,160}")
 _LINKING = re.compile(
@@ -146,6 +148,11 @@ def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
         yield f._replace(start=f.start + end, end=f.end + end)
 
 
+def _drawn(value: str) -> bool:
+    kinds = classes(value)
+    return (kinds >= 2 and any(map(str.isdigit, value))) or (kinds >= 3 and not _SIGNS.isdisjoint(value))
+
+
 _SECRET_TYPE = {"password": "password", "wifi_key": "wifi_key", "token": "secret", "key": "secret"}
 
 
@@ -153,10 +160,13 @@ def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
     m = _SECRET_WORD.match(text, _linked(text, end))
     if not m or m.start() == end:
         return
-    value = m[0].rstrip(".!?:")
+    start = m.start()
+    if named := _NAMED_VALUE.match(m[0]):  # cookie session=...
+        start += named.end()
+    value = text[start : m.end()].rstrip(".!?:")
     strict = kind in ("token", "key")
     assigned = any(ch in "=:" for ch in text[end : m.start()])
     if value.startswith("<") or not value.isascii():
         return
-    if looks_random(value) if strict else (assigned or (classes(value) >= 2 and any(c.isdigit() for c in value))):
-        yield Finding(m.start(), m.start() + len(value), _SECRET_TYPE[kind], "secret_after_word", 0.75)
+    if looks_random(value) if strict else (assigned or _drawn(value)):
+        yield Finding(start, start + len(value), _SECRET_TYPE[kind], "secret_after_word", 0.75)

@@ -80,6 +80,7 @@ def inline_view(text: str) -> tuple[str, Positions] | None:
     plus = "+" in text and "=" in text and bool(_QUERY.search(text[:4096]))
     if not plus and not ("%" in text or "&" in text or "\\" in text or "=" in text):
         return None
+    literal = _spaces if plus else str
     pieces: list[str] = []
     positions: list[int] = []
     last = 0
@@ -87,17 +88,21 @@ def inline_view(text: str) -> tuple[str, Positions] | None:
         decoded = _unescape(m[0])
         if decoded is None:
             continue
-        pieces.append(text[last : m.start()])
+        pieces.append(literal(text[last : m.start()]))
         positions.extend(range(last, m.start()))
         pieces.append(decoded[0])
         positions.extend(m.start() + offset for offset in decoded[1])
         last = m.end()
     if not pieces:
-        return (text.replace("+", " "), None) if plus else None
-    pieces.append(text[last:])
+        return (literal(text), None) if plus else None
+    pieces.append(literal(text[last:]))
     positions.extend(range(last, len(text) + 1))
-    view = "".join(pieces)
-    return (view.replace("+", " ") if plus and "%2B" not in text.upper() else view), positions
+    return "".join(pieces), positions
+
+
+def _spaces(text: str) -> str:
+    """Undo the plus of a query string: where it stands bare, it is a space."""
+    return text.replace("+", " ")
 
 
 def _unescape(escape: str) -> tuple[str, list[int]] | None:

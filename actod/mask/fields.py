@@ -179,6 +179,9 @@ def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case f
     type_, check = _CHECKS[kind]
     if kind in ("token", "key"):
         known = list(secrets(plain))
+        if known and known[0].rule == "authorisation" and known[0].end == len(plain):
+            offset = text.find(plain)  # the scheme before it is no secret
+            return [known[0]._replace(start=known[0].start + offset, end=known[0].end + offset)]
         if known:
             return [Finding(0, len(text), known[0].type, "field_" + known[0].rule, 0.98)]
     if check(plain) and not ("<" in plain and MARKER.search(plain)):

@@ -121,10 +121,13 @@ def kind_of(tokens: list[str]) -> str:
             rest = tokens[start + size :]
             if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind in _PEOPLE):
                 return ""
+            if kind == "person" and rest and rest[0] in _NUMBERED:
+                return "phone" if gram == "contact" else "badge"
             return kind
     return _open_ended(tokens)
 
 
+_NUMBERED = frozenset("number no nr num".split())
 _PEOPLE = frozenset(("person", "agent"))
 _NOT_PEOPLE = frozenset(
     "robot node file map joint frame topic service host device sensor zone site station map model".split()

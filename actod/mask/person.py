@@ -30,6 +30,7 @@ _CUE_BEFORE = frozenset(
         "and"
     ).split()
 )
+_LAST_WORD = re.compile(r"([^\W\d_]+)[\s:,(\"'.]*\Z")
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -75,7 +76,7 @@ class _Run(NamedTuple):
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
     words, titled, cued, cue = _core(run, before)
-    if not words:
+    if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
     folded = [fold(m[0].rstrip(".")) for m in words]
     solid = [w for m, w in zip(words, folded, strict=True) if w not in PARTICLES and (len(w) > 1 or m[0].endswith("."))]
@@ -101,8 +102,8 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
 
 def _core(run: list[re.Match[str]], before: str) -> _Run:
     """Take our own vocabulary off both ends."""
-    last = fold(before).replace(":", " ").replace(",", " ").split()[-1:]
-    cue = last[0].strip("(\"'") if last else ""
+    last = _LAST_WORD.search(before)
+    cue = fold(last[1]) if last else ""
     titled, cued = False, cue in _CUE_BEFORE
     while run:
         word = fold(run[0][0].rstrip("."))

@@ -68,7 +68,7 @@ _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key"
 _URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
 _URL_USER_TOKEN = re.compile(r"(https?|git|ssh)://([A-Za-z0-9_-]{16,255})@(?=[\w\[.-])")
 _URL_PARAMETER = re.compile(
-    r"[?&;#](?:sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
+    r"[?&;#](?:[\w.-]{0,24}(?:token|secret|password)|sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
     r"=([^\s&;#\"'<>]{6,4096})",
     re.IGNORECASE,
 )
@@ -118,7 +118,10 @@ def _url_secrets(text: str) -> Iterator[Finding]:
         if looks_random(m[2]):
             yield Finding(m.start(2), m.end(2), "url_credential", "url_user_token", 0.9)
     for m in _URL_PARAMETER.finditer(text):
-        if (any(map(str.isdigit, m[1])) and any(map(str.isalpha, m[1]))) or looks_random(m[1]):
+        mixed = classes(m[1]) >= 2 and (
+            any(map(str.isdigit, m[1])) or not m[0][1:].lower().startswith(("k", "code", "ticket"))
+        )
+        if mixed or looks_random(m[1]):
             yield Finding(m.start(1), m.end(1), "url_credential", "url_parameter", 0.85)
 
 

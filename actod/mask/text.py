@@ -23,6 +23,7 @@ BORING = re.compile(
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
+_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
 _SIX_DIGITS = re.compile(r"\d(?:[ ./()-]{0,3}\d){5}")
 _IDENTITY = re.compile(r"\d[ .-]?[A-Za-z](?![A-Za-z0-9])|[A-Za-z]{2} ?\d\d ?\d|[A-Za-z]{3}\d\d[A-Za-z]\d\d|[XYZ]-?\d{7}")
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}")
@@ -37,7 +38,7 @@ _WEAK_TYPES = frozenset(
     "phone card us_ssn uk_nino de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar gps plate passport ipv4 badge iban".split()
 )
 _LOOSENING = frozenset(
-    "order id id status state level type kind mode code at time date position location count x y z w t h map number frame a length".split()
+    "id status state level type kind mode code at time date position location count x y z w t h map number frame a length".split()
 )
 
 
@@ -66,6 +67,8 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         found.extend(location.coordinates(text))
     if " " in text or not text.isascii():
         _scan_prose(text, found)
+    if found and text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
+        found = [f for f in found if not any(start <= f.start < end or start < f.end <= end for start, end in uuids)]
     if found and (hint.benign or _SIX_DIGITS.search(text)):
         found = [f for f in found if not _measured(text, f, hint)]
     return found

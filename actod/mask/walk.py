@@ -219,7 +219,7 @@ class Walk:
             masked = [self._number(x, hint) if type(x) in (int, float) else x for x in items]
             return masked if any(a is not b for a, b in zip(masked, items, strict=True)) else items
         if kinds == {int} and 8 <= len(items) <= _LONGEST_BYTES and min(items) >= 9 and max(items) < 256:
-            text = bytes(items).decode("utf-8", "replace")
+            text = _text_of_bytes(items)
             found = self._reader.find(text, hint, 0) if text.isprintable() else []
             if found:
                 return self._blank(items, found[0].type, "byte_array")
@@ -388,6 +388,13 @@ class Walk:
     def _unreadable(self) -> str:
         self._counts["unreadable"] += 1
         return UNREADABLE
+
+
+def _text_of_bytes(items: list[int]) -> str:
+    try:
+        return bytes(items).decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _free(key: str, taken: set[str]) -> str:
