@@ -10,7 +10,7 @@ from typing import Any
 from actod.mask import encodings
 from actod.mask.assignments import assigned
 from actod.mask.fields import in_field
-from actod.mask.finding import Finding, merge
+from actod.mask.finding import MARKER, TYPES, Finding, marker, merge
 from actod.mask.keys import Hint, KeyBook
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
@@ -49,7 +49,10 @@ class LeafReader:
         only: frozenset[str] | None,
         mask_json: Callable[[Any, int], Any],
         mask_text: Callable[[str, Hint, int], str],
+        path: list[str],
     ) -> None:
+        self._path = path  # where the walk stands; it keeps this list up to date
+        self._marker = marker({d.name for d in policy.detectors} | TYPES | {"configured"}) if policy.detectors else MARKER
         self._policy = policy
         self._book = book
         self._only = only
@@ -84,8 +87,9 @@ class LeafReader:
             if "=" in view or ":" in view or "</" in view or "->" in view or "\n" in view:
                 self._add_assigned(view, found)
         for detector in self._policy.detectors:
-            found.extend(Finding(s, e, detector.name, "own", 0.9) for s, e in detector.spans(view))
-        return without_markers(view, found)
+            if detector.reaches(self._path):
+                found.extend(Finding(s, e, detector.name, "own", 0.9) for s, e in detector.spans(view))
+        return without_markers(view, found, self._marker)
 
     def _add_assigned(self, view: str, found: list[Finding]) -> None:
         for start, end, hint in assigned(view, self._book):

@@ -104,11 +104,11 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
     )
 
 
-def without_markers(text: str, found: list[Finding]) -> list[Finding]:
+def without_markers(text: str, found: list[Finding], marker: re.Pattern[str] = MARKER) -> list[Finding]:
     """Leave out what touches a mark of an earlier masking."""
     if "<" not in text:
         return found
-    marks = [m.span() for m in MARKER.finditer(text)]
+    marks = [m.span() for m in marker.finditer(text)]
     if not marks:
         return found
     return [f for f in found if not any(f.start < end and start < f.end for start, end in marks)]

@@ -173,6 +173,6 @@ DISARMING: frozenset[str] = frozenset(
         "language lang locale unit units class category priority index queue event action file path dir folder "
         "presence absent active available connected interface iface panel station terminal console command request response input "
         "controller node topic frame plugin module service process thread device robot model manufacturer vendor firmware "
-        "software hardware latency duration override intervention takeover stop button door kit note notes comment remark message text"
+        "software hardware latency duration override intervention takeover stop button door kit attempts tries strength changes note notes comment remark message text"
     ).split()
 )

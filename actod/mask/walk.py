@@ -24,6 +24,7 @@ _GEOJSON = frozenset(("Point", "LineString", "Polygon", "MultiPoint", "MultiLine
 _SHORT, _MOST_PIECES, _LONGEST_BYTES = 4, 40, 4096
 _CARD_FLOOR, _CARD_CEILING = 10**13, 10**16
 _SMALLEST_IDENTITY = 10_000
+_SMALLEST = {"password": 1000, "wifi_key": 1000}  # a PIN has four digits
 _DEGREES, _E7 = 180.0, 1_000_000
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 UNREADABLE = "<UNREADABLE>"
@@ -63,8 +64,10 @@ class Walk:
         self._only = only
         self._counts = counts
         self._explain = explain
-        self._reader = LeafReader(policy=policy, book=book, only=only, mask_json=self._inner, mask_text=self._inner_text)
         self._path: list[str] = []
+        self._reader = LeafReader(
+            policy=policy, book=book, only=only, mask_json=self._inner, mask_text=self._inner_text, path=self._path
+        )
         self._memo = not rules and not policy.detectors
 
     # --- entry points
@@ -78,19 +81,19 @@ class Walk:
         """Mask each level of a topic; a level that names a kind gives its hint to the next."""
         levels = topic.split("/")
         previous = self._book.neutral
-        self._path = ["#topic"]
+        self._path[:] = ["#topic"]
         for index, level in enumerate(levels):
             if level:
                 levels[index] = str(self._level(level, previous))
             previous = self._book.hint(level)
-        self._path = []
+        self._path.clear()
         return "/".join(levels)
 
     def identifier(self, role: str, name: str) -> str:
         """Mask what stands in robot_id, task_id or run_id."""
-        self._path = ["#" + role]
+        self._path[:] = ["#" + role]
         masked = self._text(name, self._book.hint(role), 0)
-        self._path = []
+        self._path.clear()
         return UNREADABLE if masked is DROPPED else str(masked)
 
     def _level(self, level: str, previous: Hint) -> Any:
@@ -321,7 +324,7 @@ class Walk:
         if kind in ("gps_lat", "gps_lon", "gps"):
             if (type(value) is float and abs(value) <= _DEGREES) or abs(value) >= _E7:
                 return self._masked_number(value, "gps", "field_degrees", 0.95)
-        elif kind == "biometric" or (kind in NUMERIC and abs(value) >= _SMALLEST_IDENTITY):
+        elif kind == "biometric" or (kind in NUMERIC and abs(value) >= _SMALLEST.get(kind, _SMALLEST_IDENTITY)):
             return self._masked_number(value, kind, "field_" + kind, 0.9)
         return value
 
