@@ -146,6 +146,7 @@ def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
     found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window)
     for f in found:
         yield f._replace(start=f.start + end, end=f.end + end)
+        return  # a word tells of one value
 
 
 def _drawn(value: str) -> bool:

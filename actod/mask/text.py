@@ -7,6 +7,7 @@ Every pattern is linear: bounded repeats, a guard in front that forbids a second
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from actod.mask import context, location, network, person
 from actod.mask.contact import emails, phones, spelled_emails
@@ -105,13 +106,23 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
 
 
 def without_markers(text: str, found: list[Finding], marker: re.Pattern[str] = MARKER) -> list[Finding]:
-    """Leave out what touches a mark of an earlier masking."""
-    if "<" not in text:
+    """Leave marks of an earlier masking as they are; what stands around them inside a finding is still one."""
+    if "<" not in text or not found:
         return found
     marks = [m.span() for m in marker.finditer(text)]
-    if not marks:
-        return found
-    return [f for f in found if not any(f.start < end and start < f.end for start, end in marks)]
+    return [piece for f in found for piece in _around(text, f, marks)] if marks else found
+
+
+def _around(text: str, finding: Finding, marks: list[tuple[int, int]]) -> Iterator[Finding]:
+    start = finding.start
+    for mark_start, mark_end in marks:
+        if mark_end <= start or mark_start >= finding.end:
+            continue
+        if any(map(str.isalnum, text[start:mark_start])):
+            yield finding._replace(start=start, end=mark_start)
+        start = mark_end
+    if start == finding.start or any(map(str.isalnum, text[start : finding.end])):
+        yield finding._replace(start=start)
 
 
 def only_secrets(found: list[Finding]) -> list[Finding]:
