@@ -67,7 +67,11 @@ def spelled_emails(text: str) -> Iterator[Finding]:
 _PHONE_FORMS = (
     # + and country code, groups with one separator
     (re.compile(r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}\d){6,14}(?!\d)"), "phone_international", 0.95),
-    (re.compile(r"(?<![\w.,+-])00[1-9]\d{0,2}(?:[ ./-]\(?\d{1,5}\)?){2,6}(?![\w-])"), "phone_international_00", 0.85),
+    (
+        re.compile(r"(?<![\w.,+-])(?=(?:[ ./()-]{0,2}\d){10})00[1-9]\d{0,2}(?:[ ./-]\(?\d{1,5}\)?){2,6}(?![\w-])"),
+        "phone_international_00",
+        0.85,
+    ),
     (re.compile(r"(?<![\w.,-])00[1-9]\d{9,12}(?![\w-])"), "phone_international_00", 0.7),
     # North America
     (re.compile(r"(?<![\w.,-])(?:1[ .-])?\([2-9]\d\d\)[ ]?[2-9]\d\d[ .-]\d{4}(?![\w-])"), "phone_nanp", 0.9),
