@@ -20,7 +20,7 @@ _INLINE = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|(?:\\\\?u[0-9A-Fa-f]{4})+|(?:\\\\?x[0-9A-Fa-f]{2})+|=(?:[0-9A-F]{2}=)+[0-9A-F]{2}"
 )
 _SPACED = re.compile(r"(?<!\S)(?:\S[ \t]){5,}\S(?!\S)")
-_QUERY = re.compile(r"(?:^|[?&])[\w.\[\]%-]+=[^&\s]*\+[^&\s]*")
+_QUERY = re.compile(r"(?:^|[?&])[\w.\[\]%-]{1,64}=[^&\s+]{0,256}\+")
 _SPOKEN_WORD = re.compile(r"[^\W\d_]+|\+")
 _SPOKEN: dict[str, str] = {}
 for _language in (
@@ -77,7 +77,7 @@ class BrokenContainerError(ValueError):
 
 def inline_view(text: str) -> tuple[str, Positions] | None:
     """Undo escapes in the middle of text; None where there are none."""
-    plus = "+" in text and "=" in text and bool(_QUERY.search(text[:4096]))
+    plus = "+" in text and "=" in text and bool(_QUERY.search(text))
     if not plus and not ("%" in text or "&" in text or "\\" in text or "=" in text):
         return None
     literal = _spaces if plus else str

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from actod.mask.finding import MARKER
 from actod.mask.vocabulary import BENIGN, DESCRIPTORS, DISARMING, SLOTS, VERSION, WORDS
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
@@ -94,6 +95,8 @@ class KeyBook:
     def _classify(self, key: str) -> Hint:
         if len(key) > _LONGEST_KEY:
             return self.neutral
+        if "<" in key:
+            key = MARKER.sub(" ", key)  # a mark tells what the key held, not what its value is
         tokens = _PARTS.findall(key) if key.isascii() else _PARTS.findall(fold(key))
         tokens = [token.lower() for token in tokens]
         kind = kind_of(tokens)

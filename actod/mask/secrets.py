@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
 from collections.abc import Iterator
@@ -140,8 +141,14 @@ def _authorisation(text: str) -> Iterator[Finding]:
 def opaque_tokens(text: str) -> Iterator[Finding]:
     """Find 40 characters of base64 that are no digest: the form of an AWS secret key."""
     for m in _OPAQUE_40.finditer(text):
-        if not _HEX.match(m[0]) and looks_random(m[0]):
+        if not _HEX.match(m[0]) and looks_random(m[0]) and not _holds_text(m[0]):
             yield Finding(m.start(), m.end(), "aws_key", "opaque_40", 0.7)
+
+
+def _holds_text(token: str) -> bool:
+    """Whether it is base64 of text or of gzip: then it is opened, not guessed about."""
+    raw = base64.b64decode(token)
+    return raw[:2] == b"\x1f\x8b" or (raw.isascii() and not any(byte < 9 for byte in raw))
 
 
 def classes(text: str) -> int:
