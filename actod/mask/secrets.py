@@ -145,10 +145,13 @@ def opaque_tokens(text: str) -> Iterator[Finding]:
             yield Finding(m.start(), m.end(), "aws_key", "opaque_40", 0.7)
 
 
+_COMPRESSED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+
+
 def _holds_text(token: str) -> bool:
-    """Whether it is base64 of text or of gzip: then it is opened, not guessed about."""
+    """Whether it is base64 of text or of what is compressed: then it is opened, not guessed about."""
     raw = base64.b64decode(token)
-    return raw[:2] == b"\x1f\x8b" or (raw.isascii() and not any(byte < 9 for byte in raw))
+    return raw[:2] in _COMPRESSED or (raw.isascii() and not any(byte < 9 for byte in raw))
 
 
 def classes(text: str) -> int:
