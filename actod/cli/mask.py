@@ -17,7 +17,7 @@ from actod.config import DetectorConfig, MaskingConfig, MaskRuleConfig
 from actod.errors import EXIT_FAILED, ConfigError, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import PROFILES, Policy
-from actod.mask.walk import Decision
+from actod.mask.verdicts import Decision
 
 _LINE_LIMIT_BYTES = 64 << 20
 

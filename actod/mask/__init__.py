@@ -2,8 +2,6 @@
 
     engine.py        PolicyMasker, the port: Reading -> MaskedReading; counts, ids, topic
       policy.py      the configured policy, compiled, and its digest
-      pseudonyms.py  the epoch key behind `hash`: kept 0600, rotated, erased
-      vda5050.py     profile strict: typed allow-list of VDA 5050 messages; what it does not know is dropped
       walk.py        one walk over the message: which hint reaches which leaf
         keys.py        what a key says about its value         vocabulary.py  the words, many languages
         fields.py      does the value look like what its key says?
@@ -16,9 +14,11 @@
             person.py words.py   names without a language model
             context.py           a telling word beside a value
             checksums.py         check digits
+        numbers.py   numbers, arrays of numbers, values cut in pieces
+        verdicts.py  what the policy says about each finding, and what then stands there
       operators.py   mask, redact, hash, coarsen, drop, keep
       finding.py     what a detector reports, and the marks that masking leaves
 
 A detector is a pattern with a bound on every repeat and a check behind it; how to add one stands in docs/masking.md.
-Operators' own patterns run on RE2. Nothing here does I/O but pseudonyms.py, and nothing keeps a message.
+Operators' own patterns run on RE2. Nothing here does I/O, and nothing keeps a message.
 """

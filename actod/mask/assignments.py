@@ -8,19 +8,22 @@ from typing import NamedTuple
 
 from actod.mask.keys import Hint, KeyBook
 
-_ASSIGNED = re.compile(
-    r"(?<![A-Za-z0-9_.-])([A-Za-z][A-Za-z0-9_.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
-    r"(?:\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096}))"
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9_.-])(?:--?)?([A-Za-z][A-Za-z0-9_.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
 )
+_VALUE = re.compile(r"\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096})")
 _LINE = re.compile(r"(?m)^[ \t#*-]{0,8}[\"']?([A-Za-z][A-Za-z0-9_. -]{0,47})[\"']?[ \t]{0,2}[:=][ \t]{1,8}([^\n]{2,400})$")
 _PHRASE = re.compile(
-    r"(?<![A-Za-z0-9_])([A-Za-z][A-Za-z0-9_.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
+    r"(?<![A-Za-z0-9_])(?:--?)?([A-Za-z][A-Za-z0-9_.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
 )
 _ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
 _ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
 _HEADER_CELL = re.compile(r"[\"']?[A-Za-z_][\w .\-/()]{0,47}[\"']?\Z")
-_SPACED_KINDS = frozenset(("person", "address", "phone", "card", "iban", "plate", "dob", "passport"))
+_SPACED_KINDS = frozenset(("person", "agent", "address", "phone", "card", "iban", "plate", "dob", "passport"))
+_WORDY_KINDS = frozenset(("person", "agent", "address"))
+_WORDS_AFTER = re.compile(r"(?<=\S)(?:[ \t]+[^\W\d_A-Z]{3,40}){1,16}\Z")
 _MOST_LINES = 400
+_MOST_NESTED = 4
 
 
 class Assigned(NamedTuple):
@@ -33,26 +36,42 @@ class Assigned(NamedTuple):
 
 def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
     """Find values whose key says something about them."""
-    for m in _ASSIGNED.finditer(text):
-        hint = book.hint(m[1])
-        if hint.kind:
-            group = 2 if m[2] is not None else 3 if m[3] is not None else 4
-            end = m.end(group)
-            if group == 4 and hint.kind in _SPACED_KINDS:
-                end = _phrase_end(text, m.start(), m.start(4), end)
-            yield Assigned(m.start(group), end, hint)
+    yield from _pairs(text, book)
     if "\n" in text or text[:1] in "-#":
-        for m in _LINE.finditer(text):
-            hint = book.hint(m[1])
-            if hint.kind:
-                yield Assigned(m.start(2), m.end(2), hint)
+        yield from _keyed(_LINE, text, book)
     if "</" in text:
-        for m in _ELEMENT.finditer(text):
-            hint = book.hint(m[1])
-            if hint.kind:
-                yield Assigned(m.start(2), m.end(2), hint)
+        yield from _keyed(_ELEMENT, text, book)
     if "\n" in text:
         yield from _table(text, book)
+
+
+def _pairs(text: str, book: KeyBook) -> Iterator[Assigned]:
+    covered, nested = 0, 0
+    for m in _KEY.finditer(text):
+        hint = book.hint(m[1])
+        if not hint.kind:
+            continue
+        # A telling key inside a value is one, too (`owner: https://host/?token=...`), but only so often: what is
+        # nested in itself without end would be read without end.
+        nested = nested + 1 if m.start() < covered else 0
+        value = _VALUE.match(text, m.end()) if nested <= _MOST_NESTED else None
+        if value is None:
+            continue
+        group = value.lastindex or 3
+        end = value.end(group)
+        if group == 3 and hint.kind in _SPACED_KINDS:
+            end = _phrase_end(text, m.start(), m.end(), end)
+            if hint.kind not in _WORDY_KINDS:
+                end = m.end() + len(_WORDS_AFTER.sub("", text[m.end() : end]))
+        covered = max(covered, end)
+        yield Assigned(value.start(group), end, hint)
+
+
+def _keyed(pattern: re.Pattern[str], text: str, book: KeyBook) -> Iterator[Assigned]:
+    for m in pattern.finditer(text):
+        hint = book.hint(m[1])
+        if hint.kind:
+            yield Assigned(m.start(2), m.end(2), hint)
 
 
 def _phrase_end(text: str, key_start: int, start: int, end: int) -> int:

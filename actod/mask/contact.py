@@ -67,7 +67,11 @@ def spelled_emails(text: str) -> Iterator[Finding]:
 _PHONE_FORMS = (
     # + and country code, groups with one separator
     (re.compile(r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}\d){6,14}(?!\d)"), "phone_international", 0.95),
-    (re.compile(r"(?<![\w.,+-])00[1-9]\d{0,2}(?:[ ./-]\(?\d{1,5}\)?){2,6}(?![\w-])"), "phone_international_00", 0.85),
+    (
+        re.compile(r"(?<![\w.,+-])(?=(?:[ ./()-]{0,2}\d){10})00[1-9]\d{0,2}(?:[ ./-]\(?\d{1,5}\)?){2,6}(?![\w-])"),
+        "phone_international_00",
+        0.85,
+    ),
     (re.compile(r"(?<![\w.,-])00[1-9]\d{9,12}(?![\w-])"), "phone_international_00", 0.7),
     # North America
     (re.compile(r"(?<![\w.,-])(?:1[ .-])?\([2-9]\d\d\)[ ]?[2-9]\d\d[ .-]\d{4}(?![\w-])"), "phone_nanp", 0.9),
@@ -87,7 +91,13 @@ _PHONE_FORMS = (
     (re.compile(r"(?<![\w.,/:-])(?:\d{2} )?9\d{4}-\d{4}(?!\w|-)"), "phone_groups", 0.6),
     (re.compile(r"(?<![\w.,/:-])01\d-\d{3,4}-\d{4}(?!\w|-)"), "phone_groups", 0.7),
 )
-_DATE_LIKE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|\d{4}[./-]\d{1,2}[./-]\d{1,2}\b")
+# "reach maintenance at ...", "ring him on ...": any number of a telephone's length.
+_AFTER_VERB = re.compile(
+    r"\b(?:reach|call|ring|phone|text|contact|dial|erreich\w{1,4}|anruf\w{0,3}|appel\w{1,3}|joindre|joignable|llam\w{1,4}|chiam\w{1,4}|lig\w{1,3}|dzwoni\w{0,2}|bel|bellen)"
+    r"\b[^.;:\n\d]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?\d(?:[ ./()-]{0,2}\d){7,14})(?![\w]|[.-]\d)",
+    re.IGNORECASE,
+)
+_DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 
 
 def phones(text: str) -> Iterator[Finding]:
@@ -97,3 +107,6 @@ def phones(text: str) -> Iterator[Finding]:
             digits = sum(ch.isdigit() for ch in m[0])
             if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):
                 yield Finding(m.start(), m.end(), "phone", rule, confidence)
+    for m in _AFTER_VERB.finditer(text):
+        if not _DATE_LIKE.match(m[1]):
+            yield Finding(m.start(1), m.end(1), "phone", "word_phone_verb", 0.75)

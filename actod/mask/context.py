@@ -22,7 +22,7 @@ _DATE = re.compile(
 )
 _YEAR = re.compile(r"(?<![\w.-])(?:19|20)\d\d(?![\w-])")
 _PASSPORT = re.compile(
-    r"(?<![A-Za-z0-9])(?=[A-Z]{0,8}\d)(?=(?:[A-Z]*\d){3})[A-Z0-9]{6,12}(?![A-Za-z0-9])|(?<!\w)[A-Z]{1,2}[ -]?\d{2,3}[ -]?\d{3,5}(?!\w)"
+    r"(?<![A-Za-z0-9])(?=[A-Z]{0,8}\d)[A-Z0-9]{6,12}(?![A-Za-z0-9])|(?<![A-Za-z0-9])[B-DF-HJ-NP-TV-Z]{8,9}(?![A-Za-z0-9])|(?<!\w)[A-Z]{1,2}[ -]?\d{2,3}[ -]?\d{3,5}(?!\w)"
 )
 _PLATE = re.compile(
     r"(?<![\w-])(?=[A-ZÄÖÜ0-9 ·.-]{0,12}\d)(?!\d+(?:[ .]|\Z))[A-ZÄÖÜ0-9]{1,4}(?:[ ·.-]{1,2}[A-ZÄÖÜ0-9]{1,5}){0,3}(?![\w])|(?<![\w-])\d{4} ?[A-Z]{3}(?!\w)"
@@ -33,12 +33,15 @@ _CARD = re.compile(r"(?<!\d)\d(?:[ .-]?\d){11,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){8,30}(?![A-Za-z0-9])|(?<!\d)\d(?:[ .-]?\d){7,25}(?!\d)")
 _VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
 _BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}\d)[A-Za-z0-9](?:[:-]?[A-Za-z0-9]){3,31}(?!\w)")
+_SIGNS = frozenset("#!$%&*@_^~+")
+_NAMED_VALUE = re.compile(r"[A-Za-z_][\w-]{1,32}[=:](?=[^=]{6})")
 _SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
 _ADDRESS_AFTER = re.compile(r"[^\n;|\"<>]{4,160}")
 _LINKING = re.compile(
     r"(?:[\s:=#\"'(\[>-]|\b(?:is|was|are|no|nr|num|number|numero|numéro|número|numer|nummer|n[°ºo.]|id|the|my|his|her|their|on|of|le|el|il|am|den|w|dnia|op|em|"
     r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as)\b\.?)*"
 )
+_ABBREVIATED = re.compile(r"(?<![^\W_])[^\W_]{1,4}\Z")
 _SENTENCE = re.compile(r"[.!?]\s")
 
 
@@ -107,9 +110,16 @@ def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
     return best, best_size
 
 
-def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterator[Finding]:
+def _linked(text: str, end: int) -> int:
+    """Return where the value may begin: behind an abbreviation's full stop ("no.", "tel.") and what links word and value."""
+    if _ABBREVIATED.search(text, max(0, end - 6), end) and text[end : end + 1] == ".":
+        end += 1
     link = _LINKING.match(text, end)
-    begin = link.end() if link else end
+    return link.end() if link else end
+
+
+def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterator[Finding]:
+    begin = _linked(text, end)
     window = text[begin : begin + _REACH]
     stop = _SENTENCE.search(window)
     for s, e in SHAPES[kind](text[begin : begin + _REACH + 40]):
@@ -123,9 +133,12 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
         return
     back = text[max(0, start - _REACH_BACK) : start]
     offset = start - len(back)
-    spans = list(SHAPES[kind](back))
-    if spans and len(re.findall(r"\w+", back[spans[-1][1] :])) <= 3 and not _SENTENCE.search(back[spans[-1][1] :]):
-        yield Finding(offset + spans[-1][0], offset + spans[-1][1], kind, "word_after", 0.6)
+    for word in _WORD.finditer(back):  # from each word on: the one before the value may look like a part of it
+        for s, e in SHAPES[kind](back[word.start() :]):
+            rest = back[word.start() + e :]
+            if len(_WORD.findall(rest)) <= 3 and not _SENTENCE.search(rest):
+                yield Finding(offset + word.start() + s, offset + word.start() + e, kind, "word_after", 0.6)
+                return
 
 
 def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
@@ -133,20 +146,28 @@ def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
     found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window)
     for f in found:
         yield f._replace(start=f.start + end, end=f.end + end)
+        return  # a word tells of one value
+
+
+def _drawn(value: str) -> bool:
+    kinds = classes(value)
+    return (kinds >= 2 and any(map(str.isdigit, value))) or (kinds >= 3 and not _SIGNS.isdisjoint(value))
 
 
 _SECRET_TYPE = {"password": "password", "wifi_key": "wifi_key", "token": "secret", "key": "secret"}
 
 
 def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
-    link = _LINKING.match(text, end)
-    m = _SECRET_WORD.match(text, link.end() if link else end)
+    m = _SECRET_WORD.match(text, _linked(text, end))
     if not m or m.start() == end:
         return
-    value = m[0].rstrip(".!?:")
+    start = m.start()
+    if named := _NAMED_VALUE.match(m[0]):  # cookie session=...
+        start += named.end()
+    value = text[start : m.end()].rstrip(".!?:")
     strict = kind in ("token", "key")
     assigned = any(ch in "=:" for ch in text[end : m.start()])
     if value.startswith("<") or not value.isascii():
         return
-    if looks_random(value) if strict else (assigned or (classes(value) >= 2 and any(c.isdigit() for c in value))):
-        yield Finding(m.start(), m.start() + len(value), _SECRET_TYPE[kind], "secret_after_word", 0.75)
+    if looks_random(value) if strict else (assigned or _drawn(value)):
+        yield Finding(start, start + len(value), _SECRET_TYPE[kind], "secret_after_word", 0.75)

@@ -20,7 +20,7 @@ _INLINE = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|(?:\\\\?u[0-9A-Fa-f]{4})+|(?:\\\\?x[0-9A-Fa-f]{2})+|=(?:[0-9A-F]{2}=)+[0-9A-F]{2}"
 )
 _SPACED = re.compile(r"(?<!\S)(?:\S[ \t]){5,}\S(?!\S)")
-_QUERY = re.compile(r"(?:^|[?&])[\w.\[\]%-]+=[^&\s]*\+[^&\s]*")
+_QUERY = re.compile(r"(?:^|[?&])[\w.\[\]%-]{1,64}=[^&\s+]{0,256}\+")
 _SPOKEN_WORD = re.compile(r"[^\W\d_]+|\+")
 _SPOKEN: dict[str, str] = {}
 for _language in (
@@ -77,9 +77,10 @@ class BrokenContainerError(ValueError):
 
 def inline_view(text: str) -> tuple[str, Positions] | None:
     """Undo escapes in the middle of text; None where there are none."""
-    plus = "+" in text and "=" in text and bool(_QUERY.search(text[:4096]))
+    plus = "+" in text and "=" in text and bool(_QUERY.search(text))
     if not plus and not ("%" in text or "&" in text or "\\" in text or "=" in text):
         return None
+    literal = _spaces if plus else str
     pieces: list[str] = []
     positions: list[int] = []
     last = 0
@@ -87,17 +88,21 @@ def inline_view(text: str) -> tuple[str, Positions] | None:
         decoded = _unescape(m[0])
         if decoded is None:
             continue
-        pieces.append(text[last : m.start()])
+        pieces.append(literal(text[last : m.start()]))
         positions.extend(range(last, m.start()))
         pieces.append(decoded[0])
         positions.extend(m.start() + offset for offset in decoded[1])
         last = m.end()
     if not pieces:
-        return (text.replace("+", " "), None) if plus else None
-    pieces.append(text[last:])
+        return (literal(text), None) if plus else None
+    pieces.append(literal(text[last:]))
     positions.extend(range(last, len(text) + 1))
-    view = "".join(pieces)
-    return (view.replace("+", " ") if plus and "%2B" not in text.upper() else view), positions
+    return "".join(pieces), positions
+
+
+def _spaces(text: str) -> str:
+    """Undo the plus of a query string: where it stands bare, it is a space."""
+    return text.replace("+", " ")
 
 
 def _unescape(escape: str) -> tuple[str, list[int]] | None:

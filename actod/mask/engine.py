@@ -15,7 +15,8 @@ from actod.mask.finding import SECRETS
 from actod.mask.keys import KeyBook
 from actod.mask.operators import Operators
 from actod.mask.policy import PROFILES, Policy
-from actod.mask.walk import Decision, Walk
+from actod.mask.verdicts import Decision
+from actod.mask.walk import Walk
 from actod.model import MaskedReading, Reading, Stream
 from actod.proof.canonical import canonical
 

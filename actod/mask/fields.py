@@ -14,6 +14,7 @@ from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
 from actod.mask.person import is_name_field
 from actod.mask.secrets import looks_random, secrets
+from actod.mask.words import GIVEN_NAMES
 
 _TRIVIAL = frozenset(
     "none null nil true false yes no on off ok n/a na nan unknown undefined empty default auto basic bearer digest oauth oauth2 jwt "
@@ -29,6 +30,8 @@ _IP_TEXT = re.compile(
 _MAC_TEXT = re.compile(r"(?:[0-9A-Fa-f]{2}[ :._-]?){5,7}[0-9A-Fa-f]{2}\Z|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\Z")
 _DEGREES = re.compile(r"[-+]?\d{1,3}[.,]\d{3,}\s?°?\s?[NSEWO]?\Z")
 _DEGREES_PARTS = re.compile(r"[NSEWO]?\s?[-+]?\d{1,3}\s?[°º:d\s].{2,30}\Z|\d{4,5}\.\d{3,}\Z")
+_TURN = re.compile(r"[a-z0-9][A-Z]")
+_VOWELLESS = re.compile(r"[B-DF-HJ-NP-TV-Z]{7,12}\Z")
 _WORD_PAIR = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -48,6 +51,11 @@ def _phone(text: str) -> bool:
     return _digits(text) >= 5 and len(text) <= 48 and _letters(text) <= 8
 
 
+def _agent(text: str) -> bool:
+    """Somebody or a program: a lower-case word that is no given name is taken for the program."""
+    return is_name_field(text) and (not text.islower() or " " in text.strip() or fold(text) in GIVEN_NAMES)
+
+
 def _address(text: str) -> bool:
     if len(text) < 5 or _letters(text) < 3 or text[:2].lower() == "0x":
         return False
@@ -60,7 +68,9 @@ def _dob(text: str) -> bool:
 
 def _passport(text: str) -> bool:
     alnum = _digits(text) + _letters(text)
-    return 5 <= alnum <= 20 and _digits(text) >= 2 and len(text) <= 24
+    if _VOWELLESS.match(text):
+        return True  # issuers leave out vowels so that no number reads as a word
+    return 5 <= alnum <= 20 and len(text) <= 24 and _digits(text) >= (1 if text.isupper() else 2)
 
 
 def _plate(text: str) -> bool:
@@ -84,9 +94,16 @@ def _password(text: str) -> bool:
     return fold(text) not in _TRIVIAL and not set(text) <= set("*•x. -")
 
 
+def _is_path(text: str) -> bool:
+    """Whether it is the place of a secret and not the secret; base64 may begin with a slash, too."""
+    return bool(_PATH.match(text)) and not (
+        text[:1] == "/" and "." not in text and any(map(str.isdigit, text)) and len(_TURN.findall(text)) >= 2
+    )
+
+
 def _token(text: str) -> bool:
     folded = fold(text)
-    if folded in _TRIVIAL or _PATH.match(text):
+    if folded in _TRIVIAL or _is_path(text):
         return False
     if " " in text.strip():
         return False
@@ -100,7 +117,7 @@ def _token(text: str) -> bool:
 
 def _key(text: str) -> bool:
     folded = fold(text)
-    if folded in _TRIVIAL or _PATH.match(text) or " " in text.strip():
+    if folded in _TRIVIAL or _is_path(text) or " " in text.strip():
         return False
     return looks_random(text) or len(text) >= 24
 
@@ -112,6 +129,7 @@ def _vin(text: str) -> bool:
 # kind -> (type reported, check)
 _CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "person": ("person", is_name_field),
+    "agent": ("person", _agent),
     "address": ("address", _address),
     "phone": ("phone", _phone),
     "card": ("card", _card),
@@ -161,9 +179,13 @@ def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case f
     type_, check = _CHECKS[kind]
     if kind in ("token", "key"):
         known = list(secrets(plain))
+        if known and known[0].rule == "authorisation" and known[0].end == len(plain):
+            offset = text.find(plain)  # the scheme before it is no secret
+            return [known[0]._replace(start=known[0].start + offset, end=known[0].end + offset)]
         if known:
             return [Finding(0, len(text), known[0].type, "field_" + known[0].rule, 0.98)]
-    if check(plain) and not ("<" in plain and MARKER.search(plain)):
+    rest = MARKER.sub("", plain) if "<" in plain else plain  # a mark beside it makes nothing harmless
+    if check(plain) and (rest is plain or check(rest)):
         return [Finding(text.find(plain), text.find(plain) + len(plain), type_ or kind, "field_" + kind, 0.9)]
     return []
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from actod.mask.checksums import luhn, mod97
 from actod.mask.finding import Finding
 
-_CARD = re.compile(r"(?<![\w.])(?:\d{4}([ .-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .-])\d{6}\2\d{4,5}|\d{12,19})(?![\w]|[.-]\d)")
+_CARD = re.compile(
+    r"(?<![A-Za-z0-9.])(?:\d{4}([ .-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .-])\d{6}\2\d{4,5}|\d{12,19})(?![A-Za-z0-9]|[.-]\d)"
+)
 _ISSUER = re.compile(r"4|5[0-8]|2[2-7]|3[4-9]|30|6(?:011|[2-9])|62|35|9[2-5]|2014|2149|1800|2131")
 _CARD_LENGTHS = range(12, 20)
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{2,4}){2,9}(?![A-Za-z0-9])")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,31}")
+_PIECE = re.compile(r"[A-Za-z0-9]+")
 _IBAN_LENGTHS = range(15, 35)
 
 
@@ -34,12 +37,21 @@ def cards(text: str) -> Iterator[Finding]:
 
 def ibans(text: str) -> Iterator[Finding]:
     """Find IBANs whose check digits hold, also where other words follow directly."""
-    for m in _IBAN.finditer(text):
-        plain = ""
-        end = m.start()
-        for piece in re.finditer(r"[A-Za-z0-9]+", m[0]):
-            plain += piece[0].upper()
-            if len(plain) in _IBAN_LENGTHS and plain.isalnum() and plain.isascii() and mod97(plain):
-                end = m.start() + piece.end()
-        if end > m.start():
+    m = _IBAN.search(text)
+    while m:
+        end = _iban_end(text, m)
+        if end:
             yield Finding(m.start(), end, "iban", "iban_mod97", 0.98)
+        m = _IBAN.search(text, end or m.start() + 4)  # what only looked like a beginning may hide a true one
+
+
+def _iban_end(text: str, m: re.Match[str]) -> int:
+    """Return where the longest run of whole words ends whose check digits hold; 0 if none does."""
+    plain, end = "", 0
+    for piece in _PIECE.finditer(text, m.start(), m.end()):
+        if text[piece.end() : piece.end() + 1].isalnum():
+            break
+        plain += piece[0].upper()
+        if len(plain) in _IBAN_LENGTHS and mod97(plain):
+            end = piece.end()
+    return end

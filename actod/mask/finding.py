@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -20,14 +21,29 @@ class Finding(NamedTuple):
     replacement: str | None = None
 
 
-# What masking leaves behind. It is never looked into again, so that masking twice is masking once.
-MARKER = re.compile(r"<[A-Z][A-Z0-9_]{1,31}(?::[0-9a-f]{1,64})?>")
-
 SECRETS = frozenset(
     "aws_key git_token payment_key chat_token model_key cloud_key acto_key jwt private_key bearer connection_string wifi_key "
     "password secret url_credential".split()
 )
 """Types that the profile `secrets-only` masks."""
+TYPES: frozenset[str] = SECRETS | frozenset(
+    "email phone card iban us_ssn uk_nino de_steuerid fr_nir es_dni it_cf nl_bsn pl_pesel br_cpf in_aadhaar national_id "
+    "ipv4 ipv6 mac gps address person dob passport plate vin badge biometric identifier free_text unknown_field unreadable number".split()
+)
+PSEUDONYM_CHARACTERS = 12
+
+
+def marker(types: Iterable[str]) -> re.Pattern[str]:
+    """Return what masking leaves behind for these types.
+
+    It is never looked into again, so that masking twice is masking once. Nothing else may pass for it: a type that we
+    know, then nothing, a short number, or a pseudonym, which always has a letter and so is never somebody's number.
+    """
+    names = "|".join(sorted(map(re.escape, types)))
+    return re.compile(rf"<(?:{names.upper()})(?::(?:\d{{1,3}}|(?=[0-9]*[a-f])[0-9a-f]{{{PSEUDONYM_CHARACTERS}}}))?>")
+
+
+MARKER = marker(TYPES | {"configured"})
 
 
 def merge(findings: list[Finding]) -> list[Finding]:

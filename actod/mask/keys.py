@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from actod.mask.finding import MARKER
 from actod.mask.vocabulary import BENIGN, DESCRIPTORS, DISARMING, SLOTS, VERSION, WORDS
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
@@ -94,6 +95,8 @@ class KeyBook:
     def _classify(self, key: str) -> Hint:
         if len(key) > _LONGEST_KEY:
             return self.neutral
+        if "<" in key:
+            key = MARKER.sub(" ", key)  # a mark tells what the key held, not what its value is
         tokens = _PARTS.findall(key) if key.isascii() else _PARTS.findall(fold(key))
         tokens = [token.lower() for token in tokens]
         kind = kind_of(tokens)
@@ -119,12 +122,16 @@ def kind_of(tokens: list[str]) -> str:
             if kind is None or (gram in _WEAK_ALONE and count > size):
                 continue
             rest = tokens[start + size :]
-            if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind == "person"):
+            if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind in _PEOPLE):
                 return ""
+            if kind == "person" and rest and rest[0] in _NUMBERED:
+                return "phone" if gram == "contact" else "badge"
             return kind
     return _open_ended(tokens)
 
 
+_NUMBERED = frozenset("number no nr num".split())
+_PEOPLE = frozenset(("person", "agent"))
 _NOT_PEOPLE = frozenset(
     "robot node file map joint frame topic service host device sensor zone site station map model".split()
 )
@@ -132,13 +139,18 @@ _KEY_OWNERS_NOT = frozenset(
     "primary foreign sort partition reference public pub map hot row object cache index lookup routing group message dedup idempotency "
     "composite natural surrogate unique hash arrow function enter return pressed".split()
 )
+_PASSES_NOT = frozenset(
+    "first second third last final high low band all test single multi one two by over under bus day guest visitor".split()
+)
 
 
 def _open_ended(tokens: list[str]) -> str:
     """Meanings that are built, not listed: something_key, something_token, something_secret."""
     if len(tokens) > 1:
+        if tokens[-1] in ("pass", "pw", "pswd") and tokens[-2] not in _PASSES_NOT:
+            return "password"
         if tokens[-1] == "key" and tokens[-2] not in _KEY_OWNERS_NOT:
             return "key"
-        if tokens[-1] == "name" and tokens[-2] in WORDS and WORDS[tokens[-2]] == "person":
+        if tokens[-1] == "name" and tokens[-2] in WORDS and WORDS[tokens[-2]] in _PEOPLE:
             return "person"
     return ""

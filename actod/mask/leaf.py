@@ -10,7 +10,7 @@ from typing import Any
 from actod.mask import encodings
 from actod.mask.assignments import assigned
 from actod.mask.fields import in_field
-from actod.mask.finding import Finding, merge
+from actod.mask.finding import MARKER, TYPES, Finding, marker, merge
 from actod.mask.keys import Hint, KeyBook
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
@@ -19,7 +19,7 @@ from actod.mask.text import only_secrets, scan, without_markers
 _LONG_TOKEN = re.compile(
     r"[A-Za-z0-9+/_-]{16}|[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-]"
 )
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&]*\+")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
 _SET_APART = re.compile(r"(?<!\S)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?!\S)")
 _SPELLED_DIGITS = re.compile(
     r"(?i)\b(?:zero|one|two|three|four|five|six|seven|eight|nine|oh|null|eins|zwei|drei|vier|f[uü]nf|sechs|sieben|acht|neun|un|deux|trois|quatre|cinq|"
@@ -27,6 +27,8 @@ _SPELLED_DIGITS = re.compile(
     r"nul|een|twee|drie|vier|vijf|zes|zeven|negen|jeden|dwa|trzy|cztery|pi[eę][cć]|sze[sś][cć]|siedem|osiem|dziewi[eę][cć])\b"
 )
 _FEWEST_SPELLED = 5
+_JSON_BEGIN = re.compile(r"\{\s?\"|\[\s?[\[{\"]")
+_MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
 _MOST_FINDINGS = 20_000
 
 
@@ -49,7 +51,10 @@ class LeafReader:
         only: frozenset[str] | None,
         mask_json: Callable[[Any, int], Any],
         mask_text: Callable[[str, Hint, int], str],
+        path: list[str],
     ) -> None:
+        self._path = path  # where the walk stands; it keeps this list up to date
+        self._marker = marker({d.name for d in policy.detectors} | TYPES | {"configured"}) if policy.detectors else MARKER
         self._policy = policy
         self._book = book
         self._only = only
@@ -84,8 +89,9 @@ class LeafReader:
             if "=" in view or ":" in view or "</" in view or "->" in view or "\n" in view:
                 self._add_assigned(view, found)
         for detector in self._policy.detectors:
-            found.extend(Finding(s, e, detector.name, "own", 0.9) for s, e in detector.spans(view))
-        return without_markers(view, found)
+            if detector.reaches(self._path):
+                found.extend(Finding(s, e, detector.name, "own", 0.9) for s, e in detector.spans(view))
+        return without_markers(view, found, self._marker)
 
     def _add_assigned(self, view: str, found: list[Finding]) -> None:
         for start, end, hint in assigned(view, self._book):
@@ -119,8 +125,10 @@ class LeafReader:
 
     def _json(self, text: str, depth: int) -> list[Finding]:
         plain = text.strip()
-        if not plain or plain[0] not in '{["' or plain[-1] not in '}]"' or len(plain) < 2:
+        if len(plain) < 2:
             return []
+        if plain[0] not in '{["' or plain[-1] not in '}]"':
+            return self._json_inside(text, depth) if "{" in text or "[" in text else []
         try:
             value = json.loads(plain, object_pairs_hook=_members)
         except _DoubledKeyError:
@@ -128,13 +136,34 @@ class LeafReader:
         except RecursionError:
             return [Finding(0, len(text), "unreadable", "json_depth", 1.0)]
         except ValueError:
-            return []
+            return self._json_inside(text, depth)
+        return self._closed(text, 0, len(text), value, depth)
+
+    def _json_inside(self, text: str, depth: int) -> list[Finding]:
+        """Open JSON that stands in a sentence: `got {"raw": ...} from scanner`."""
+        found: list[Finding] = []
+        start = 0
+        for _ in range(_MOST_INSIDE):
+            m = _JSON_BEGIN.search(text, start)
+            if m is None:
+                break
+            try:
+                value, end = _DECODER.raw_decode(text, m.start())
+            except (ValueError, RecursionError):
+                start = m.start() + 1
+                continue
+            found.extend(self._closed(text, m.start(), end, value, depth))
+            start = end
+        return found
+
+    def _closed(self, text: str, start: int, end: int, value: Any, depth: int) -> list[Finding]:
         masked = self._mask_json(value, depth + 1)
         if masked is value:
             return []
+        plain = text[start:end]
         separators = (", ", ": ") if '": ' in plain or '", ' in plain else (",", ":")
         closed = json.dumps(masked, ensure_ascii=plain.isascii(), separators=separators)
-        return [Finding(0, len(text), "json", "json", 1.0, closed)]
+        return [Finding(start, end, "json", "json", 1.0, closed)]
 
     def _containers(self, text: str, hint: Hint, depth: int) -> list[Finding]:
         if not _LONG_TOKEN.search(text):
@@ -181,3 +210,6 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise _DoubledKeyError
     return members
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members)

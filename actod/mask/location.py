@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 from actod.mask.finding import Finding
+from actod.mask.keys import fold
+from actod.mask.words import NOT_NAMES
 
 _DEC = r"[-+]?\d{1,3}[.,]\d{3,}"
 _LAT_WORD = r"(?:lat(?:itude|itud|itudine)?|breite(?:ngrad)?|y)"
@@ -105,7 +107,7 @@ _NUMBER_FIRST = re.compile(
     rf"(?<![\w.,:/-])\d{{1,6}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s(?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{0,5}}(?i:{_STREET_END})\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
 )
 _SUFFIXED = re.compile(
-    r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
+    r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
     r"straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
     r"gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak)\s\d{1,5}\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
 )
@@ -118,11 +120,32 @@ _PREFIXED = re.compile(
     r"parque|p[áa]tio|recanto|residencial|setor|s[íi]tio|trecho|vereda|via|vila|str\.|strada|bulevardul|calea|aleea|ulice|n[áa]m[ěe]st[íi]|ul|straat|am|an der|im|zum|zur|auf der|unter den)"
     r"\s(?:(?:de|du|des|la|le|les|del|della|dei|di|da|do|dos|das|d'|l'|el|los|las|van|der|den|y|e|św\.|gen\.|ks\.|dr\.?)\s?){0,3}"
     r"(?:[A-ZÀ-Ž0-9][\w'’.ª-]{0,30},?\s?(?:(?:de|du|des|la|le|del|della|di|da|do|dos|das|van|der|den|y|e|i)\s){0,2}){1,5}"
-    r"(?:,?\s?(?:n[°ºr.]?\s?)?\d{1,5}(?:[-/]\d{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
+    r"(?:,?\s?(?:[nN][°ºr.]?\s?)?\d{1,5}(?:[-/]\d{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
 )
 _HOUSE_NO = re.compile(
     r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])\d{1,3}[/-]\d{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
 )
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_CAPITAL = r"[A-ZÀ-Ž\u0100-\u024f\u0386-\u03ab\u0400-\u042f][\w'’.-]{0,30}"
+_POST_CODE = r"(?:[A-Z]{1,2}[- ])?(?:\d{4,6}(?:-\d{2,4})?|\d{3} \d{2}|\d{2}-\d{3}|\d{4} [A-Z]{2}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)"
+_HOUSE = r"\d{1,5}(?:\s?[a-zA-Z]\b)?(?:[/-]\d{1,5}[a-zA-Z]?)?"
+# No street word is needed where a house number and a post code with its town stand together.
+_WITH_POST_CODE = re.compile(
+    rf"(?<![\w.,/:-])(?:({_HOUSE}),?\s)?{_CAPITAL}(?:\s{_CAPITAL}|\s(?:de|da|do|du|la|del|der|di|van|den)){{0,5}}(?:,?\s({_HOUSE})){{0,2}}"
+    rf",?\s{_POST_CODE}\s({_CAPITAL})"
+)
+# Nor where somebody is said to live, or something to be brought.
+_HOME_WORDS = re.compile(
+    r"\b(?:lives?|living|resid\w{2,6}|home|wohnt|wohnhaft|habite|domicili\w{1,6}|vive|reside|abita|mora|mieszka|zam\.|woont|bor|asuu|address|adress\w?|anschrift|indirizzo|direcci[oó]n|endere[cç]o|adres)\s?(?:is|ist|est|es|è|é|:|=)?\s(?:at|in|an?|au|en|na|em|te|op|i|w|på)?\s?\Z",
+    re.IGNORECASE,
+)
+_BRING_WORDS = re.compile(
+    r"\b(?:deliver\w{0,4}|ship\w{0,4}|drop\w{0,4}(?:[ -]?off)?|pick\w{0,4}(?:[ -]?up)?|send|sent|bring|liefer\w{1,4}|zustell\w{1,4}|livr\w{1,4}|entreg\w{1,4}|"
+    r"consegn\w{1,5}|dostarcz\w{1,4}|bezorg\w{1,4}|parcel|package|paket|p[äa]ckchen|colis|paquete|pacco|pakket|encomenda|paczk\w)\b[^.;:\n]{0,24}\b(?:to|for|für|pour|para|per|voor|dla|at|from|an|nach|à|au|a|en|in|na|em|do|op)\s\Z",
+    re.IGNORECASE,
+)
+_NUMBER_AND_NAME = re.compile(rf"{_HOUSE},?\s({_CAPITAL})(?:\s{_CAPITAL}){{0,3}}")
+_NAME_AND_NUMBER = re.compile(rf"({_CAPITAL})(?:\s[^\W\d_][\w'’.-]{{0,30}}){{0,3}}\s{_HOUSE}")
 _CJK = re.compile(r"[\u3005\u3007\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af\uf900-\ufaff]")
 _CJK_ADDRESS = re.compile(
     r"(?:〒?\s?\d{3}-?\d{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
@@ -135,9 +158,8 @@ _TAIL = re.compile(
 
 
 def addresses(text: str) -> Iterator[Finding]:
-    """Find postal addresses: a street word with a house number, in the order of each country."""
-    has_digit = any(ch.isdigit() for ch in text)
-    if has_digit:
+    """Find postal addresses: a street word with a house number, in the order of each country; or what stands for one."""
+    if any(map(str.isdigit, text)):
         for pattern, rule in (
             (_NUMBER_FIRST, "address_number_first"),
             (_SUFFIXED, "address_street_suffix"),
@@ -147,9 +169,27 @@ def addresses(text: str) -> Iterator[Finding]:
             for m in pattern.finditer(text):
                 if any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
                     yield Finding(m.start(), _tail(text, m.end()), "address", rule, 0.7)
+        yield from _without_street_word(text)
     if not text.isascii() and _CJK.search(text):
         for m in _CJK_ADDRESS.finditer(text):
             yield Finding(m.start(), m.end(), "address", "address_cjk", 0.8)
+
+
+def _without_street_word(text: str) -> Iterator[Finding]:
+    for m in _WITH_POST_CODE.finditer(text):
+        words = [fold(word) for word in _WORD.findall(m[0])]
+        if (m[1] or m[2]) and fold(m[3]) not in NOT_NAMES and any(word not in NOT_NAMES for word in words[:-1]):
+            yield Finding(m.start(), _tail(text, m.end()), "address", "address_post_code", 0.65)
+    for m in _NUMBER_AND_NAME.finditer(text):
+        before = text[max(0, m.start() - 48) : m.start()]
+        if fold(m[1]) not in NOT_NAMES and (_HOME_WORDS.search(before) or _BRING_WORDS.search(before)):
+            yield Finding(m.start(), _tail(text, m.end()), "address", "address_after_word", 0.6)
+    for m in _NAME_AND_NUMBER.finditer(text):
+        before = text[max(0, m.start() - 48) : m.start()]
+        if fold(m[1]) not in NOT_NAMES and (
+            _HOME_WORDS.search(before) or (text[m.end() : m.end() + 2] == ", " and _BRING_WORDS.search(before))
+        ):
+            yield Finding(m.start(), _tail(text, m.end()), "address", "address_after_word", 0.6)
 
 
 def _tail(text: str, end: int) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from actod.mask.finding import Finding
 
 _MAC = re.compile(
-    r"(?<![\w:-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
-    r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![\w-]|[:.][0-9A-Fa-f])"
+    r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
+    r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
 )
 _MAC_SPACES = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[ _][0-9A-Fa-f]{2}){5}(?![\w:-]| [0-9A-Fa-f]{2}\b)")
 _MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
@@ -22,7 +22,7 @@ _IPV6 = re.compile(
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:version|ver|firmware|fw|sw|hw|software|release|rev|revision|build|kernel|driver|bootloader|v|update|upgrade|patch|image|"
     r"schema|protocol|package|pkg|lib|library|api|from|to|section|chapter|bios|versao|versione|wersja|versie|logiciel|micrologiciel)"
-    r"|\b[\w-]{1,40}(?:version|firmware|release)|[=@]v?|[a-z]-)[\s:=]*v?\Z",
+    r"|\b[\w-]{1,40}(?:version|firmware|release)|=v|@v?|[a-z]-)[\s:=]*v?\Z",
     re.IGNORECASE,
 )
 _VERSION_WORDS = re.compile(
@@ -85,6 +85,8 @@ def ipv6s(text: str) -> Iterator[Finding]:
     """Find IPv6 addresses; clock times and C++ scopes do not parse as one."""
     for m in _IPV6.finditer(text):
         plain = m[0].partition("%")[0]
+        if _MAC.fullmatch(plain):  # EUI-64 reads as an address of eight groups, too
+            continue
         if plain.count(":") < 7 and "::" not in plain:
             continue
         if len(plain) < 6 and not text[max(0, m.start() - 1) : m.start()] == "[":  # noqa: SIM201 - "::1" is nobody

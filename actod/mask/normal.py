@@ -22,7 +22,8 @@ _LOOK_ALIKE = str.maketrans(
     "aeopcxyijsdhqwlrkmthbABEKMHOPCTXIJSYGQW3aopvikuxtynABEZHIKMNOPTYXCjonughedagiB",
 )
 _LOOK_ALIKE_LETTERS = frozenset(map(chr, _LOOK_ALIKE))
-_FOREIGN_WORD = re.compile(r"[^\W\d_]*[\u0370-\u058f]\w*")
+_FOREIGN = re.compile(r"[\u0370-\u058f]")
+_WORD = re.compile(r"\w+")
 _MOST_KNOWN = 8192
 
 
@@ -72,12 +73,12 @@ def normalise(text: str) -> tuple[str, Positions]:
 
 def _without_look_alikes(text: str) -> str:
     """Turn Cyrillic, Greek and Armenian look-alikes to Latin, but leave words that are truly foreign as they are."""
-    if text.isascii() or not _FOREIGN_WORD.search(text):
+    if text.isascii() or not _FOREIGN.search(text):
         return text
     genuine = any("\u0370" <= ch <= "\u058f" and ch not in _LOOK_ALIKE_LETTERS for ch in text)
     if not genuine:
         return text.translate(_LOOK_ALIKE)
-    return _FOREIGN_WORD.sub(lambda m: m[0].translate(_LOOK_ALIKE) if _mixed(m[0]) else m[0], text)
+    return _WORD.sub(lambda m: m[0].translate(_LOOK_ALIKE) if _mixed(m[0]) else m[0], text)
 
 
 def _mixed(word: str) -> bool:

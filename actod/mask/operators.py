@@ -9,12 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from actod.mask.finding import PSEUDONYM_CHARACTERS
+
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _GRID_DECIMALS = 2  # 0.01 degree: 1.1 km north to south
 _E7 = 10**7
 _E7_CELL = 10**5
-_PSEUDONYM_CHARACTERS = 12
 _SHORT_MASK = 8
 
 
@@ -62,7 +63,8 @@ class Operators:
         """Return 12 hex characters: HMAC-SHA256 under the epoch key, over type and normalised value."""
         plain = "".join(filter(str.isalnum, value)).lower() or value
         body = f"{type_}\n{plain}".encode("utf-8", "surrogatepass")
-        return hmac.new(self.key, body, hashlib.sha256).hexdigest()[:_PSEUDONYM_CHARACTERS]
+        digest = hmac.new(self.key, body, hashlib.sha256).hexdigest()[:PSEUDONYM_CHARACTERS]
+        return "abcdef"[int(digest[0]) % 6] + digest[1:] if digest.isdigit() else digest  # never taken for a number
 
 
 def coarse_degrees(value: float) -> Any:

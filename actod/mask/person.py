@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from actod.mask.finding import Finding
 from actod.mask.keys import fold
@@ -29,7 +30,13 @@ _CUE_BEFORE = frozenset(
         "and"
     ).split()
 )
-_MOST_TOKENS = 20_000
+_LAST_WORD = re.compile(r"([^\W\d_]+)[\s:,(\"'.]*\Z")
+_CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
+# Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
+_ROLES = frozenset(
+    "operator technician engineer mechanic supervisor foreman worker colleague employee bediener techniker mitarbeiter mitarbeiterin kollege "
+    "kollegin schichtleiter monteur operateur technicien operario operador tecnico operatore operaio pracownik operatorka technikerin".split()
+)
 
 
 def names(text: str) -> Iterator[Finding]:
@@ -57,44 +64,67 @@ def names(text: str) -> Iterator[Finding]:
         yield from _judge(run, before)
 
 
+class _Run(NamedTuple):
+    """Capitalised words without the vocabulary around them, and how strongly they are introduced."""
+
+    words: list[re.Match[str]]
+    titled: bool
+    cued: bool
+    cue: str
+
+
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
-    titled = False
+    words, titled, cued, cue = _core(run, before)
+    if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
+        return
+    folded = [fold(m[0].rstrip(".")) for m in words]
+    solid = [w for m, w in zip(words, folded, strict=True) if w not in PARTICLES and (len(w) > 1 or m[0].endswith("."))]
+    long = [w for w in solid if len(w) > 1]
+    if not long:
+        return
+    shouting = all(m[0].isupper() and len(m[0]) > 1 for m in words)
+    vocabulary = any(w in NOT_NAMES and w not in GIVEN_NAMES for w in long[:-1] or long)
+    if vocabulary or shouting:
+        shouted = len(long) >= 2 and all(m[0].isupper() for m in words) and any(w in GIVEN_NAMES for w in long)
+        if not titled and not shouted:
+            return
+    given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
+    end = words[-1].end() - (1 if words[-1][0].endswith(".") and len(words[-1][0]) > 2 else 0)
+    if len(solid) >= 2:
+        if len(solid) <= 5:
+            yield Finding(words[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
+    elif (
+        titled or (given and len(long[0]) > 2) or (cued and _name_like(words[0][0]) and cue not in _CUE_FOR_FULL_NAMES_ONLY)
+    ):
+        yield Finding(words[0].start(), end, "person", "name_single", 0.6)
+
+
+def _core(run: list[re.Match[str]], before: str) -> _Run:
+    """Take our own vocabulary off both ends."""
+    last = _LAST_WORD.search(before)
+    cue = fold(last[1]) if last else ""
+    titled, cued = False, cue in _CUE_BEFORE
     while run:
         word = fold(run[0][0].rstrip("."))
         if word in TITLES:
             titled = True
-        elif word in GIVEN_NAMES or not (_known(run[0][0], word)):
+        elif word in _ROLES:
+            cued, cue = True, word
+        elif word in GIVEN_NAMES or not _known(run[0][0], word):
             break
         run = run[1:]
-    while run and (_known(run[-1][0], fold(run[-1][0].rstrip("."))) and fold(run[-1][0].rstrip(".")) not in GIVEN_NAMES):
-        run = run[:-1]
-    if not run:
-        return
-    words = [fold(m[0].rstrip(".")) for m in run]
-    solid = [w for m, w in zip(run, words, strict=True) if w not in PARTICLES and (len(w) > 1 or m[0].endswith("."))]
-    long = [w for w in solid if len(w) > 1]
-    if (
-        not long
-        or any(w in NOT_NAMES and w not in GIVEN_NAMES for w in long)
-        or all(m[0].isupper() and len(m[0]) > 1 for m in run)
-    ):
-        shouted = len(long) >= 2 and all(m[0].isupper() for m in run) and any(w in GIVEN_NAMES for w in long)
-        if not (long and titled) and not shouted:
-            return
-    given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
-    cue = fold(before).replace(":", " ").replace(",", " ").split()
-    cued = bool(cue) and cue[-1].strip("(\"'") in _CUE_BEFORE
-    end = run[-1].end() - (1 if run[-1][0].endswith(".") and len(run[-1][0]) > 2 else 0)
-    if len(solid) >= 2:
-        if len(solid) <= 5:
-            yield Finding(run[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
-    elif (
-        titled
-        or (given and len(long[0]) > 2)
-        or (cued and _name_like(run[0][0]) and cue[-1] not in ("to", "from", "is", "de", "da", "an", "on", "with"))
-    ):
-        yield Finding(run[0].start(), end, "person", "name_single", 0.6)
+    kept = len(run)
+    while kept and _known(run[kept - 1][0], word := fold(run[kept - 1][0].rstrip("."))) and word not in GIVEN_NAMES:
+        kept -= 1
+    if (titled or cued) and kept == 1 < len(run) and _is_given(run[0][0]) and _name_like(run[1][0]):
+        kept = 2  # "Operator Philippe Meister": a word of ours may be a family's name, too
+    return _Run(run[:kept], titled, cued, cue)
+
+
+def _is_given(word: str) -> bool:
+    folded = fold(word)
+    return folded in GIVEN_NAMES and folded not in NOT_NAMES
 
 
 def _known(word: str, folded: str) -> bool:
@@ -103,7 +133,7 @@ def _known(word: str, folded: str) -> bool:
         folded in NOT_NAMES
         or folded in _CUE_BEFORE
         or (word.isupper() and len(word) > 1)
-        or any(part in NOT_NAMES for part in folded.split("-") if "-" in folded)
+        or ("-" in folded and all(part in NOT_NAMES or len(part) < 3 for part in folded.split("-")))
     )
 
 
@@ -152,6 +182,8 @@ def is_name_field(text: str) -> bool:
             plain.isupper() and len(plain) > 3 and plain.isalpha()
         )
     words = folded.split()
+    if len(words) > 2 and any(map(str.isdigit, plain)) and not any(word[0].isupper() for word in plain.split()):
+        return False  # a sentence
     return (
         not (len(words) > 1 and sum(w in NOT_NAMES and w not in GIVEN_NAMES for w in words) * 2 > len(words))
         and len(words) <= 7

@@ -15,18 +15,15 @@ import orjson
 
 from actod.config import MaskingConfig, MaskRuleConfig
 from actod.errors import ConfigError
-from actod.mask.finding import SECRETS
+from actod.mask.finding import TYPES
 from actod.mask.keys import fold
 
 ENGINE_VERSION = 1
 PROFILES = ("strict", "balanced", "secrets-only")
 OPERATORS = ("mask", "redact", "hash", "coarsen", "drop", "keep")
-TYPES: frozenset[str] = SECRETS | frozenset(
-    "email phone card iban us_ssn uk_nino de_steuerid fr_nir es_dni it_cf nl_bsn pl_pesel br_cpf in_aadhaar national_id "
-    "ipv4 ipv6 mac gps address person dob passport plate vin badge biometric identifier free_text unknown_field unreadable number".split()
-)
 _DEFAULT_OPERATORS = {"gps": "coarsen"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}\Z")
+_BAD_ESCAPE = re.compile(r"~(?![01])")
 _LONGEST_PATTERN = 2048
 _PATTERN_MEMORY_BYTES = 1 << 20
 Path = tuple[str, ...]
@@ -56,6 +53,10 @@ class Detector:
     pattern: Any = field(repr=False)
     keys: frozenset[str]
 
+    def reaches(self, path: list[str]) -> bool:
+        """Whether it looks at what stands at `path`: everywhere, or below a key with one of its words."""
+        return not self.keys or any(word in folded for folded in map(fold, path) for word in self.keys)
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where it matches, in characters."""
         return [m.span() for m in self.pattern.finditer(text) if m.end() > m.start()]
@@ -81,6 +82,9 @@ class Policy:
             raise ConfigError(
                 key="masking.mask_char", expected="one printable sign that is no letter or digit", fix='write "*"'
             )
+        for limit in ("max_depth", "max_leaf_bytes", "max_decode_depth"):
+            if getattr(config, limit) < 1:
+                raise ConfigError(key="masking." + limit, expected="at least 1", fix="leave it out for the default")
         effective = {"engine": ENGINE_VERSION, "defaults": _DEFAULT_OPERATORS, "config": dataclasses.asdict(config)}
         own = frozenset(detector.name for detector in config.detectors)
         return cls(
@@ -119,6 +123,8 @@ def _rule(rule: MaskRuleConfig, index: int, own: frozenset[str]) -> Rule:
         )
     if not rule.type and not rule.path:
         raise ConfigError(key=key, expected="a type, a path, or both", fix="say what the rule is about")
+    if _BAD_ESCAPE.search(rule.path):
+        raise ConfigError(key=key + ".path", expected="~ only as ~0 (for ~) or ~1 (for /)", fix="escape it, RFC 6901")
     path = tuple(token.replace("~1", "/").replace("~0", "~") for token in rule.path.split("/")[1:]) if rule.path else None
     return Rule(rule.operator, rule.type, path, rule.profile)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
 from collections.abc import Iterator
@@ -67,6 +68,15 @@ _SCHEME_WORD = re.compile(
 _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key", "sharedaccesssignature", "token token="))
 _URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
 _URL_USER_TOKEN = re.compile(r"(https?|git|ssh)://([A-Za-z0-9_-]{16,255})@(?=[\w\[.-])")
+_URL_PARAMETER = re.compile(
+    r"[?&;#](?:[\w.-]{0,24}(?:token|secret|password)|sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
+    r"=([^\s&;#\"'<>]{6,4096})",
+    re.IGNORECASE,
+)
+_CONNECTION_KEY = re.compile(
+    r"(?:AccountKey|SharedAccessKey|SharedAccessSignature|Password|Pwd)\s?=\s?([^\s;\"']{4,1024})(?=;|\Z|[\"'])",
+    re.IGNORECASE,
+)
 _WEB_SCHEMES = frozenset(
     "http https rtsp rtsps ftp ftps sftp ssh git ws wss rtmp smb svn scp webdav dav git+https git+ssh onvif srt".split()
 )
@@ -84,6 +94,9 @@ def secrets(text: str) -> Iterator[Finding]:
         yield from _pem(text)
     if "://" in text:
         yield from _url_secrets(text)
+    if ";" in text and "=" in text:
+        for m in _CONNECTION_KEY.finditer(text):
+            yield Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9)
     if len(text) >= 14:
         yield from _authorisation(text)
 
@@ -105,6 +118,12 @@ def _url_secrets(text: str) -> Iterator[Finding]:
     for m in _URL_USER_TOKEN.finditer(text):
         if looks_random(m[2]):
             yield Finding(m.start(2), m.end(2), "url_credential", "url_user_token", 0.9)
+    for m in _URL_PARAMETER.finditer(text):
+        mixed = classes(m[1]) >= 2 and (
+            any(map(str.isdigit, m[1])) or not m[0][1:].lower().startswith(("k", "code", "ticket"))
+        )
+        if mixed or looks_random(m[1]):
+            yield Finding(m.start(1), m.end(1), "url_credential", "url_parameter", 0.85)
 
 
 def _authorisation(text: str) -> Iterator[Finding]:
@@ -122,8 +141,17 @@ def _authorisation(text: str) -> Iterator[Finding]:
 def opaque_tokens(text: str) -> Iterator[Finding]:
     """Find 40 characters of base64 that are no digest: the form of an AWS secret key."""
     for m in _OPAQUE_40.finditer(text):
-        if not _HEX.match(m[0]) and looks_random(m[0]):
+        if not _HEX.match(m[0]) and looks_random(m[0]) and not _holds_text(m[0]):
             yield Finding(m.start(), m.end(), "aws_key", "opaque_40", 0.7)
+
+
+_COMPRESSED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+
+
+def _holds_text(token: str) -> bool:
+    """Whether it is base64 of text or of what is compressed: then it is opened, not guessed about."""
+    raw = base64.b64decode(token)
+    return raw[:2] in _COMPRESSED or (raw.isascii() and not any(byte < 9 for byte in raw))
 
 
 def classes(text: str) -> int:

@@ -7,6 +7,7 @@ Every pattern is linear: bounded repeats, a guard in front that forbids a second
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from actod.mask import context, location, network, person
 from actod.mask.contact import emails, phones, spelled_emails
@@ -23,6 +24,7 @@ BORING = re.compile(
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
+_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
 _SIX_DIGITS = re.compile(r"\d(?:[ ./()-]{0,3}\d){5}")
 _IDENTITY = re.compile(r"\d[ .-]?[A-Za-z](?![A-Za-z0-9])|[A-Za-z]{2} ?\d\d ?\d|[A-Za-z]{3}\d\d[A-Za-z]\d\d|[XYZ]-?\d{7}")
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}")
@@ -37,7 +39,7 @@ _WEAK_TYPES = frozenset(
     "phone card us_ssn uk_nino de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar gps plate passport ipv4 badge iban".split()
 )
 _LOOSENING = frozenset(
-    "order id id status state level type kind mode code at time date position location count x y z w t h map number frame a length".split()
+    "id status state level type kind mode code at time date position location count x y z w t h map number frame a length".split()
 )
 
 
@@ -66,6 +68,8 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         found.extend(location.coordinates(text))
     if " " in text or not text.isascii():
         _scan_prose(text, found)
+    if found and text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
+        found = [f for f in found if not any(start <= f.start < end or start < f.end <= end for start, end in uuids)]
     if found and (hint.benign or _SIX_DIGITS.search(text)):
         found = [f for f in found if not _measured(text, f, hint)]
     return found
@@ -101,14 +105,24 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
     )
 
 
-def without_markers(text: str, found: list[Finding]) -> list[Finding]:
-    """Leave out what touches a mark of an earlier masking."""
-    if "<" not in text:
+def without_markers(text: str, found: list[Finding], marker: re.Pattern[str] = MARKER) -> list[Finding]:
+    """Leave marks of an earlier masking as they are; what stands around them inside a finding is still one."""
+    if "<" not in text or not found:
         return found
-    marks = [m.span() for m in MARKER.finditer(text)]
-    if not marks:
-        return found
-    return [f for f in found if not any(f.start < end and start < f.end for start, end in marks)]
+    marks = [m.span() for m in marker.finditer(text)]
+    return [piece for f in found for piece in _around(text, f, marks)] if marks else found
+
+
+def _around(text: str, finding: Finding, marks: list[tuple[int, int]]) -> Iterator[Finding]:
+    start = finding.start
+    for mark_start, mark_end in marks:
+        if mark_end <= start or mark_start >= finding.end:
+            continue
+        if any(map(str.isalnum, text[start:mark_start])):
+            yield finding._replace(start=start, end=mark_start)
+        start = mark_end
+    if start == finding.start or any(map(str.isalnum, text[start : finding.end])):
+        yield finding._replace(start=start)
 
 
 def only_secrets(found: list[Finding]) -> list[Finding]:

@@ -55,14 +55,14 @@ KINDS: dict[str, str] = {
     "gps": "gps gpsposition gpscoordinates gpsfix gpslocation geolocation geopoint geo latlon latlng lonlat wgs84 nmea coordinates",
     "person": (
         "person personname fullname firstname lastname givenname familyname surname forename middlename maidenname displayname "
-        "nickname operator operatorname driver drivername technician techniciantname technicianname engineer mechanic "
-        "supervisor foreman worker workername employee employeename staff staffname colleague customer customername client "
+        "nickname operator operatorname drivername technician techniciantname technicianname engineer mechanic "
+        "supervisor foreman worker workername employee employeename staff staffname colleague customer customername "
         "clientname contact contactname contactperson visitor visitorname guest guestname patient patientname user username "
         "userid login loginname author reporter reportedby reporteduser assignee assignedto assigned acknowledgedby ackby "
-        "approvedby approver signedby signer signee createdby updatedby requestedby requester recipient recipientname addressee "
-        "sender sendername owner ownername holder holdername cardholder accountholder passenger pedestrian responsible personresponsible "
+        "approvedby approver signedby signer signee createdby updatedby requestedby requester recipientname addressee "
+        "sendername owner ownername holder holdername cardholder accountholder passenger pedestrian responsible personresponsible "
         "shiftlead shiftleader teamleader teamlead manager inspector auditor pickername picker packer packername consignee "
-        "who spokesperson speaker speakername name1 name2 realname legalname callername caller bediener "
+        "who spokesperson speakername name1 name2 realname legalname callername caller bediener "
         "fahrer fahrername mitarbeiter mitarbeitername vorname nachname techniker kunde kundenname empfanger absender ansprechpartner "
         "bearbeiter schichtleiter monteur besucher nom prenom nomcomplet operateur conducteur technicien employe destinataire "
         "nombre apellido apellidos nombrecompleto operario operador conductor tecnico empleado destinatario "
@@ -70,6 +70,7 @@ KINDS: dict[str, str] = {
         "imie nazwisko imieinazwisko kierowca pracownik technik klient naam voornaam achternaam volledigenaam bestuurder "
         "medewerker klant namn fornamn efternamn forare kund navn fornavn etternavn jmeno prijmeni namen isim soyad adsoyad"
     ),
+    "agent": "driver client sender recipient speaker",
     "address": (
         "address addr deliveryaddress streetaddress street homeaddress shippingaddress billingaddress postaladdress mailingaddress "
         "pickupaddress dropoffaddress residence addressline address1 address2 addressline1 addressline2 shipto deliverto "
@@ -135,7 +136,7 @@ BENIGN: frozenset[str] = frozenset(
         "sequenceid count counter counts ticks tick bytes size len length index idx offset duration uptime freq frequency rate hz "
         "voltage temp temperature serial serialnumber sn part parts partno partnumber sku article order orderid orderno task taskid "
         "run runid trace traceid span spanid hash sha sha1 sha256 md5 checksum crc digest commit git build buildid version firmware fw "
-        "sw hw revision rev uuid guid port pid x y z w theta pose position velocity effort ranges joint rpm encoder map mapid node "
+        "sw hw revision rev uuid guid port pid theta pose position velocity effort ranges joint rpm encoder map mapid node "
         "nodeid edge edgeid frame frameid frames robot robotid agv amr lot batch error errorcode code status level type kind mode "
         "nonce job jobid mission missionid pallet container barcode ean gtin upc tracking shipment asset assetid material model "
         "headerid cycles odometer mileage distance weight price amount quantity qty torque pressure angle angles imu lidar "
@@ -172,6 +173,6 @@ DISARMING: frozenset[str] = frozenset(
         "language lang locale unit units class category priority index queue event action file path dir folder "
         "presence absent active available connected interface iface panel station terminal console command request response input "
         "controller node topic frame plugin module service process thread device robot model manufacturer vendor firmware "
-        "software hardware latency duration override intervention takeover stop button door kit"
+        "software hardware latency duration override intervention takeover stop button door kit attempts tries strength changes note notes comment remark message text"
     ).split()
 )

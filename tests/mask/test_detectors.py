@@ -1,0 +1,345 @@
+"""One table for each family of detectors: what it must find under a key that tells nothing, and what it must leave alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actod.mask import checksums
+from tests.mask.parts import masked, masker
+
+FOUND: dict[str, list[tuple[str, str]]] = {
+    "contact": [
+        ("email", "login ok for jo.doe+amr@mail.example.co.uk"),
+        ("email", "jürgen@bücher.example"),
+        ("email", "write to jo dot doe at example dot org"),
+        ("email", "jo.doe [at] example [dot] org"),
+        ("email", "\uff1cjo.doe\uff20example\uff0eorg\uff1e"),
+        ("phone", "+4915112345678"),
+        ("phone", "+1 (206) 555-0134"),
+        ("phone", "0044 20 7946 0958"),
+        ("phone", "(206) 555-0134"),
+        ("phone", "06.84.36.39.03"),
+        ("phone", "030/12345678"),
+        ("phone", "090-1234-5678"),
+        ("phone", "reach maintenance at 222 617 890 after six"),
+        ("phone", "plus four nine one five one one two three four five six seven eight"),
+    ],
+    "financial": [
+        ("card", "4111 1111 1111 1111"),
+        ("card", "4111-1111-1111-1111"),
+        ("card", "378282246310005"),
+        ("card", "3782 822463 10005"),
+        ("card", "card_5555555555554444_ok"),
+        ("card", "٤١١١١١١١١١١١١١١١"),
+        ("iban", "DE89 3704 0044 0532 0130 00"),
+        ("iban", "GB29NWBK60161331926819"),
+        ("iban", "CH93 0076 2011 6238 5295 7 please"),
+        ("iban", "de89370400440532013000"),
+        ("iban", "SN12 DE89370400440532013000"),
+    ],
+    "national": [
+        ("us_ssn", "SSN 123-45-6789 on the form"),
+        ("us_ssn", "seen 123-45-6789 again"),
+        ("uk_nino", "AB 12 34 56 C"),
+        ("de_steuerid", "86 095 742 719"),
+        ("fr_nir", "1 85 05 78 006 084 91"),
+        ("es_dni", "12345678Z"),
+        ("es_dni", "X1234567L"),
+        ("it_cf", "RSSMRA85T10A562S"),
+        ("nl_bsn", "BSN 111222333"),
+        ("pl_pesel", "PESEL 44051401359"),
+        ("br_cpf", "529.982.247-25"),
+        ("in_aadhaar", "2345 6789 0124"),
+        ("passport", "passport no. C01X00T47"),
+        ("passport", "Reisepass FKGT0CZMH"),
+        ("dob", "born on 12 March 1980"),
+        ("dob", "geboren am 12.03.1980"),
+        ("plate", "license plate B-AB 1234 blocks the ramp"),
+        ("plate", "LKW CE-996-TM Kennzeichen gelesen"),
+    ],
+    "network": [
+        ("mac", "a4:c3:f0:85:ac:2d"),
+        ("mac", "A4-C3-F0-85-AC-2D"),
+        ("mac", "a4c3.f085.ac2d"),
+        ("mac", "ap_a4:c3:f0:85:ac:2d"),
+        ("ipv4", "lost connection to 10.11.12.13:1883"),
+        ("ipv4", "raw=172.30.53.76"),
+        ("ipv6", "dial tcp [2001:db8:1::8a2e:370:7334]:8883: timeout"),
+        ("ipv6", "fe80::1ff:fe23:4567:890a%eth0"),
+    ],
+    "location": [
+        ("gps", "at 52.520008, 13.404954 waiting"),
+        ("gps", "lat=52.520008 lon=13.404954"),
+        ("gps", "52°31'12.0\"N 13°24'17.8\"E"),
+        ("gps", "$GPGGA,123519,4807.038,N,01131.000,E,1"),
+        ("gps", "8FVC9G8F+6X"),
+        ("address", "deliver the parcel to 12 Baker Street, London"),
+        ("address", "Bert-Mans-Straße 9958, 30517 Donaueschingen"),
+        ("address", "12 rue de la Paix, 75002 Paris"),
+        ("address", "Calle Mayor 5, 28013 Madrid"),
+        ("address", "ship to Tuškanac 5c/5, 79630 Hvar"),
+        ("address", "customer lives at Kamenárska 366"),
+        ("address", "東京都千代田区丸の内1-9-1"),
+    ],
+    "secrets": [
+        ("aws_key", "AKIAIOSFODNN7EXAMPLE"),
+        ("aws_key", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("git_token", "ghp_" + "a1B2" * 9),
+        ("payment_key", "sk_" + "live_" + "a1B2c3D4e5F6"),
+        ("model_key", "sk-proj-" + "a1B2" * 8),
+        ("chat_token", "xoxb-123456789012-123456789012-" + "a1B2" * 6),
+        ("jwt", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlMTIzNDU2"),
+        ("private_key", "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----"),
+        ("private_key", "-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEA and then it was cut"),
+        ("bearer", "Authorization: Bearer Zx81kQ2mmP0yT7bb"),
+        ("connection_string", "postgresql://telemetry:hunter22x@db.internal:5432/runs"),
+        ("connection_string", "AccountName=x;AccountKey=GDRRExfloWN;EndpointSuffix=core.windows.net"),
+        ("url_credential", "rtsp://admin:hunter22x@camera-2.local:554/stream1"),
+        ("url_credential", "https://x.example/cb?sig=8UsW8pD0Q6qaWE7UjYq&e=1"),
+        ("wifi_key", 'psk="Blue7kqz!901"'),
+        ("password", "export DB_PASS=guMumxPUBwoJ"),
+        ("password", "client_secret=guMumxPUBwoJ8"),
+        ("secret", "https://maps.example/t?z=14&access_token=haMhpfqtfZuIr0RG"),
+        ("secret", "hmac_key: /PW5/nfHAGZce/Xjf49g89TGGT6oRbmJ"),
+        ("acto_key", "acto_" + "a1B2" * 8),
+    ],
+    "person": [
+        ("person", "Jane Roe pressed the e-stop near rack B"),
+        ("person", "spoke with Thomas Müller about the pallet"),
+        ("person", "Operator Philippe Meister took manual control"),
+        ("person", "Operator Floris West-Francië took manual control"),
+        ("person", "Herr Weber hat übernommen"),
+        ("person", "thanks, Priya"),
+        ("person", "田中 太郎 pressed stop"),
+        ("person", "佐藤さん"),
+    ],
+}
+
+KEPT: dict[str, list[str]] = {
+    "contact": [
+        "order 4711004712",
+        "encoder ticks 12345678901",
+        "part 123-45-678 replaced",
+        "2026-03-01 12:00:01",
+        "01-02-2026 12 pallets",
+        "Lot L762061 from order 004951762703 staged at A-12-043",
+        "user@host without a domain",
+        "meet at dock 4 @ 18:00",
+        "@type",
+        "tx 1234567890123 bytes",
+    ],
+    "financial": [
+        "4111111111111112",
+        "counter 1789178917891789 frames",
+        "serial RB123AB45678",
+        "AB12CD34EF56GH78IJ90",
+        "goal ab23a229-562d-45b6-ae94-ebeb819b593d accepted",
+        "0.4111111111111111",
+        "638997011012345678",
+    ],
+    "national": [
+        "order 123456789 done",
+        "ticks 44051401359",
+        "lot 12345678",
+        "001-23-456 replaced",
+        "2026-03-01",
+        "passport control is closed",
+        "plate thickness 12.5 mm",
+        "firmware 4.12.10",
+    ],
+    "network": [
+        "firmware 2.27.91.2 installed",
+        "v1.2.3.4",
+        "sw version 10.2.0.1",
+        "12:34:56.789",
+        "std::vector::push_back",
+        "crc de:ad:be:ef",
+        "commit f413d748e730a81e0a37944ab0cbf0d6a30732e8 loaded",
+        "127.0.0.1",
+        "::1",
+    ],
+    "location": [
+        "moved to x=12.3456 y=-3.4567 theta=0.12345",
+        "pose 12.3456 -3.4567 0.123456",
+        "robot at (x=12.3456, y=-8.1234)",
+        "goal reached in 3.958s at Docking Station 4",
+        "deliver pallet 7 to Station 12",
+        "drop off at Dock 3, Zone B",
+        "loss=0.12345 lr=0.000123",
+        "temp 52.5201 C",
+    ],
+    "secrets": [
+        "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "7f9c0d6e-1111-4222-a333-444455556666",
+        "token_count: 1200",
+        "key: value",
+        "token expired",
+        "password changed",
+        "the secret area is closed",
+        "sk_test",
+        "https://h.example/list?sort_key=name&page=2",
+        "key=/etc/ssl/private/robot.key",
+        "-----BEGIN CERTIFICATE-----",
+        "monkey=banana",
+    ],
+    "person": [
+        "Emergency Stop released by hand in Zone B",
+        "Battery Management System OK",
+        "Planner Server took 120 ms",
+        "Docking Station 4 reached",
+        "Nav2 BT Navigator: goal accepted",
+        "Operator Panel is locked",
+        "Palette 123456789 auf Platz 12-03-04 abgestellt",
+        "Data Source=db",
+        "robot stop please",
+        "MOTOR_OVERTEMP",
+    ],
+}
+
+
+@pytest.mark.parametrize(("type_", "text"), [case for family in FOUND.values() for case in family])
+def test_a_detector_finds_what_it_is_for(type_: str, text: str) -> None:
+    result, _, counts = masker().mask_value({"note": text})
+    assert type_ in counts
+    assert result["note"] != text
+
+
+@pytest.mark.parametrize("text", [text for family in KEPT.values() for text in family])
+def test_a_detector_leaves_alone_what_only_looks_like_it(text: str) -> None:
+    assert masked({"note": text, "lines": [text]}) == {"note": text, "lines": [text]}
+
+
+FIELDS_FOUND = [
+    ("email", "jo@example.org"),
+    ("phoneNumber", "5550134"),
+    ("card_number", "4111 1111 1111 1112"),
+    ("iban", "DE00 1234 5678 9012"),
+    ("ssn", "123 45 6780"),
+    ("national_insurance", "ab123456c"),
+    ("cpf_cliente", "52998224700"),
+    ("numero_securite_sociale", "256090686489505"),
+    ("client_ip", "8.8.4.4"),
+    ("bssid", "a4 c3 f0 85 ac 2d"),
+    ("operator_name", "Ximena"),
+    ("user", "jdoe"),
+    ("assigned_to", "Wiśniewska Ewa"),
+    ("customerName", "Δημήτρης"),
+    ("driver", "Ximena Q."),
+    ("delivery_address", "Hinterhaus, 3. Stock"),
+    ("date_of_birth", "1980-03-12"),
+    ("passport_no", "FYPPRPR6K"),
+    ("travelDocument", "HPYGXVHFG"),
+    ("license_plate", "B AB 123"),
+    ("badge_id", "E-12345"),
+    ("mqtt_password", "correct horse"),
+    ("wifi_pass", "hunter22"),
+    ("apiKey", "a8f5f167f44f4964e6c998dee827110c"),
+    ("session_token", "Zx81kQ2mmP0y"),
+    ("lat", "52.520008"),
+    ("voiceprint", "AAECAwQF"),
+]
+FIELDS_KEPT = [
+    ("phone", "none"),
+    ("operator", "AUTO"),
+    ("operator_note", "order 3049722508 finished in 312 s"),
+    ("operator_panel", "P4-07"),
+    ("driver", "nvidia"),
+    ("client", "mosquitto"),
+    ("driver_version", "535.104.05"),
+    ("token", "bearer"),
+    ("token_count", "120000"),
+    ("key", "value"),
+    ("primary_key", "a8f5f167f44f4964e6c998dee827110c"),
+    ("key_file", "/etc/ssl/private/robot.key"),
+    ("private_key", "pkcs11:token=robot"),
+    ("password", "********"),
+    ("password_attempts", "3"),
+    ("first_pass", "ok"),
+    ("card_reader", "RDR-0044812"),
+    ("user_agent", "curl/8.4.0"),
+    ("ip_version", "4"),
+    ("mac_errors", "1234567"),
+    ("address", "0x7ffe12345678"),
+    ("address", "40001"),
+    ("plate_thickness", "12.5"),
+    ("birth_rate", "12"),
+    ("latency", "52.520008"),
+    ("person_detected", "true"),
+    ("name", "joint_3"),
+]
+
+
+@pytest.mark.parametrize(("key", "text"), FIELDS_FOUND)
+def test_a_telling_key_convicts_a_value_of_fitting_shape(key: str, text: str) -> None:
+    assert text not in json.dumps(masked({key: text}), ensure_ascii=False)
+    assert text not in json.dumps(masked({"a": [{"b": {key: [text]}}]}), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("key", "text"), FIELDS_KEPT)
+def test_a_telling_key_alone_convicts_nothing(key: str, text: str) -> None:
+    assert masked({key: text}) == {key: text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id=5&contactNumber=%2B49+89+927+9735&ok=1",
+        "id: 5\nphone: 927 9735\nok: true\n",
+        "<msg><id>5</id><phone>927 9735</phone></msg>",
+        'id="5" phone="927 9735" ok="true"',
+        "id,phone,ok\n5,927 9735,true",
+        "id;phone;ok\n5;927 9735;true",
+        '{"id": 5, "phone": "927 9735"}',
+        "{'id': 5, 'phone': '927 9735'}",
+        "GET /lookup?owner=https://h.example/?phone=9279735&page=1",
+        "--phone 927-9735 --verbose",
+    ],
+)
+def test_a_key_tells_inside_text_too(text: str) -> None:
+    result = str(masked({"raw": text}))
+    assert "927" not in result
+    assert "9735" not in result
+    assert ("5" in result) == ("5" in text.replace("9735", ""))
+
+
+def test_a_neighbour_that_names_the_kind_tells() -> None:
+    assert masked({"key": "phone", "value": "5550134"}) == {"key": "phone", "value": "<PHONE>"}
+    assert masked(["phone", "5550134", "robot", "AMR-7"]) == ["phone", "<PHONE>", "robot", "AMR-7"]
+
+
+CHECKS = [
+    (checksums.luhn, "4111111111111111", "4111111111111112"),
+    (checksums.mod97, "DE89370400440532013000", "DE88370400440532013000"),
+    (checksums.verhoeff, "234567890124", "234567890125"),
+    (checksums.steuerid, "86095742719", "86095742718"),
+    (checksums.cpf, "52998224725", "52998224724"),
+    (checksums.nir, "185057800608491", "185057800608492"),
+    (checksums.dni, "12345678Z", "12345678A"),
+    (checksums.pesel, "44051401359", "44051401358"),
+    (checksums.bsn, "111222333", "111222334"),
+    (checksums.codice_fiscale, "RSSMRA85T10A562S", "RSSMRA85T10A562T"),
+]
+
+
+@pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_check_digit_tells_right_from_wrong(check: object, right: str, wrong: str) -> None:
+    assert callable(check)
+    assert check(right)
+    assert not check(wrong)
+
+
+@pytest.mark.parametrize(("check", "right", "_wrong"), CHECKS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_check_digit_catches_every_single_mistake_in_a_digit(check: object, right: str, _wrong: str) -> None:
+    assert callable(check)
+    for index, char in enumerate(right):
+        if char.isdigit():
+            passing = [d for d in "0123456789" if check(right[:index] + d + right[index + 1 :])]
+            assert char in passing
+            assert len(passing) <= 2, index  # the eleven test and some letters let a second one pass
+
+
+def test_secrets_only_masks_secrets_alone() -> None:
+    message = {"operator": "Jane Roe", "mail": "jo@example.org", "api_key": "a8f5f167f44f4964e6c998dee827110c"}
+    assert masked(message, profile="secrets-only") == {**message, "api_key": "<SECRET>"}
