@@ -14,7 +14,7 @@ import structlog
 from actod.errors import TransientError
 from actod.keys.client import SignerClient
 
-_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # each start is two lines in the audit log
 _STEADY_SECONDS = 30.0  # a signer that lived this long starts the back-off anew
 _WATCH_SECONDS = 1.0
 _START_SECONDS = 15.0
@@ -49,8 +49,12 @@ class SignerProcess:
 
     async def _live_once(self) -> str:
         """Start one signer and return why it ended."""
+        # A session of its own: Ctrl-C at the daemon's terminal must not take the signer while the daemon still seals.
         self._process = await asyncio.create_subprocess_exec(
-            *self._arguments, "--parent", str(os.getpid()), stdin=asyncio.subprocess.DEVNULL
+            *self._arguments,
+            *("--parent", str(os.getpid())),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._on_event("signer.started", pid=self._process.pid)
         exited = asyncio.ensure_future(self._process.wait())
