@@ -188,4 +188,5 @@ def _words(hint: Any) -> str:
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
     if hint in names:
         return names[hint]
-    return "a list" if typing.get_origin(hint) is list else "a table"
+    container = typing.get_origin(hint)
+    return "a list" if container is list else "a table of texts" if container is dict else "a table"
