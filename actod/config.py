@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1024 * 1024
+MAX_SOCKET_PATH_BYTES = 107  # unix(7): sun_path holds 108, with the zero at its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class DeviceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttConfig:
-    """The broker. Give either a password file or a client certificate, or neither."""
+    """The broker. Give either a user name with its password file or a client certificate, or neither."""
 
     host: str = "127.0.0.1"  # the documented topology is a broker on the robot
     port: int = 1883
@@ -140,7 +141,7 @@ class SignerConfig:
     """Where the signer process listens. With `spawn` it is a child of the daemon; else a unit of its own."""
 
     spawn: bool = True
-    socket: Path | None = None  # default: <state_directory>/run/signer.sock, or $RUNTIME_DIRECTORY
+    socket: Path | None = None  # default: <state_directory>/run/signer.sock
     timeout_seconds: float = 10.0  # a TPM takes 0.2 s; a signer that is silent longer is killed
 
 
@@ -198,3 +199,8 @@ class Config:
     signer: SignerConfig = field(default_factory=SignerConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def signer_socket(self) -> Path:
+        """Return where the signer listens."""
+        return self.signer.socket or self.state_directory / "run" / "signer.sock"

@@ -1,8 +1,8 @@
 """Load the configuration: one TOML file, then `conf.d/*.toml` beside it, to the frozen types of `actod/config.py`.
 
-Drop-ins are read in the order of their names; a table is merged, anything else replaces. Every refusal names the file,
-the key, what was expected and how to mend it. Relative paths are relative to the file's folder; `credential:NAME`
-names a systemd credential.
+Drop-ins are read in the order of their names (those that begin with a dot are no drop-ins); a table is merged, anything
+else replaces. Every refusal names the file, the key, what was expected and how to mend it. Relative paths are relative
+to the folder of the one file, in drop-ins too; `credential:NAME` names a systemd credential.
 """
 
 from __future__ import annotations
@@ -20,60 +20,30 @@ from typing import Any
 
 import orjson
 
+from actod import configrules
 from actod.config import Config
+from actod.configrules import Origin
 from actod.errors import ConfigError
 
 _SECRET_WORDS = ("password", "secret", "api_key", "apikey", "pin", "token_pin", "bearer", "private_key", "wallet")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
-
-# key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
-_RANGES: dict[str, tuple[float, float]] = {
-    "mqtt.port": (1, 65535),
-    "mqtt.keep_alive_seconds": (5, 3600),
-    "mqtt.session_expiry_seconds": (60, 0xFFFF_FFFE),
-    "mqtt.receive_maximum": (1, 65535),
-    "intake.commit_interval_ms": (1, 10_000),
-    "intake.quiet_ms": (1, 1000),
-    "intake.max_group": (1, 100_000),
-    "intake.max_messages": (10, 1_000_000),
-    "intake.max_bytes": (1 << 20, 1 << 30),
-    "intake.largest_payload_bytes": (1024, 256 * 1024),
-    "intake.max_depth": (4, 120),
-    "intake.max_open_runs": (1, 1024),
-    "seal.max_events": (1, 100_000),
-    "seal.max_bytes": (8192, 480 * 1024),
-    "seal.max_age_seconds": (0.05, 86_400),
-    "seal.heartbeat_seconds": (1, 86_400),
-    "store.max_bytes": (8 << 20, 1 << 50),
-    "signer.timeout_seconds": (0.5, 300),
-    "collector.requests_per_second": (0.01, 1_000_000),
-    "collector.max_envelope_bytes": (16 * 1024, 64 << 20),
-    "audit.max_file_bytes": (16 * 1024, 1 << 30),
-    "audit.max_files": (2, 10_000),
-}
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "environment": ("dev", "staging", "prod"),
-    "store.when_full": ("block", "drop_oldest"),
-    "seal.hash_alg": ("sha256", "blake3"),
-    "log.level": ("debug", "info", "warning", "error"),
-    "log.format": ("auto", "json", "text"),
-    "routes.profile": ("", "vda5050-v2", "vda5050-v3"),
-    "routes.traffic_class": ("intervention", "safety", "normal", "bulk"),
-    "routes.mask": ("", "strict", "balanced", "secrets-only"),
-    "masking.rules.operator": ("mask", "redact", "hash", "coarsen", "drop", "keep"),
-}
 
 
 def load(path: Path) -> Config:
     """Read and check everything that can be checked without touching token, broker or server. Raises ConfigError."""
     path = Path(path)
-    origin: dict[str, str] = {}
-    merged: dict[str, Any] = {}
-    for file in [path, *sorted((path.parent / "conf.d").glob("*.toml"))]:
-        _merge(merged, _read(file), file=str(file), origin=origin)
-    config: Config = _build(Config, merged, key="", origin=_Origin(str(path), origin), folder=path.parent.resolve())
-    _check_routes(config, str(path))
+    merged, origin = _gather(path)
+    config: Config = _build(Config, merged, key="", origin=origin, folder=path.parent.resolve())
+    configrules.check_together(config, origin)
     return config
+
+
+def located(error: ConfigError, path: Path) -> ConfigError:
+    """Name the file that sets the key in an error that was raised where only the key was known."""
+    if error.file:
+        return error
+    _merged, origin = _gather(Path(path))
+    file = origin.of(re.sub(r"\[\d+\]", "", error.key))
+    return ConfigError(file=file, key=error.key, expected=error.expected, fix=error.fix, found=error.found)
 
 
 def digest(config: Config) -> str:
@@ -82,15 +52,28 @@ def digest(config: Config) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Origin:
-    """Which file a key came from."""
+def _gather(path: Path) -> tuple[dict[str, Any], Origin]:
+    origin: dict[str, str] = {}
+    merged: dict[str, Any] = {}
+    for file in [path, *_drop_ins(path.parent / "conf.d")]:
+        _merge(merged, _read(file), file=str(file), origin=origin)
+    return merged, Origin(str(path), origin)
 
-    main: str
-    files: dict[str, str]
 
-    def of(self, key: str) -> str:
-        return self.files.get(key) or self.files.get(key.split(".", maxsplit=1)[0]) or self.main
+def _drop_ins(folder: Path) -> list[Path]:
+    try:
+        found = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:  # a drop-in that is passed over in silence is a setting that is not set
+        raise ConfigError(
+            file=str(folder),
+            key="(folder)",
+            expected="a folder that we can list",
+            found=exc.strerror or "an error",
+            fix=f"chmod 755 {folder}",
+        ) from exc
+    return [file for file in found if file.suffix == ".toml" and not file.name.startswith(".")]
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -124,7 +107,7 @@ def _merge(into: dict[str, Any], new: dict[str, Any], *, file: str, origin: dict
         origin[key] = file
 
 
-def _build(cls: type[Any], table: Any, *, key: str, origin: _Origin, folder: Path) -> Any:
+def _build(cls: type[Any], table: Any, *, key: str, origin: Origin, folder: Path) -> Any:
     if not isinstance(table, dict):
         raise ConfigError(file=origin.of(key), key=key, expected="a table", fix=f"write it as [{key}]")
     hints = typing.get_type_hints(cls)
@@ -148,7 +131,7 @@ def _build(cls: type[Any], table: Any, *, key: str, origin: _Origin, folder: Pat
     return cls(**values)
 
 
-def _unknown(key: str, hints: dict[str, Any], origin: _Origin) -> ConfigError:
+def _unknown(key: str, hints: dict[str, Any], origin: Origin) -> ConfigError:
     name = key.rsplit(".", 1)[-1]
     if name in _SECRET_WORDS:
         return ConfigError(
@@ -162,7 +145,7 @@ def _unknown(key: str, hints: dict[str, Any], origin: _Origin) -> ConfigError:
     return ConfigError(file=origin.of(key), key=key, expected="a known key", found="an unknown one", fix=hint)
 
 
-def _convert(hint: Any, value: Any, *, key: str, origin: _Origin, folder: Path) -> Any:
+def _convert(hint: Any, value: Any, *, key: str, origin: Origin, folder: Path) -> Any:
     if isinstance(hint, types.UnionType):  # only `Path | None` occurs
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
     if dataclasses.is_dataclass(hint):
@@ -181,11 +164,11 @@ def _convert(hint: Any, value: Any, *, key: str, origin: _Origin, folder: Path) 
         raise ConfigError(
             file=origin.of(key), key=key, expected=_words(hint), found=type(value).__name__, fix="write the right type"
         )
-    _check(key, value, origin)
+    configrules.check_value(key, value, origin)
     return value
 
 
-def _path(value: str, *, key: str, origin: _Origin, folder: Path) -> Path:
+def _path(value: str, *, key: str, origin: Origin, folder: Path) -> Path:
     if not value.startswith("credential:"):
         return folder / Path(value).expanduser()
     name = value.removeprefix("credential:")
@@ -196,53 +179,14 @@ def _path(value: str, *, key: str, origin: _Origin, folder: Path) -> Path:
             key=key,
             expected="a systemd credential",
             found="no CREDENTIALS_DIRECTORY" if not credentials else "a path",
-            fix=f"add LoadCredential={name}:/path to the unit, or give a file's path",
+            fix=f"add LoadCredential={name}:/path to the unit (and check from it: ExecStartPre=), or give a file's path",
         )
     return Path(credentials) / name
-
-
-def _check(key: str, value: Any, origin: _Origin) -> None:
-    if key in _CHOICES and value not in _CHOICES[key]:
-        expected = "one of " + ", ".join(repr(choice) for choice in _CHOICES[key])
-        raise ConfigError(file=origin.of(key), key=key, expected=expected, found=repr(value), fix="choose one of them")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = _RANGES.get(key, (0, float("inf")))
-        if not low <= value <= high:
-            raise ConfigError(
-                file=origin.of(key),
-                key=key,
-                expected=f"a number from {low:g} to {high:g}",
-                found=repr(value),
-                fix="choose a value in the range",
-            )
-
-
-def _check_routes(config: Config, file: str) -> None:
-    if not config.routes:
-        raise ConfigError(file=file, key="routes", expected="at least one [[routes]] table", fix="name the topics to take")
-    seen: set[str] = set()
-    for route in config.routes:
-        if not _NAME.match(route.name) or route.name in seen:
-            raise ConfigError(
-                file=file,
-                key="routes.name",
-                found=repr(route.name),
-                expected="a name of its own of up to 32 lower-case letters, digits, '-' or '_'",
-                fix="rename the route: its name stands in the signed ledger",
-            )
-        if route.qos not in {0, 1}:
-            raise ConfigError(
-                file=file,
-                key="routes.qos",
-                expected="0 or 1",
-                found=repr(route.qos),
-                fix="use 1: with 2 a kill between PUBREC and disk loses the message",
-            )
-        seen.add(route.name)
 
 
 def _words(hint: Any) -> str:
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
     if hint in names:
         return names[hint]
-    return "a list" if typing.get_origin(hint) is list else "a table"
+    container = typing.get_origin(hint)
+    return "a list" if container is list else "a table of texts" if container is dict else "a table"

@@ -5,40 +5,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import functools
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from actod import configfile, daemon
 from actod.audit.verify import verify_log
-from actod.cli.state import DEFAULT_CONFIG
+from actod.cli.state import add_config_argument
 from actod.collect.probe import probe_broker
-from actod.config import Config
-from actod.errors import ActodError, TransientError
-from actod.keys.client import SignerClient
-from actod.keys.supervisor import SignerProcess
-from actod.model import PublicKeys
+from actod.config import Config, LogConfig
+from actod.errors import EXIT_FAILED, ActodError, ConfigError, TransientError
+from actod.keys import uri
+from actod.keys.enquiry import ask_public_keys
+from actod.keys.remedies import remedy
+from actod.secretfile import read_secret
+from actod.service import log
 from actod.service.clock import SystemClock
-from actod.service.folder import own_folder
+from actod.service.disk import disk_of
+from actod.service.folder import check_folder
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
 from actod.submit.https import HttpsClient
 from actod.submit.verdict import VERDICTS
 
-_TOKEN_SECONDS = 20.0
-_TOKEN_REMEDIES = {
-    "token_absent": "check token.uri, and that the token is there: pkcs11-tool --module MODULE -L",
-    "token_count": "make token.uri name exactly one token, by label and serial",
-    "key_count": "make exactly one key with the label of token.uri: actod keys init",
-    "key_open": "use a key that is sensitive and not extractable: actod keys init",
-    "key_kind": "use an Ed25519 key: actod keys init",
-    "pin_incorrect": "put the right PIN into token.pin_file; it is not tried again until the file changes",
-    "pin_locked": "unlock the token with its SO PIN",
-    "pin_open": "chmod 600 the file of token.pin_file",
-    "pin_unreadable": "write the PIN to the file of token.pin_file, mode 0600",
+_BROKER_REMEDIES = {
+    "unreachable": "start the broker, and check mqtt.host and mqtt.port; under TLS mqtt.ca_file must hold its CA",
+    "refused": "check mqtt.username, mqtt.password_file and the broker's access list",
+    "no_answer": "check that mqtt.port speaks MQTT 5, and with TLS if mqtt.tls is set",
 }
 
 
@@ -59,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="test configuration, token, broker, server and permissions",
         epilog="Exit codes: 0 all is well (warnings allowed), 1 something fails, 78 the configuration is refused.",
     )
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"default {DEFAULT_CONFIG}")
+    add_config_argument(parser)
     parser.add_argument("--offline", action="store_true", help="leave out broker and server")
     parser.add_argument("--json", action="store_true")
 
@@ -67,6 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run all checks; each prints its line as it ends."""
     config = configfile.load(args.config)
+    log.configure(LogConfig(level="error"))  # the checks' own lines say it
     failed = False
     for line in _checks(config, args.config, offline=args.offline):
         failed = failed or line.level == "fail"
@@ -75,36 +72,74 @@ def run(args: argparse.Namespace) -> int:
         else:
             remedy = f"\n        mend: {line.remedy}" if line.remedy else ""
             print(f"{line.level:5} {line.name}: {line.detail}{remedy}", flush=True)
-    return 1 if failed else 0
+    return EXIT_FAILED if failed else 0
 
 
 def _checks(config: Config, file: Path, *, offline: bool) -> Iterator[Line]:
-    yield _attempt("configuration", lambda: f"{file} is valid, {len(list(daemon.describe(config)))} facts")
-    yield _attempt("state folder", lambda: _state_folder(config))
-    yield from _secrets(config)
-    yield _token(config, file)
+    refused: set[str] = set()  # keys whose file or text is refused: what needs them is not asked
+    for key, line in (("token.uri", _configuration(config, file)), *_secrets(config, file)):
+        if line.level == "fail":
+            refused.add(key)
+        yield line
+    yield _guarded("state folder", file, lambda: _state_folder(config))
+    yield _unless(refused, "token", {"token.uri", "token.pin_file"}) or _token(config, file)
     if not offline:
-        yield _broker(config)
-        yield asyncio.run(_server(config))
-    yield _audit(config)
-    yield _store(config)
+        yield _unless(refused, "broker", {"mqtt.password_file"}) or _guarded("broker", file, lambda: _broker(config))
+        keys = {"collector.api_key_file", "collector.wallet_file"}
+        yield _unless(refused, "server", keys) or _guarded("server", file, lambda: asyncio.run(_server(config)))
+    yield _guarded("audit log", file, lambda: _audit(config))
+    yield _guarded("store", file, lambda: _store(config))
     yield _clock()
 
 
-def _attempt(name: str, check: Callable[[], str]) -> Line:
+def _guarded(name: str, file: Path, check: Callable[[], Line]) -> Line:
+    """Make a line of what a check raises: one that fails must not keep the others from being made."""
     try:
-        return Line(name, "ok", check())
+        return check()
+    except ConfigError as exc:
+        where = configfile.located(exc, file)
+        found = f", found {where.found}" if where.found else ""
+        return Line(name, "fail", f"{where.file}: {where.key}: expected {where.expected}{found}", where.fix)
     except ActodError as exc:
-        return Line(name, "fail", str(exc), getattr(exc, "fix", "see above"))
+        return Line(name, "fail", str(exc), "see above")
+    except OSError as exc:
+        return Line(name, "fail", f"{exc.filename or name}: {exc.strerror}", "run this as the user of actod")
 
 
-def _state_folder(config: Config) -> str:
-    own_folder(config.state_directory)
-    free = os.statvfs(config.state_directory)
-    return f"{config.state_directory}, mode 0700, {free.f_bavail * free.f_frsize // 2**20} MiB free on its disk"
+def _unless(refused: set[str], name: str, keys: set[str]) -> Line | None:
+    """Return a line for what cannot be asked because of what was refused above, if anything."""
+    needed = sorted(refused & keys)
+    return Line(name, "warn", f"not asked: {', '.join(needed)} is refused", "mend that first") if needed else None
 
 
-def _secrets(config: Config) -> Iterator[Line]:
+def _configuration(config: Config, file: Path) -> Line:
+    def check() -> Line:
+        uri.parse(config.token.uri)
+        list(daemon.describe(config))
+        return Line("configuration", "ok", f"{file} is valid, sha256 {configfile.digest(config)}")
+
+    return _guarded("configuration", file, check)
+
+
+def _state_folder(config: Config) -> Line:
+    folder = config.state_directory
+    if not folder.exists():
+        return Line("state folder", "warn", f"{folder} is not there yet", f"install -d -m 0700 -o $(id -un) {folder}")
+    check_folder(folder)
+    free = os.statvfs(folder)
+    disk = disk_of(folder)
+    crypt = {True: "encrypted", False: "not encrypted", None: "encryption unknown"}[disk.encrypted]
+    detail = f"{folder}, mode 0700, {free.f_bavail * free.f_frsize // 2**20} MiB free, {disk.kind}, {crypt}"
+    if not disk.lasting:
+        level = "fail" if config.environment == "prod" else "warn"
+        return Line("state folder", level, detail, "put state_directory on a disk: this one forgets at a power cut")
+    if disk.encrypted is not True and config.environment == "prod":
+        level = "warn" if disk.encrypted is None else "fail"
+        return Line("state folder", level, detail, "put state_directory on an encrypted disk (LUKS)")
+    return Line("state folder", "ok", detail)
+
+
+def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
     files = {
         "token.pin_file": config.token.pin_file,
         "collector.api_key_file": config.collector.api_key_file,
@@ -112,90 +147,39 @@ def _secrets(config: Config) -> Iterator[Line]:
         "mqtt.password_file": config.mqtt.password_file,
     }
     for key, path in files.items():
-        if path is None:
-            continue
-        name = f"secret {key}"
-        try:
-            seen = path.stat()
-        except OSError as exc:
-            yield Line(name, "fail", f"{path}: {exc.strerror}", f"write it to {path}, mode 0600")
-            continue
-        if seen.st_mode & 0o077:
-            yield Line(name, "fail", f"{path} can be read by others", f"chmod 600 {path}")
-        elif not seen.st_size:
-            yield Line(name, "fail", f"{path} is empty", f"write the secret to {path}")
-        else:
-            yield Line(name, "ok", f"{path}, mode {seen.st_mode & 0o777:04o}")
+        if path is not None:
+            yield key, _guarded(f"secret {key}", file, functools.partial(_secret, key, path))
+
+
+def _secret(key: str, path: Path) -> Line:
+    read_secret(path, key=key)
+    return Line(f"secret {key}", "ok", f"{path}, mode {path.stat().st_mode & 0o777:04o}")
 
 
 def _token(config: Config, file: Path) -> Line:
     try:
-        keys = asyncio.run(_ask_signer(config, file))
+        keys = asyncio.run(ask_public_keys(config, config_file=file))
     except TransientError as exc:
-        remedy = _TOKEN_REMEDIES.get(exc.reason, "see the signer's log: actod signer --config ...")
-        return Line("token", "fail", exc.reason, remedy)
-    detail = f"{keys.kind} key {keys.ed25519_thumbprint}"
-    if keys.kind == "software" and config.environment == "prod" and not config.token.allow_software_token_in_prod:
-        return Line("token", "fail", f"{detail} in prod", "use a TPM or HSM, or set token.allow_software_token_in_prod")
-    return Line("token", "ok", detail)
-
-
-async def _ask_signer(config: Config, file: Path) -> PublicKeys:
-    """Ask the running daemon's signer; where there is none, start one for the question."""
-    running = config.signer.socket or config.state_directory / "run" / "signer.sock"
-    client = SignerClient(running, timeout_seconds=config.signer.timeout_seconds)
-    try:
-        return await client.public_keys()
-    except TransientError as exc:
-        if exc.reason != "signer_away":
-            raise
-    finally:
-        client.close()
-    with tempfile.TemporaryDirectory(prefix="actod-check-") as folder:
-        socket = Path(folder) / "signer.sock"
-        timeout = config.signer.timeout_seconds
-        child = SignerProcess(config_file=file, socket=socket, timeout_seconds=timeout, on_event=lambda *_, **__: None)
-        own = SignerClient(socket, timeout_seconds=timeout)
-        task = asyncio.create_task(child.run())
-        try:
-            return await _patiently(own)
-        finally:
-            own.close()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def _patiently(client: SignerClient) -> PublicKeys:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _TOKEN_SECONDS
-    while True:
-        try:
-            return await client.public_keys()
-        except TransientError as exc:
-            if exc.reason != "signer_away" or loop.time() > deadline:
-                raise
-            await asyncio.sleep(0.1)
+        return Line("token", "fail", str(exc), remedy(exc.reason))
+    return Line("token", "ok", f"{keys.kind} key {keys.ed25519_thumbprint}")
 
 
 def _broker(config: Config) -> Line:
     where = f"{config.mqtt.host}:{config.mqtt.port}"
     try:
         detail = probe_broker(config.mqtt)
-    except ActodError as exc:
-        return Line("broker", "fail", f"{where}: {exc}", "check [mqtt], the broker's log, and that it listens there")
+    except TransientError as exc:
+        return Line("broker", "fail", f"{where}: {exc}", _BROKER_REMEDIES.get(exc.reason, "see the broker's log"))
     return Line("broker", "ok", f"{where} accepts MQTT 5, {detail}")
 
 
 async def _server(config: Config) -> Line:
-    try:
-        client = HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())
-    except ActodError as exc:
-        return Line("server", "fail", str(exc), getattr(exc, "fix", ""))
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())
     try:
         status = await client.health()
     except TransientError as exc:
-        remedy = VERDICTS[exc.reason].remedy if exc.reason in VERDICTS else "see the log"
-        return Line("server", "fail", f"{config.collector.url}: {exc.reason}", remedy)
+        what = VERDICTS[exc.reason].remedy if exc.reason in VERDICTS else "see the log"
+        return Line("server", "fail", f"{config.collector.url}: {exc.reason}", what)
     finally:
         await client.close()
     if status != 200:  # noqa: PLR2004 - OK
@@ -220,6 +204,8 @@ def _store(config: Config) -> Line:
     try:
         with inspect(config.state_directory) as store:
             status = store.status(wall_ns=SystemClock().now().wall_ns)
+    except ConfigError:
+        raise
     except ActodError as exc:
         return Line("store", "fail", str(exc), "start actod: it repairs its store by itself, and says what is gone")
     waiting = f"{status.journal_messages} messages journaled, {status.outbox_bundles} bundles wait"

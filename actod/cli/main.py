@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from actod.errors import EXIT_USAGE, ActodError
+from actod.errors import EXIT_FAILED, EXIT_USAGE, ActodError, ConfigError
 
 # name -> (module, one line of help)
 _COMMANDS = {
@@ -24,17 +26,34 @@ _COMMANDS = {
     "version": ("version", "print the version"),
 }
 
+# structlog and httpx load these where they are installed, for command lines of their own: 10 MB that no daemon needs.
+_DAEMONS = {"run", "signer"}
+_NOT_FOR_DAEMONS = ("click", "pygments", "rich")
+
+_EXIT_SIGNAL = 128  # a command that SIGINT or SIGPIPE cut short says so, as shells do: it is no success
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors of ours are one line on stderr, never a traceback."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a reader that left is caught, and not when the interpreter ends
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_SIGNAL + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return _EXIT_SIGNAL + signal.SIGINT
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     wanted = next((word for word in arguments if not word.startswith("-")), "")
     parser = argparse.ArgumentParser(prog="actod", description="The edge daemon that proves what a robot reported.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    command = None
+    command: Any = None
     for name, (module, summary) in _COMMANDS.items():
         if name == wanted:
-            command = importlib.import_module(f"actod.cli.{module}")
+            command = _load(name, module)
             command.add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary)
@@ -42,10 +61,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(command.run(parsed)) if command else EXIT_USAGE
     except ActodError as exc:
-        print(f"actod {parsed.command}: {exc}", file=sys.stderr)
+        print(f"actod {parsed.command}: {_explained(exc, parsed)}", file=sys.stderr)
         return exc.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return EXIT_USAGE
+        raise
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        print(f"actod {parsed.command}: {exc.filename}: {exc.strerror}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _load(name: str, module: str) -> Any:
+    if name in _DAEMONS:
+        for unused in _NOT_FOR_DAEMONS:
+            sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None: importing it is an ImportError
+    return importlib.import_module(f"actod.cli.{module}")
+
+
+def _explained(error: ActodError, parsed: argparse.Namespace) -> ActodError:
+    """Name the configuration file in an error that was raised where only the key was known."""
+    file = getattr(parsed, "config", None)
+    if not isinstance(error, ConfigError) or error.file or file is None or error.key.startswith("-"):
+        return error
+    from actod import configfile  # noqa: PLC0415 - most commands end without it
+
+    try:
+        return configfile.located(error, file)
+    except ConfigError:  # it is about something else: a state folder that was named, where there is no configuration
+        return error

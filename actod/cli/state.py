@@ -1,4 +1,4 @@
-"""Where a command finds the state folder: named, or by the configuration."""
+"""Where a command finds the configuration and the state folder: named, or by the configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from actod import configfile
 DEFAULT_CONFIG = Path("/etc/actod/actod.toml")
 
 
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --config."""
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"default {DEFAULT_CONFIG}")
+
+
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --state and --config."""
     parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder; default: the configuration's")
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"default {DEFAULT_CONFIG}")
+    add_config_argument(parser)
 
 
 def state_folder(args: argparse.Namespace) -> Path:

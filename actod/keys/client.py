@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,15 @@ class SignerClient:
 
     async def public_keys(self) -> PublicKeys:
         """Ask for the public keys."""
-        answer = orjson.loads(await self._ask(wire.KEYS))
-        return PublicKeys(
-            ed25519=base64.urlsafe_b64decode(answer["ed25519"] + "="),
-            ed25519_thumbprint=answer["ed25519_thumbprint"],
-            p256_thumbprint=answer["p256_thumbprint"],
-            kind=answer["kind"],
-        )
+        data = await self._ask(wire.KEYS)
+        with self._understood():
+            answer = orjson.loads(data)
+            return PublicKeys(
+                ed25519=base64.urlsafe_b64decode(answer["ed25519"] + "="),
+                ed25519_thumbprint=answer["ed25519_thumbprint"],
+                p256_thumbprint=answer["p256_thumbprint"],
+                kind=answer["kind"],
+            )
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         """Have 64 hex characters signed with Ed25519."""
@@ -43,12 +47,16 @@ class SignerClient:
 
     async def stats(self) -> dict[str, Any]:
         """Return the signer's latencies and error counts."""
-        answer: dict[str, Any] = orjson.loads(await self._ask(wire.STATS))
-        return answer
+        data = await self._ask(wire.STATS)
+        with self._understood():
+            answer: dict[str, Any] = orjson.loads(data)
+            return answer
 
     async def busy_seconds(self) -> float:
         """Return how long the signer's present call has been running."""
-        return float(await self._ask(wire.PING))
+        data = await self._ask(wire.PING)
+        with self._understood():
+            return float(data)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -71,8 +79,18 @@ class SignerClient:
                 self.close()  # an answer may still come: it must not be taken for the next one
                 raise
         if word != b"ok":
-            raise TransientError(answer.decode("ascii", "replace") or "signer_away")
+            with self._understood():
+                raise TransientError(answer.decode("ascii", "replace"))
         return answer
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Whatever listens there instead of our signer, or is older or newer than we are, is an absence too."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as exc:
+            self.close()
+            raise TransientError("signer_protocol") from exc
 
     async def _exchange(self, frame: bytes) -> tuple[bytes, bytes]:
         if self._streams is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from actod.errors import TransientError
-from actod.keys.token import PinError, Token, open_token, pin_fingerprint, read_pin
+from actod.keys.token import PinRefusedError, Token, open_token, read_pin
 from actod.keys.uri import TokenUri
 
 T = TypeVar("T")
@@ -20,15 +22,17 @@ _LATENCIES = 512
 class TokenKeeper:
     """Every method must be called on the token's thread, `busy_seconds` and `stats` excepted."""
 
-    def __init__(self, uri: TokenUri, *, pin_file: Path) -> None:
-        self._uri, self._pin_file = uri, pin_file
+    def __init__(self, uri: TokenUri, *, pin_file: Path, allow_software: bool = True) -> None:
+        self._uri, self._pin_file, self._allow_software = uri, pin_file, allow_software
         self._token: Token | None = None
-        self._refused_pin = ""
-        self._refusal: PinError | None = None
+        self._salt = os.urandom(32)
+        self._refused_pin = b""
+        self._refused_because = ""
         self._failures = 0
         self._not_before = 0.0
         self._last_reason = "token_away"
         self._since = 0.0
+        self._calls = 0
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._counts: Counter[str] = Counter()
 
@@ -43,6 +47,7 @@ class TokenKeeper:
                 self._fail(exc)
                 raise
             self._failures = 0
+            self._calls += 1
             self._latencies.append(time.monotonic() - self._since)
             return result
         finally:
@@ -54,31 +59,39 @@ class TokenKeeper:
         return time.monotonic() - since if since else 0.0
 
     def stats(self) -> dict[str, float | dict[str, int]]:
-        """Return latencies in seconds and counts of failures by reason. Any thread may ask."""
+        """Return the calls that went well, the newest 512's latencies in seconds, and failures by reason.
+
+        Any thread may ask. A refused PIN counts once, however often it would have been asked for.
+        """
         ordered = sorted(self._latencies)
         middle = ordered[len(ordered) // 2] if ordered else 0.0
         high = ordered[int(len(ordered) * 0.99)] if ordered else 0.0
-        return {"calls": float(len(ordered)), "p50": middle, "p99": high, "errors": dict(self._counts)}
+        return {"calls": self._calls, "p50_seconds": middle, "p99_seconds": high, "errors": dict(self._counts)}
 
     def _open(self) -> Token:
         if self._token is not None:
             return self._token
-        fingerprint = pin_fingerprint(self._pin_file)
-        if self._refusal is not None and fingerprint == self._refused_pin:
-            raise self._refusal
         if time.monotonic() < self._not_before:
             raise TransientError(self._last_reason)
         try:
-            self._token = open_token(self._uri, pin=read_pin(self._pin_file))
-        except PinError as exc:
-            self._counts[exc.reason] += 1
-            self._refusal, self._refused_pin = exc, fingerprint
+            pin = read_pin(self._pin_file)
+            mark = hashlib.blake2b(pin.encode(), key=self._salt).digest()
+            self._hold_back(mark)
+            self._token = open_token(self._uri, pin=pin, allow_software=self._allow_software)
+        except PinRefusedError as exc:
+            if mark != self._refused_pin:  # kept by what it is, not by its file: a PIN written anew is the same PIN
+                self._counts[exc.reason] += 1
+                self._refused_pin, self._refused_because = mark, exc.reason
             raise
         except TransientError as exc:
             self._fail(exc)
             raise
-        self._refusal = None
+        self._refused_pin = b""
         return self._token
+
+    def _hold_back(self, mark: bytes) -> None:
+        if mark == self._refused_pin:
+            raise PinRefusedError(self._refused_because, "this PIN was refused before and is not sent again")
 
     def _fail(self, exc: TransientError) -> None:
         """Forget token and session: the next call, not before a while, builds everything anew."""

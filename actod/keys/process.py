@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import os
 import re
 import resource
@@ -21,16 +22,16 @@ from pathlib import Path
 import orjson
 import structlog
 
-from actod.errors import ActodError, StopError
+from actod.errors import ActodError, ConfigError, LockedError, StopError
 from actod.keys import wire
 from actod.keys.keeper import TokenKeeper
 from actod.keys.token import Token
-from actod.keys.uri import TokenUri
 from actod.proof.thumbprint import base64url
 
 _PAYLOAD_HASH = re.compile(rb"[0-9a-f]{64}\Z")
 _PURPOSE = re.compile(rb"actod:[a-z-]{1,32}:v1\n")
 _LONGEST_PURPOSE_BYTES = 16 * 1024
+_OTHERS_MAY_WRITE = 0o022
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 _log = structlog.get_logger(__name__)
@@ -47,13 +48,12 @@ def harden(*, parent: int | None) -> None:
             raise StopError("parent_gone")
 
 
-async def serve(*, uri: TokenUri, pin_file: Path, socket_path: Path, peers: frozenset[int]) -> None:
-    """Serve until SIGTERM. Only processes of the users in `peers` are answered."""
+async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]) -> None:
+    """Serve until SIGTERM. Only processes of the users in `peers` are answered. Raises ConfigError, LockedError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    keeper = TokenKeeper(uri, pin_file=pin_file)
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="token")
     desk = Desk(keeper=keeper, executor=executor, peers=peers)
     listener = _listen(socket_path)
@@ -67,15 +67,33 @@ async def serve(*, uri: TokenUri, pin_file: Path, socket_path: Path, peers: froz
 
 def _listen(path: Path) -> socket.socket:
     """Bind a socket that only our user can open, 0600 from the first moment, in place of one that was left."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    before = os.umask(0o177)
     try:
-        listener.bind(os.fspath(path))
-    finally:
-        os.umask(before)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path.parent.stat().st_mode & _OTHERS_MAY_WRITE:
+            raise _refused("a folder that only we can write", f"mode {path.parent.stat().st_mode & 0o7777:04o}", path)
+        if _answers(path):
+            raise LockedError("signer_running", f"another signer listens on {path}: end it, or name another --socket")
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        before = os.umask(0o177)
+        try:
+            listener.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+    except OSError as exc:
+        raise _refused("a path at which we can make a socket", exc.strerror or str(exc), path) from exc
     return listener
+
+
+def _refused(expected: str, found: str, path: Path) -> ConfigError:
+    fix = f"install -d -m 0700 {path.parent}, or name a socket of at most 107 bytes in a folder of ours"
+    return ConfigError(key="signer.socket", expected=expected, found=found, fix=fix)
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens already: taking his socket from him would leave his clients with nobody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        return probe.connect_ex(os.fspath(path)) in {0, errno.EAGAIN}
 
 
 class Desk:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actod.keys.token import find_token, generate_ed25519, load_library, read_pin, translated
+from actod.errors import StopError
+from actod.keys.token import close_quietly, find_objects, find_token, generate_ed25519, load_library, log_in, read_pin
 from actod.keys.uri import parse
 
 
-def make_key(uri: str, *, pin_file: Path | str) -> bytes:
-    """Make the Ed25519 key that the URI names; return its 32-byte public key. Raises TransientError, ConfigError."""
+def make_key(uri: str, *, pin_file: Path | str, beside_others: bool = True) -> bytes:
+    """Make the Ed25519 key that the URI names; return its 32-byte public key. Raises TransientError, ConfigError.
+
+    Unless `beside_others`, raises StopError("key_exists") where there is a key of this label: with two, none is used.
+    """
     wanted = parse(uri)
-    slot = find_token(load_library(wanted), wanted)
-    with translated():
-        session = slot.open(rw=True, user_pin=read_pin(Path(pin_file)))
+    session = log_in(find_token(load_library(wanted), wanted), pin=read_pin(Path(pin_file)), writable=True)
     try:
+        if not beside_others and any(find_objects(session, wanted)):
+            raise StopError("key_exists", f"the token holds a key with the label {wanted.object!r}; it is kept")
         return generate_ed25519(session, label=wanted.object)
     finally:
-        session.close()
+        close_quietly(session)

@@ -14,10 +14,9 @@ import structlog
 from actod.errors import TransientError
 from actod.keys.client import SignerClient
 
-_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # each start is two lines in the audit log
 _STEADY_SECONDS = 30.0  # a signer that lived this long starts the back-off anew
 _WATCH_SECONDS = 1.0
-_START_SECONDS = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -25,9 +24,18 @@ _log = structlog.get_logger(__name__)
 class SignerProcess:
     """Runs `actod signer` as a child. `run` is a task of the daemon; cancelling it ends the child."""
 
-    def __init__(self, *, config_file: Path, socket: Path, timeout_seconds: float, on_event: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        *,
+        config_file: Path,
+        socket: Path,
+        timeout_seconds: float,
+        on_event: Callable[..., None],
+        start_seconds: float = 15.0,  # until the first answer: a cold SD card takes its time to load Python
+    ) -> None:
         self._arguments = [sys.executable, "-m", "actod", "signer", "--config", str(config_file), "--socket", str(socket)]
         self._socket, self._timeout_seconds, self._on_event = socket, timeout_seconds, on_event
+        self._start_seconds = max(start_seconds, timeout_seconds)
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> None:
@@ -49,8 +57,12 @@ class SignerProcess:
 
     async def _live_once(self) -> str:
         """Start one signer and return why it ended."""
+        # A session of its own: Ctrl-C at the daemon's terminal must not take the signer while the daemon still seals.
         self._process = await asyncio.create_subprocess_exec(
-            *self._arguments, "--parent", str(os.getpid()), stdin=asyncio.subprocess.DEVNULL
+            *self._arguments,
+            *("--parent", str(os.getpid())),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._on_event("signer.started", pid=self._process.pid)
         exited = asyncio.ensure_future(self._process.wait())
@@ -70,7 +82,7 @@ class SignerProcess:
         """Return when a ping stays unanswered, or a call to the token runs longer than allowed."""
         client = SignerClient(self._socket, timeout_seconds=self._timeout_seconds)
         loop = asyncio.get_running_loop()
-        answered, limit = loop.time(), max(_START_SECONDS, self._timeout_seconds)
+        answered, limit = loop.time(), self._start_seconds
         try:
             while True:
                 await asyncio.sleep(_WATCH_SECONDS)

@@ -4,8 +4,9 @@ What to do about a CKR_* error, whichever call gave it:
 
 | error | verdict | what the signer does |
 |---|---|---|
-| CKR_PIN_INCORRECT, _INVALID, _LEN_RANGE, _EXPIRED | pin_incorrect | waits for another PIN file, never retries |
-| CKR_PIN_LOCKED | pin_locked | waits for another PIN file, never retries |
+| CKR_PIN_INCORRECT, _INVALID, _LEN_RANGE, _EXPIRED | pin_incorrect | waits for another PIN in the file, never retries |
+| CKR_PIN_LOCKED, CKF_USER_PIN_LOCKED | pin_locked | likewise |
+| CKF_USER_PIN_FINAL_TRY | pin_last_try | does not log in: the last try is the operator's |
 | CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_REMOVED, no such token | token_absent | rebuilds all, with back-off |
 | CKR_SESSION_*, CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID | token_away | rebuilds all |
 | CKR_GENERAL_ERROR, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_HOST_MEMORY, any other | token_away | rebuilds all |
@@ -18,9 +19,8 @@ TPM's resource manager nothing less helps.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import pkcs11
 from asn1crypto.core import OctetString
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, SlotFlag, TokenFlag
 from pkcs11.exceptions import (
     AttributeTypeInvalid,
     PinExpired,
@@ -45,6 +45,7 @@ from actod.errors import TransientError
 from actod.keys.uri import TokenUri
 from actod.model import PublicKeys
 from actod.proof import thumbprint
+from actod.secretfile import SecretFileError, read_secret
 
 ED25519_PARAMETERS = encode_named_curve_parameters("1.3.101.112")
 _PROBE = b"actod:probe:v1\n"
@@ -52,7 +53,11 @@ _RAW_POINT_BYTES = 32
 
 
 class PinError(TransientError):
-    """The PIN was refused: it must not be tried again."""
+    """The PIN cannot be used."""
+
+
+class PinRefusedError(PinError):
+    """The token refused the PIN: it must not be sent again."""
 
 
 @contextmanager
@@ -61,9 +66,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except PinLocked as exc:
-        raise PinError("pin_locked") from exc
+        raise PinRefusedError("pin_locked") from exc
     except (PinIncorrect, PinInvalid, PinLenRange, PinExpired) as exc:
-        raise PinError("pin_incorrect") from exc
+        raise PinRefusedError("pin_incorrect") from exc
     except TokenNotPresent as exc:
         raise TransientError("token_absent") from exc
     except (PKCS11Error, RuntimeError, OSError) as exc:  # RuntimeError: the module cannot be loaded
@@ -89,10 +94,13 @@ class Token:
 
     def close(self) -> None:
         """Log out. A token that is gone cannot be told."""
-        try:
-            self._session.close()
-        except (PKCS11Error, RuntimeError):
-            return
+        close_quietly(self._session)
+
+
+def close_quietly(session: Any) -> None:
+    """Close a session, which logs out; one whose token is gone is closed already."""
+    with suppress(PKCS11Error, RuntimeError):
+        session.close()
 
 
 def load_library(uri: TokenUri) -> Any:
@@ -106,41 +114,61 @@ def load_library(uri: TokenUri) -> Any:
         return library
 
 
-def open_token(uri: TokenUri, *, pin: str) -> Token:
+def open_token(uri: TokenUri, *, pin: str, allow_software: bool = True) -> Token:
     """Find the token and the key, log in, and prove with two signatures that it works (OP-TEE fails the second)."""
     library = load_library(uri)
-    slot = find_token(library, uri)
-    with translated():
-        session = slot.open(user_pin=pin)
+    found = find_token(library, uri)
+    kind = _kind(found)
+    if kind == "software" and not allow_software:
+        raise TransientError("token_software", "a software token is refused in prod")
+    session = log_in(found, pin=pin)
     try:
         key, public_key = _find_key(session, uri)
-        token = Token(session, key, public_key, _kind(slot))
+        token = Token(session, key, public_key, kind)
         for attempt in (b"1", b"2"):
             _verify(public_key, _PROBE + attempt, token.sign_ed25519(_PROBE + attempt))
     except BaseException:
-        session.close()
+        close_quietly(session)
         raise
     return token
+
+
+def log_in(found: Any, *, pin: str, writable: bool = False) -> Any:
+    """Open a session with the PIN, unless the token says that this could lock it. Raises PinError, TransientError."""
+    if found.flags & TokenFlag.USER_PIN_LOCKED:
+        raise PinError("pin_locked", "the token says that its PIN is locked")
+    if found.flags & TokenFlag.USER_PIN_FINAL_TRY:
+        raise PinError("pin_last_try", "one more wrong PIN would lock the token")
+    with translated():
+        return found.open(rw=writable, user_pin=pin)
 
 
 def find_token(library: Any, uri: TokenUri) -> Any:
     """Return the one token that matches the URI. Raises TransientError("token_absent" or "token_count")."""
     with translated():
-        found = [
-            token
-            for token in library.get_tokens()
-            if (not uri.token or token.label.rstrip("\0 ") == uri.token)
-            and (not uri.serial or token.serial.decode().rstrip("\0 ") == uri.serial)
-        ]
+        found = [token for token in library.get_tokens() if _matches(token, uri)]
     if len(found) != 1:
         raise TransientError("token_absent" if not found else "token_count", f"{len(found)} tokens match the URI")
     return found[0]
 
 
+def _matches(token: Any, uri: TokenUri) -> bool:
+    serial = token.serial.decode("utf-8", "replace")
+    pairs = (
+        (uri.token, token.label),
+        (uri.serial, serial),
+        (uri.manufacturer, token.manufacturer_id),
+        (uri.model, token.model),
+    )
+    return all(not wanted or wanted == seen.rstrip("\0 ") for wanted, seen in pairs)
+
+
 def generate_ed25519(session: Any, *, label: str) -> bytes:
     """Make a sensitive key that cannot leave the token; return its 32-byte public key."""
-    parameters = session.create_domain_parameters(KeyType.EC_EDWARDS, {Attribute.EC_PARAMS: ED25519_PARAMETERS}, local=True)
     with translated():
+        parameters = session.create_domain_parameters(
+            KeyType.EC_EDWARDS, {Attribute.EC_PARAMS: ED25519_PARAMETERS}, local=True
+        )
         public, _ = parameters.generate_keypair(
             mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
             store=True,
@@ -150,10 +178,16 @@ def generate_ed25519(session: Any, *, label: str) -> bytes:
         return _point(public)
 
 
-def _find_key(session: Any, uri: TokenUri) -> tuple[Any, bytes]:
+def find_objects(session: Any, uri: TokenUri) -> tuple[list[Any], list[Any]]:
+    """Return the private and the public keys with the URI's label."""
     with translated():
         keys = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.LABEL: uri.object}))
         publics = list(session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.LABEL: uri.object}))
+    return keys, publics
+
+
+def _find_key(session: Any, uri: TokenUri) -> tuple[Any, bytes]:
+    keys, publics = find_objects(session, uri)
     if len(keys) != 1 or len(publics) != 1:
         raise TransientError(
             "key_count", f"exactly one key pair must match, found {len(keys)} private and {len(publics)} public"
@@ -178,10 +212,9 @@ def _point(public: Any) -> bytes:
     return point
 
 
-def _kind(slot_token: Any) -> str:
-    """SoftHSM keeps keys in files: it is marked as what it is in every bundle."""
-    maker = f"{slot_token.manufacturer_id!r} {slot_token.model!r}".lower()
-    return "software" if "softhsm" in maker else "on-token"
+def _kind(found: Any) -> str:
+    """Hold a token to be software unless it says that it is hardware: SoftHSM keeps its keys in files."""
+    return "on-token" if found.slot.flags & SlotFlag.HW_SLOT else "software"
 
 
 def _verify(public_key: bytes, message: bytes, signature: bytes) -> None:
@@ -194,21 +227,6 @@ def _verify(public_key: bytes, message: bytes, signature: bytes) -> None:
 def read_pin(file: Path) -> str:
     """Read the PIN. Raises PinError where there is none; its content never stands in a message."""
     try:
-        mode = file.stat().st_mode
-        text = file.read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise PinError("pin_unreadable", "the PIN file cannot be read") from exc
-    if mode & 0o077:
-        raise PinError("pin_open", "the PIN file can be read by others: chmod 600")
-    if not text:
-        raise PinError("pin_empty", "the PIN file is empty")
-    return text
-
-
-def pin_fingerprint(file: Path) -> str:
-    """Return what tells one PIN file from another, without keeping a PIN: its identity and times."""
-    try:
-        seen = file.stat()
-    except OSError:
-        return ""
-    return hashlib.sha256(f"{seen.st_ino} {seen.st_mtime_ns} {seen.st_size}".encode()).hexdigest()
+        return read_secret(file, key="token.pin_file")
+    except SecretFileError as exc:
+        raise PinError(f"pin_{exc.fault}", f"expected {exc.expected}") from exc

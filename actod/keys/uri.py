@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 from actod.errors import ConfigError
 
-_PATH = {"token", "object", "serial", "manufacturer", "model", "id", "slot-id", "type"}
-_QUERY = {"module-path", "module-name"}
+# What would be ignored (id, slot-id, module-name) is refused; `type` may stand there, since tools print it.
+_PATH = {"token", "object", "serial", "manufacturer", "model", "type"}
+_QUERY = {"module-path"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class TokenUri:
     token: str
     object: str
     serial: str = ""
+    manufacturer: str = ""
+    model: str = ""
 
 
 def parse(uri: str) -> TokenUri:
@@ -38,17 +41,18 @@ def parse(uri: str) -> TokenUri:
         raise _refused("token or serial in the URI", "name the token: pkcs11:token=LABEL;...")
     if not attributes.get("object"):
         raise _refused("object in the URI", "name the key: ...;object=LABEL")
-    return TokenUri(module, attributes.get("token", ""), attributes["object"], attributes.get("serial", ""))
+    named = {name: attributes.get(name, "") for name in ("token", "object", "serial", "manufacturer", "model")}
+    return TokenUri(module, **named)
 
 
 def _attributes(text: str, separator: str, known: set[str]) -> dict[str, str]:
     result = {}
     for part in filter(None, text.split(separator)):
         name, equals, value = part.partition("=")
-        if name in {"pin-value", "pin-source"}:
+        if "pin" in name.lower():  # however it is written: the text is not repeated
             raise _refused("no PIN in the URI", "put the PIN into a file of mode 0600 and name it in token.pin_file")
         if name not in known or not equals:
-            raise _refused(f"known attributes ({', '.join(sorted(known))})", f"remove or correct {name!r}")
+            raise _refused(f"known attributes ({', '.join(sorted(known))}), each NAME=VALUE", f"correct {name!r}")
         if name in result:
             raise _refused("each attribute once", f"remove the second {name}")
         result[name] = unquote(value)

@@ -10,8 +10,8 @@ from actod.model import Instant
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STA_UNSYNC = 0x0040  # <sys/timex.h>: the clock is not synchronised
-_TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux; `status` follows modes, offset, freq, 2 errors
-_STATUS_OFFSET = 40
+_TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux
+_STATUS_OFFSET = 5 * ctypes.sizeof(ctypes.c_long)  # behind modes, offset, freq and two errors, each as wide as a long
 
 
 class SystemClock:

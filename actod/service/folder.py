@@ -1,4 +1,4 @@
-"""The state folder: ours, 0700, and on a disk."""
+"""The state folder: ours alone, 0700."""
 
 from __future__ import annotations
 
@@ -13,18 +13,37 @@ def own_folder(path: Path) -> None:
     """Make the folder if need be. Raises ConfigError if it is not ours alone."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise _unusable(path, exc) from exc
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise ConfigError unless the folder is there and ours alone."""
+    try:
         seen = path.stat()
     except OSError as exc:
+        raise _unusable(path, exc) from exc
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_mode & 0o077:
         raise ConfigError(
             key="state_directory",
-            expected="a folder that we can make and use",
-            found=exc.strerror or str(path),
-            fix=f"install -d -m 0700 -o $(id -un) {path}",
-        ) from exc
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_mode & 0o077:
-        raise ConfigError(
-            key="state_directory",
-            expected="a folder of our own, mode 0700",
-            found=f"{path}, mode {seen.st_mode & 0o777:o}",
-            fix=f"chown {os.geteuid()} {path} && chmod 700 {path}",
+            expected="a folder of mode 0700",
+            found=f"{path}, mode {stat.S_IMODE(seen.st_mode):04o}",
+            fix=f"chmod 700 {path}",
         )
+    if seen.st_uid != os.geteuid():
+        raise ConfigError(
+            key="state_directory",
+            expected="a folder of our own",
+            found=f"{path}, which belongs to user {seen.st_uid}; we are user {os.geteuid()}",
+            fix=f"run this as user {seen.st_uid}, or chown -R {os.geteuid()} {path}",
+        )
+
+
+def _unusable(path: Path, exc: OSError) -> ConfigError:
+    return ConfigError(
+        key="state_directory",
+        expected="a folder that we can make and use",
+        found=f"{path}: {exc.strerror or 'an error'}",
+        fix=f"install -d -m 0700 -o $(id -un) {path}",
+    )

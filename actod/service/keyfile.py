@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from actod.errors import IntegrityError
 
 
 def read_or_make(path: Path, *, size_bytes: int = 32) -> bytes:
-    """Return the key in `path`, making it where there is none. Raises IntegrityError for a short or open file."""
+    """Return the key in `path`, making it where there is none. Raises IntegrityError for a file that cannot be ours."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            key = file.read(size_bytes + 1) if stat.S_ISREG(status.st_mode) else b""
     except FileNotFoundError:
         return _make(path, size_bytes)
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        key = file.read(size_bytes + 1)
-    if mode & 0o077:
+    except OSError as exc:  # a link, too: whoever can place one could choose the key
+        raise IntegrityError("key_file_unreadable", f"{path}: {exc.strerror}. Fix: make it a file of ours") from exc
+    if status.st_uid != os.geteuid():
+        raise IntegrityError("key_file_foreign", f"{path} belongs to user {status.st_uid}. Fix: chown {os.geteuid()} {path}")
+    if status.st_mode & 0o077:
         raise IntegrityError("key_file_open", f"{path} can be read by others. Fix: chmod 600 {path}")
     if len(key) != size_bytes:
-        raise IntegrityError("key_file_short", f"{path} must hold {size_bytes} bytes. Fix: remove it")
+        fix = "restore it from a copy, or remove it: a new key is made, and what it derives changes"
+        raise IntegrityError("key_file_short", f"{path} must hold {size_bytes} bytes. Fix: {fix}")
     return key
 
 

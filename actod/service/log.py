@@ -9,54 +9,99 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from actod.config import LogConfig
 
-_SECRET_NAMES = ("password", "secret", "token_pin", "pin", "api_key", "authorization", "payload", "data", "private")
+_SECRET_NAMES = {
+    "password",
+    "secret",
+    "pin",
+    "api_key",
+    "authorization",
+    "payload",
+    "data",
+    "private",
+    "private_key",
+    "wallet",
+}
+_SECRET_ENDS = ("_password", "_secret", "_pin", "_api_key", "_payload", "_private_key")
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
 _LONGEST_FIELD = 512
 
 Event = MutableMapping[str, Any]
 
 
-def configure(config: LogConfig) -> None:
-    """Set up structlog for this process. Under systemd without its Python binding, say once that stderr is used."""
-    journal = _journal_sender() if config.format == "auto" and _under_systemd() else None
+def configure(config: LogConfig, *, announce: bool = True) -> None:
+    """Set up structlog for this process. Under systemd without its Python binding, `announce` once that stderr is used."""
+    under_systemd = _under_systemd()
+    journal = _journal_sender() if config.format == "auto" and under_systemd else None
     level = logging.getLevelNamesMapping()[config.level.upper()]
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
-    if journal is not None:
-        processors += [structlog.processors.format_exc_info, redact, JournalRenderer(journal)]
-    elif config.format == "text" or (config.format == "auto" and sys.stderr.isatty()):
-        processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info]
-        processors += [redact, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    else:
-        processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info]
-        processors += [redact, structlog.processors.JSONRenderer()]
+    if journal is None:
+        processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
+    processors += [structlog.processors.format_exc_info, redact, _renderer(config, journal)]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr) if journal is None else _SilentFactory(),
+        logger_factory=StderrLogger if journal is None else _SilentLogger,
         cache_logger_on_first_use=True,
     )
-    if journal is None and _under_systemd():
+    if announce and journal is None and under_systemd and config.format == "auto":
         structlog.get_logger(__name__).warning(
             "The log goes to stderr, without fields: the Python binding of systemd is missing.",
             remedy="install python3-systemd or actod[systemd]",
         )
 
 
+def _renderer(config: LogConfig, journal: Callable[..., None] | None) -> Any:
+    if journal is not None:
+        return JournalRenderer(journal)
+    if config.format == "text" or (config.format == "auto" and sys.stderr.isatty()):
+        plain = structlog.dev.plain_traceback
+        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    return structlog.processors.JSONRenderer()
+
+
 def redact(_logger: Any, _method: str, event: Event) -> Event:
     """Take out what no log may hold, whatever called us: bytes, secrets by name, endless values."""
     for name, value in event.items():
-        if isinstance(value, bytes | bytearray | memoryview) or name.lower() in _SECRET_NAMES:
-            event[name] = "[redacted]"
-        elif isinstance(value, str) and len(value) > _LONGEST_FIELD and name != "exception":
-            event[name] = f"{value[:_LONGEST_FIELD]}... ({len(value)} characters)"
+        event[name] = value if name == "exception" else _redacted(name, value)
     return event
+
+
+def _redacted(name: str, value: Any) -> Any:
+    """Return the value, or what may stand in its place; containers are looked through."""
+    lowered = name.lower()
+    if isinstance(value, bytes | bytearray | memoryview) or lowered in _SECRET_NAMES or lowered.endswith(_SECRET_ENDS):
+        return "[redacted]"
+    if isinstance(value, str) and len(value) > _LONGEST_FIELD:
+        return f"{value[:_LONGEST_FIELD]}... ({len(value)} characters)"
+    if isinstance(value, dict):
+        return {key: _redacted(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted("", inner) for inner in value]
+    return value
+
+
+class StderrLogger:
+    """Writes lines to stderr. A log that cannot be written (disk full, reader gone) must not end what it tells of."""
+
+    def __init__(self, *_args: Any) -> None:
+        self._lock = threading.Lock()
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with self._lock, suppress(OSError):
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = exception = critical = msg
 
 
 class JournalRenderer:
@@ -69,24 +114,28 @@ class JournalRenderer:
         """Send; what is returned goes to a logger that prints nothing."""
         message = str(event.pop("event", ""))
         fields = {f"ACTOD_{name.upper()}": str(value) for name, value in event.items() if name != "level"}
-        self._send(message, PRIORITY=_PRIORITY.get(method, 6), SYSLOG_IDENTIFIER="actod", **fields)
+        with suppress(OSError):  # a journal that is away must not end the daemon
+            self._send(message, PRIORITY=_PRIORITY.get(method, 6), SYSLOG_IDENTIFIER="actod", **fields)
         return ""
 
 
-class _SilentFactory:
+class _SilentLogger:
     """structlog wants a logger behind the renderer; journald has it all already."""
 
-    def __call__(self, *_args: Any) -> _SilentLogger:
-        return _SilentLogger()
+    def __init__(self, *_args: Any) -> None:
+        pass
 
-
-class _SilentLogger:
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda *_args, **_fields: None
 
 
 def _under_systemd() -> bool:
-    return bool(os.environ.get("JOURNAL_STREAM"))
+    """Whether stderr goes to journald. A desktop's terminals inherit the variable: systemd.exec(5) says to compare."""
+    try:
+        seen = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
 
 
 def _journal_sender() -> Callable[..., None] | None:

@@ -15,11 +15,11 @@ class Notifier:
             self._address = "\0" + self._address[1:]
 
     def send(self, **states: str) -> None:
-        """Send `STATE=value` lines, such as READY="1", STATUS="...". A manager that is away is not our failure."""
+        """Send `STATE=value` lines, such as READY="1", STATUS="...". A manager that is away or full is not our failure."""
         if not self._address:
             return
         message = "\n".join(f"{name}={value}" for name, value in states.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
             try:
                 sock.connect(self._address)
                 sock.send(message.encode())

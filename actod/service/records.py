@@ -60,7 +60,10 @@ def inventory() -> dict[str, str]:
     versions = {"actod": __version__, "python": platform.python_version(), "kernel": platform.release()}
     versions["machine"] = platform.machine()
     for name in _INVENTORY:
-        versions[name] = importlib.metadata.version(name)
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # packed by a distribution: no reason not to start
+            versions[name] = "unknown"
     versions["implementation"] = sys.implementation.name
     return versions
 

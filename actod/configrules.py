@@ -1,0 +1,175 @@
+"""What a configuration's values may be: ranges, choices, and what only several of them together can get wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from actod.config import MAX_SOCKET_PATH_BYTES, Config, MqttConfig
+from actod.errors import ConfigError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+
+# key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
+_RANGES: dict[str, tuple[float, float]] = {
+    "mqtt.port": (1, 65535),
+    "mqtt.keep_alive_seconds": (5, 3600),
+    "mqtt.session_expiry_seconds": (60, 0xFFFF_FFFE),
+    "mqtt.receive_maximum": (1, 65535),
+    "mqtt.connect_timeout_seconds": (0.1, 300),
+    "intake.commit_interval_ms": (1, 10_000),
+    "intake.quiet_ms": (1, 1000),
+    "intake.max_group": (1, 100_000),
+    "intake.max_messages": (10, 1_000_000),
+    "intake.max_bytes": (1 << 20, 1 << 30),
+    "intake.largest_payload_bytes": (1024, 256 * 1024),
+    "intake.max_depth": (4, 120),
+    "intake.max_open_runs": (1, 1024),
+    "intake.new_runs_per_minute": (1, 1_000_000),
+    "masking.pseudonym_epoch_days": (1, 36_500),
+    "masking.max_depth": (1, 120),
+    "masking.max_leaf_bytes": (1024, 64 << 20),
+    "masking.max_decode_depth": (1, 16),
+    "seal.max_events": (1, 100_000),
+    "seal.max_bytes": (8192, 480 * 1024),
+    "seal.max_age_seconds": (0.05, 86_400),
+    "seal.heartbeat_seconds": (1, 86_400),
+    "store.max_bytes": (8 << 20, 1 << 50),
+    "signer.timeout_seconds": (0.5, 300),
+    "collector.requests_per_second": (0.01, 1_000_000),
+    "collector.max_envelope_bytes": (16 * 1024, 64 << 20),
+    "collector.connect_timeout_seconds": (0.1, 300),
+    "collector.request_timeout_seconds": (0.1, 3600),
+    "collector.backoff_min_seconds": (0.001, 3600),
+    "collector.backoff_max_seconds": (0.001, 86_400),
+    "audit.max_file_bytes": (16 * 1024, 1 << 30),
+    "audit.max_files": (2, 10_000),
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "environment": ("dev", "staging", "prod"),
+    "store.when_full": ("block", "drop_oldest"),
+    "seal.hash_alg": ("sha256", "blake3"),
+    "log.level": ("debug", "info", "warning", "error"),
+    "log.format": ("auto", "json", "text"),
+    "routes.profile": ("", "vda5050-v2", "vda5050-v3"),
+    "routes.traffic_class": ("intervention", "safety", "normal", "bulk"),
+    "routes.mask": ("", "strict", "balanced", "secrets-only"),
+    "masking.rules.operator": ("mask", "redact", "hash", "coarsen", "drop", "keep"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which file a key came from."""
+
+    main: str
+    files: dict[str, str]
+
+    def of(self, key: str) -> str:
+        """Return the file that set the key, or the table that it stands in."""
+        while key:
+            if key in self.files:
+                return self.files[key]
+            key = key.rpartition(".")[0]
+        return self.main
+
+
+def check_value(key: str, value: Any, origin: Origin) -> None:
+    """Check one value by its key. Raises ConfigError."""
+    if key in _CHOICES and value not in _CHOICES[key]:
+        expected = "one of " + ", ".join(repr(choice) for choice in _CHOICES[key])
+        raise ConfigError(file=origin.of(key), key=key, expected=expected, found=repr(value), fix="choose one of them")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = _RANGES.get(key, (0, float("inf")))
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ConfigError(
+                file=origin.of(key),
+                key=key,
+                expected=f"a number from {low:g} to {high:g}",
+                found=repr(value),
+                fix="choose a value in the range",
+            )
+
+
+def _check_routes(config: Config, origin: Origin) -> None:
+    file = origin.of("routes")
+    if not config.routes:
+        raise ConfigError(file=file, key="routes", expected="at least one [[routes]] table", fix="name the topics to take")
+    seen: set[str] = set()
+    for route in config.routes:
+        if not _NAME.match(route.name) or route.name in seen:
+            raise ConfigError(
+                file=file,
+                key="routes.name",
+                found=repr(route.name),
+                expected="a name of its own of up to 32 lower-case letters, digits, '-' or '_'",
+                fix="rename the route: its name stands in the signed ledger",
+            )
+        if route.qos not in {0, 1}:
+            raise ConfigError(
+                file=file,
+                key="routes.qos",
+                expected="0 or 1",
+                found=repr(route.qos),
+                fix="use 1: with 2 a kill between PUBREC and disk loses the message",
+            )
+        seen.add(route.name)
+
+
+def check_together(config: Config, origin: Origin) -> None:
+    """Check what only several values together can get wrong. Raises ConfigError."""
+    _check_routes(config, origin)
+    _check_mqtt(config.mqtt, origin)
+    collector = config.collector
+    if collector.backoff_min_seconds > collector.backoff_max_seconds:
+        raise ConfigError(
+            file=origin.of("collector.backoff_min_seconds"),
+            key="collector.backoff_min_seconds",
+            expected=f"at most collector.backoff_max_seconds, which is {collector.backoff_max_seconds:g}",
+            found=f"{collector.backoff_min_seconds:g}",
+            fix="make it smaller",
+        )
+    for table, certificate, private_key in (
+        ("mqtt", config.mqtt.certificate_file, config.mqtt.private_key_file),
+        ("collector", collector.certificate_file, collector.private_key_file),
+    ):
+        if private_key and not certificate:
+            raise ConfigError(
+                file=origin.of(f"{table}.private_key_file"),
+                key=f"{table}.private_key_file",
+                expected="a certificate to go with the key",
+                found="none",
+                fix=f"add certificate_file to [{table}]",
+            )
+    length = len(os.fsencode(config.signer_socket))
+    if length > MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(
+            file=origin.of("signer.socket" if config.signer.socket else "state_directory"),
+            key="signer.socket",
+            expected=f"a path of at most {MAX_SOCKET_PATH_BYTES} bytes (unix(7))",
+            found=f"{config.signer_socket}, {length} bytes",
+            fix='set socket in [signer] to a shorter path, such as "/run/actod/signer.sock"',
+        )
+
+
+def _check_mqtt(mqtt: MqttConfig, origin: Origin) -> None:
+    for name in ("ca_file", "certificate_file"):
+        if getattr(mqtt, name) and not mqtt.tls:
+            raise ConfigError(
+                file=origin.of(f"mqtt.{name}"),
+                key=f"mqtt.{name}",
+                expected="tls = true beside it",
+                found="tls = false: everything would go unencrypted",
+                fix="add tls = true to [mqtt], and the broker's TLS port",
+            )
+    if mqtt.password_file and not mqtt.username:
+        raise ConfigError(
+            file=origin.of("mqtt.password_file"),
+            key="mqtt.password_file",
+            expected="a user name to go with the password",
+            found="none: the password would never be sent",
+            fix="add username to [mqtt]",
+        )

@@ -1,0 +1,60 @@
+"""Ask for the public keys once: the running daemon's signer, or one that is started for the question."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from actod.config import MAX_SOCKET_PATH_BYTES, Config
+from actod.errors import TransientError
+from actod.keys.client import SignerClient
+from actod.keys.supervisor import SignerProcess
+from actod.model import PublicKeys
+
+_START_SECONDS = 20.0
+_AGAIN_SECONDS = 0.1
+_NAME_BYTES = 32  # what the folder's and the socket's names add
+
+
+async def ask_public_keys(config: Config, *, config_file: Path) -> PublicKeys:
+    """Return the public keys. Raises TransientError with what is wrong with signer or token."""
+    client = SignerClient(config.signer_socket, timeout_seconds=config.signer.timeout_seconds)
+    try:
+        return await client.public_keys()
+    except TransientError as exc:
+        if exc.reason != "signer_away":
+            raise
+    finally:
+        client.close()
+    place = tempfile.gettempdir()
+    if len(place.encode()) + _NAME_BYTES > MAX_SOCKET_PATH_BYTES:
+        place = "/tmp"  # noqa: S108 - the folder made in it is ours alone
+    with tempfile.TemporaryDirectory(prefix="actod-", dir=place) as folder:
+        return await _ask_own(config, config_file, Path(folder) / "signer.sock")
+
+
+async def _ask_own(config: Config, config_file: Path, socket: Path) -> PublicKeys:
+    timeout = config.signer.timeout_seconds
+    child = SignerProcess(config_file=config_file, socket=socket, timeout_seconds=timeout, on_event=lambda *_, **__: None)
+    client = SignerClient(socket, timeout_seconds=timeout)
+    task = asyncio.create_task(child.run())
+    try:
+        return await _patiently(client)
+    finally:
+        client.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _patiently(client: SignerClient) -> PublicKeys:
+    """Wait until the process answers; what it says of the token is the answer."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_SECONDS
+    while True:
+        try:
+            return await client.public_keys()
+        except TransientError as exc:
+            if exc.reason != "signer_away" or loop.time() > deadline:
+                raise
+            await asyncio.sleep(_AGAIN_SECONDS)

@@ -1,0 +1,31 @@
+"""What an operator does about each reason for which the token does not sign."""
+
+from __future__ import annotations
+
+_BY_REASON = {
+    "token_absent": "check token.uri, and that the token is there: pkcs11-tool --module MODULE -L",
+    "token_count": "make token.uri name exactly one token, by label and serial",
+    "token_away": "check module-path in token.uri, and the log of the token's driver",
+    "token_software": "use a TPM or HSM, or set token.allow_software_token_in_prod = true",
+    "probe_failed": "the token signs wrongly: update its firmware or driver, or use another",
+    "key_count": "make exactly one key with the label of token.uri: actod keys init",
+    "key_exists": "name another label in token.uri, or remove the old key: pkcs11-tool --delete-object",
+    "key_open": "use a key that is sensitive and not extractable: name a new label in token.uri, then actod keys init",
+    "key_kind": "use an Ed25519 key: name a new label in token.uri, then actod keys init",
+    "pin_incorrect": "put the right PIN into token.pin_file; this one is not sent again until actod starts anew",
+    "pin_locked": "unlock the token with its SO PIN, then start actod anew",
+    "pin_last_try": "log in once by hand with the right PIN, which resets the count: pkcs11-tool --login --test",
+    "pin_unreadable": "write the PIN to the file of token.pin_file, mode 0600",
+    "pin_irregular": "write the PIN to the file of token.pin_file, mode 0600",
+    "pin_open": "chmod 600 the file of token.pin_file, and change the PIN: others could read it",
+    "pin_foreign": "chown the file of token.pin_file to the user of actod",
+    "pin_empty": "write the PIN to the file of token.pin_file",
+    "pin_malformed": "write the PIN alone, on one line, to the file of token.pin_file",
+    "signer_timeout": "the token's driver does not answer: see its log, and whether the device is still there",
+    "peer_refused": "run this command as the user of actod",
+}
+
+
+def remedy(reason: str) -> str:
+    """Return what to do about a reason of the signer or the token."""
+    return _BY_REASON.get(reason, "see what the signer itself says: actod signer --config FILE")

@@ -1,0 +1,94 @@
+"""A secret in a file that others cannot read: PIN, API key, broker password. The one reader for all of them.
+
+A file is ours or root's, and 0400 or 0600. Below systemd's credentials folder the group bits are the mask of an access
+list (systemd.exec(5), credentials), so there only the others' bits count.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from actod.errors import ConfigError
+
+_LARGEST_BYTES = 4096
+_GROUP_AND_OTHERS = 0o077
+_OTHERS = 0o007
+
+
+class SecretFileError(ConfigError):
+    """The file cannot be used. `fault` is unreadable, irregular, open, foreign, empty or malformed."""
+
+    def __init__(self, fault: str, *, key: str, expected: str, fix: str, found: str) -> None:
+        super().__init__(key=key, expected=expected, fix=fix, found=found)
+        self.fault = fault
+
+
+def read_secret(path: Path, *, key: str) -> str:
+    """Return the text of a secret file without its line end; `key` is the configuration key that names the file.
+
+    Raises SecretFileError, which never holds what the file holds.
+    """
+    data = _read_private(path, key)
+    try:
+        text = data.decode("utf-8").rstrip("\r\n") if len(data) <= _LARGEST_BYTES else "\0"
+    except UnicodeDecodeError:
+        text = "\0"
+    # Raised outside of the handler: the decoder's error holds the bytes.
+    if not text:
+        raise SecretFileError(
+            "empty", key=key, expected="a secret", found=f"{path}, which is empty", fix=f"write the secret to {path}"
+        )
+    if not text.isprintable():
+        raise SecretFileError(
+            "malformed",
+            key=key,
+            expected="one line of printable UTF-8 text",
+            found=str(path),
+            fix=f"write the secret alone into {path}",
+        )
+    return text
+
+
+def _read_private(path: Path, key: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            data = file.read(_LARGEST_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as exc:
+        raise SecretFileError(
+            "unreadable",
+            key=key,
+            expected="a file that we can read",
+            found=f"{path}: {exc.strerror or 'an error'}",
+            fix=f"make {path} a file of ours with mode 0600, or pass it as a systemd credential",
+        ) from exc
+    if not stat.S_ISREG(status.st_mode):
+        raise SecretFileError(
+            "irregular", key=key, expected="a regular file", found=str(path), fix=f"write the secret into a file {path}"
+        )
+    if status.st_mode & (_OTHERS if _is_systemd_credential(path) else _GROUP_AND_OTHERS):
+        raise SecretFileError(
+            "open",
+            key=key,
+            expected="a file that only its owner can read",
+            found=f"{path} with mode {stat.S_IMODE(status.st_mode):04o}",
+            fix=f"chmod 600 {path}",
+        )
+    if status.st_uid not in {0, os.geteuid()}:
+        raise SecretFileError(
+            "foreign",
+            key=key,
+            expected="a file of ours or of root",
+            found=f"{path}, of user {status.st_uid}",
+            fix=f"chown {os.geteuid()} {path}",
+        )
+    return data
+
+
+def _is_systemd_credential(path: Path) -> bool:
+    """Whether the file lies in this unit's credentials folder, which systemd names in the environment."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.parent == Path(folder or "/")

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hil.parts.softhsm import SoftToken, make_token
+from tests.keys.parts import Signer, Spy, write_config
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> SoftToken:
+    """Make a token with one proper key."""
+    return make_token(tmp_path / "token")
+
+
+@pytest.fixture(scope="session")
+def spy_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = tmp_path_factory.mktemp("spy") / "spy.so"
+    source = Path(__file__).with_name("spy.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture
+def spy(tmp_path: Path, spy_library: Path) -> Spy:
+    folder = tmp_path / "switches"
+    folder.mkdir()
+    return Spy(spy_library, folder)
+
+
+@pytest.fixture
+def make_signer(tmp_path: Path) -> Iterator[Callable[..., Signer]]:
+    """Make signers; each is ended with the test."""
+    made: list[Signer] = []
+
+    def make(
+        token: SoftToken,
+        *,
+        spy: Spy | None = None,
+        prefix: tuple[str, ...] = (),
+        environment: str = "dev",
+        settings: str = "",
+        folder: Path = tmp_path,
+    ) -> Signer:
+        config = write_config(tmp_path, token, environment=environment, uri=spy.uri if spy else "", settings=settings)
+        variables = dict(os.environ) | token.environment | (spy.environment if spy else {})
+        signer = Signer(config, folder / "run" / "signer.sock", tmp_path / "signer.log", variables, prefix)
+        made.append(signer)
+        return signer
+
+    yield make
+    for signer in made:
+        if signer.process is not None:
+            signer.process.kill()
+            signer.process.wait(10)
+
+
+@pytest.fixture
+def signer(token: SoftToken, make_signer: Callable[..., Signer]) -> Signer:
+    """Start a signer over a proper token."""
+    signer = make_signer(token)
+    signer.start()
+    return signer

@@ -1,0 +1,137 @@
+"""Clock, disk, systemd's socket and the inventory: what the machine says of itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from actod.service.clock import SystemClock
+from actod.service.disk import disk_of
+from actod.service.notify import Notifier
+from actod.service.records import inventory
+from hil.rig import ROOT
+
+
+def test_the_clock_reads_wall_and_boot_time_and_the_kernels_boot_id() -> None:
+    clock = SystemClock()
+    before, first, second = time.time_ns(), clock.now(), clock.now()
+    assert before <= first.wall_ns <= second.wall_ns <= time.time_ns()
+    assert first.monotonic_ns <= second.monotonic_ns <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert clock.boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip() == SystemClock().boot_id()
+
+
+ADJTIMEX = """
+#include <stdio.h>
+#include <sys/timex.h>
+int main(void) {
+    struct timex t = {0};
+    printf("%d", adjtimex(&t) < 0 ? 2 : !(t.status & STA_UNSYNC));
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_whether_the_clock_is_synchronised_is_read_as_the_compiler_lays_it_out(tmp_path: Path) -> None:
+    program = tmp_path / "adjtimex"
+    subprocess.run(["gcc", "-x", "c", "-o", str(program), "-"], input=ADJTIMEX.encode(), check=True)
+    said = subprocess.run([str(program)], capture_output=True, check=False).stdout
+    assert SystemClock().synchronised() is {b"0": False, b"1": True, b"2": None}[said]
+
+
+def notified(address: str, bound: str) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(bound)
+        manager.settimeout(5)
+        Notifier(address=address).send(READY="1", STATUS="collecting")
+        return manager.recv(1000)
+
+
+def test_systemd_gets_one_datagram_on_a_path_or_an_abstract_name(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    assert notified(path, path) == b"READY=1\nSTATUS=collecting"
+    name = f"actod-test-{os.getpid()}"
+    assert notified(f"@{name}", f"\0{name}") == b"READY=1\nSTATUS=collecting"
+
+
+def test_a_manager_that_is_away_or_does_not_read_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Notifier(address=str(tmp_path / "none")).send(READY="1")
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    Notifier().send(READY="1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "deaf"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
+        notifier = Notifier()
+        for _ in range(1000):  # far more than any queue of datagrams holds
+            notifier.send(WATCHDOG="1")
+        assert manager.recv(100) == b"WATCHDOG=1"
+
+
+def test_the_inventory_names_versions_and_starts_without_one() -> None:
+    named = inventory()
+    assert named["orjson"] == importlib.metadata.version("orjson")
+    assert {"actod", "python", "kernel", "machine", "paho-mqtt", "python-pkcs11"} <= set(named)
+    program = "import sys; from actod.service.records import inventory; sys.path.clear(); print(inventory()['orjson'])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout == b"unknown\n"
+
+
+MOUNTS = """22 1 8:1 / / rw - ext4 /dev/none rw
+23 22 0:21 / /run rw - tmpfs tmpfs rw
+24 22 8:2 / {folder} rw shared:1 - xfs /dev/none2 rw
+25 22 0:30 / {folder}/with\\040space rw - nfs server:/export rw
+"""
+
+
+def test_the_disk_under_a_folder_is_that_of_the_longest_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS.format(folder=tmp_path))
+    (tmp_path / "with space" / "state").mkdir(parents=True)
+    (tmp_path / "plain").mkdir()
+    empty = tmp_path / "devices"
+    assert disk_of(tmp_path / "with space" / "state", mounts=mounts, devices=empty).kind == "nfs"
+    assert disk_of(tmp_path / "plain", mounts=mounts, devices=empty).kind == "xfs"
+    assert disk_of(Path("/etc"), mounts=mounts, devices=empty).kind == "ext4"
+    assert disk_of(Path("/run"), mounts=mounts, devices=empty).lasting is False
+    assert disk_of(tmp_path / "plain", mounts=mounts, devices=empty).encrypted is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "encrypted"),
+    [
+        ([""], False),
+        (["CRYPT-LUKS2-0f-root"], True),
+        (["LVM-x", "CRYPT-LUKS2-0f-pv"], True),
+        (["LVM-x", ""], False),
+        (["LVM-x", "LVM-y", "CRYPT-PLAIN-z"], True),
+    ],
+)
+def test_a_disk_is_encrypted_if_dm_crypt_lies_anywhere_below(tmp_path: Path, layers: list[str], encrypted: bool) -> None:
+    number = tmp_path.stat().st_dev
+    at = tmp_path / "devices" / f"{os.major(number)}:{os.minor(number)}"
+    for index, uuid in enumerate(layers):
+        at.mkdir(parents=True)
+        if uuid:
+            (at / "dm").mkdir()
+            (at / "dm" / "uuid").write_text(uuid + "\n")
+        at = at / "slaves" / f"below{index}"
+    mounts = tmp_path / "mounts"
+    mounts.write_text("22 1 8:1 / / rw - ext4 none rw\n")
+    assert disk_of(tmp_path, mounts=mounts, devices=tmp_path / "devices").encrypted is encrypted
+
+
+def test_one_open_disk_below_makes_the_whole_open(tmp_path: Path) -> None:
+    number = tmp_path.stat().st_dev
+    device = tmp_path / "devices" / f"{os.major(number)}:{os.minor(number)}"
+    for name, uuid in (("a", "CRYPT-LUKS2-a"), ("b", "")):
+        (device / "slaves" / name / "dm").mkdir(parents=True)
+        (device / "slaves" / name / "dm" / "uuid").write_text(uuid)
+    (tmp_path / "mounts").write_text("22 1 8:1 / / rw - ext4 none rw\n")
+    assert disk_of(tmp_path, mounts=tmp_path / "mounts", devices=tmp_path / "devices").encrypted is False
