@@ -25,7 +25,12 @@ def read_secret(path: Path, *, key: str) -> str:
 
 def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
     """Return a client context: TLS 1.2 or newer, chain and host name validated. Raises ConfigError."""
-    context = ssl.create_default_context(cafile=str(mqtt.ca_file) if mqtt.ca_file else None)
+    try:
+        context = ssl.create_default_context(cafile=str(mqtt.ca_file) if mqtt.ca_file else None)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(
+            key="mqtt.ca_file", expected="a readable file of PEM certificates", fix=f"check {mqtt.ca_file}"
+        ) from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if mqtt.certificate_file:
         try:

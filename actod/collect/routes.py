@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actod.collect.subscriptions import matches
 from actod.config import RouteConfig
 from actod.errors import ConfigError
 from actod.model import TrafficClass
@@ -62,18 +63,6 @@ class Routes:
         for route in self._routes:
             result[route.topic] = max(route.qos, result.get(route.topic, 0))
         return list(result.items())
-
-
-def matches(pattern: Sequence[str], levels: Sequence[str]) -> bool:
-    """Whether an MQTT filter matches a topic; `$` topics are not matched by a leading wildcard [MQTT-4.7.2-1]."""
-    if levels[0].startswith("$") and pattern[0] in {"+", "#"}:
-        return False
-    for index, part in enumerate(pattern):
-        if part == "#":
-            return True
-        if index >= len(levels) or (part != "+" and part != levels[index]):
-            return False
-    return len(pattern) == len(levels)
 
 
 def _compile(config: RouteConfig) -> Route:

@@ -4,6 +4,10 @@ paho reads a packet byte by byte with a system call each, leaves what a TLS reco
 layer's buffer, and buffers a packet of any announced length. Here one `recv` takes all that is there (TLS included), a
 PUBLISH longer than allowed is dropped as it arrives, and a small one stands in for it, so that it is counted and
 acknowledged in its turn.
+
+A PUBLISH is handed over without its properties: nothing reads them, paho's time over them grows with the square of their
+number, and one that paho does not like (a U+FEFF in a user property, which brokers pass on) would end the connection
+each time the broker delivers it again.
 """
 
 from __future__ import annotations
@@ -11,20 +15,28 @@ from __future__ import annotations
 import secrets
 import socket
 import ssl
+from contextlib import suppress
 
 _CHUNK_BYTES = 65536
+_CHUNKS = 4  # in one `fill`
 _PUBLISH = 3
-_PACKET_OVERHEAD_BYTES = 4096  # properties
+_MOST_PROPERTY_BYTES = 4096
 _LONGEST_TOPIC_BYTES = 65535
+_STAND_IN_BYTES = 16 + 8  # random bytes that no sender can know, and a length
 
 
 class FrameSocket:
-    """Wraps a connected socket, plain or TLS. Not thread-safe: used on the loop's thread after the handshake."""
+    """Wraps a connected, non-blocking socket, plain or TLS. Not thread-safe: used on the loop's thread.
+
+    Holds at most one packet that is not whole, and what the packets of one `fill` make, if `fill` is called only when
+    `has_packet` is false.
+    """
 
     def __init__(self, sock: socket.socket, *, largest_payload_bytes: int) -> None:
         self._sock = sock
+        self.descriptor = sock.fileno()  # still known after closing
         self._largest = largest_payload_bytes
-        self._limit = largest_payload_bytes + _LONGEST_TOPIC_BYTES + _PACKET_OVERHEAD_BYTES
+        self._limit = largest_payload_bytes + _LONGEST_TOPIC_BYTES + _MOST_PROPERTY_BYTES
         self._incoming = bytearray()  # not yet a whole packet
         self._ready = bytearray()  # whole packets for paho
         self._position = 0
@@ -35,26 +47,28 @@ class FrameSocket:
 
     def fill(self) -> bool:
         """Take what the network has, up to some chunks. Returns whether there may be more. Raises OSError."""
-        for _ in range(4):
-            try:
-                data = self._sock.recv(_CHUNK_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return False
+        for _ in range(_CHUNKS):
+            data = self._receive()
             if not data:
-                self._closed_by_peer = True
                 return False
             self._take(data)
             if len(data) < _CHUNK_BYTES and not self.pending():
                 return False
         return True
 
+    def discard(self) -> bool:
+        """Throw away what the network has. Returns whether the peer has closed. Raises OSError."""
+        while self._receive():
+            pass
+        return self._closed_by_peer
+
     def has_packet(self) -> bool:
         """Whether paho can read a packet, or must learn that the connection ended."""
         return self._position < len(self._ready) or self._closed_by_peer
 
     def oversize(self, payload: bytes) -> int:
-        """Return the true length in bytes of a payload that was too large, 0 for any other."""
-        if len(payload) == 24 and payload.startswith(self._stand_in):  # noqa: PLR2004 - 16 random bytes and a length
+        """Return how long a message beyond its topic was, in bytes, if it was too large; 0 for any other payload."""
+        if len(payload) == _STAND_IN_BYTES and payload.startswith(self._stand_in):
             return int.from_bytes(payload[16:])
         return 0
 
@@ -91,7 +105,7 @@ class FrameSocket:
         return self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the descriptor, -1 once closed."""
         return self._sock.fileno()
 
     def setblocking(self, flag: bool) -> None:
@@ -99,8 +113,19 @@ class FrameSocket:
         self._sock.setblocking(flag)
 
     def close(self) -> None:
-        """Close the socket."""
+        """Send what can be sent at once, the DISCONNECT that paho wrote last among it, and close."""
+        with suppress(OSError):
+            self.flush()
         self._sock.close()
+
+    def _receive(self) -> bytes:
+        """Return one chunk, b"" if there is nothing (`_closed_by_peer` tells whether for ever)."""
+        try:
+            data = self._sock.recv(_CHUNK_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        self._closed_by_peer = not data
+        return data
 
     def _take(self, data: bytes) -> None:
         if self._skipping:
@@ -113,43 +138,61 @@ class FrameSocket:
             length, size = decode_length(buffer, position + 1)
             if not size:
                 break
-            total = 1 + size + length
-            if total > self._limit:
-                used = self._replace(position, size, total)
-                if not used:
+            start = position + 1 + size
+            end = start + length
+            if buffer[position] >> 4 == _PUBLISH:
+                end = self._take_publish(position, start, end)
+                if not end:
                     break
-                position += used
-                continue
-            if len(buffer) - position < total:
+            elif end - position > self._limit:
+                raise OSError("the broker sent an oversize packet that is no PUBLISH")
+            elif end > len(buffer):
                 break
-            if length > self._largest and buffer[position] >> 4 == _PUBLISH:
-                self._replace(position, size, total)
             else:
-                self._ready += buffer[position : position + total]
-            position += total
+                self._ready += buffer[position:end]
+            position = end
         del buffer[:position]
 
-    def _replace(self, position: int, size: int, total: int) -> int:
-        """Put a stand-in for an oversize PUBLISH; return the bytes of it that are here, 0 if its head is not yet."""
+    def _take_publish(self, position: int, start: int, end: int) -> int:
+        """Make a PUBLISH ready: as it is, without properties, or as a stand-in. Returns where the next packet begins.
+
+        0 means that more of it must arrive first. The packet reaches from `position` to `end`, its body from `start` on.
+        """
         buffer = self._incoming
-        first, start = buffer[position], position + 1 + size
-        if first >> 4 != _PUBLISH:
-            raise OSError("the broker sent an oversize packet that is no PUBLISH")
-        if len(buffer) - start < 2:  # noqa: PLR2004 - the topic's length
+        if len(buffer) < start + 2:
             return 0
-        topic_end = start + 2 + int.from_bytes(buffer[start : start + 2])
-        head_end = topic_end + (2 if first >> 1 & 3 else 0)
-        if len(buffer) < head_end:
+        first = buffer[position]
+        head_end = start + 2 + (buffer[start] << 8 | buffer[start + 1]) + (2 if first >> 1 & 3 else 0)
+        if head_end >= end:
+            raise OSError("the broker sent a PUBLISH shorter than its head")
+        if len(buffer) <= head_end:
             return 0
-        payload_bytes = total - (head_end - position)
-        if payload_bytes <= self._largest and total <= self._limit:
-            self._ready += buffer[position : position + total]
-            return total
-        body = bytes(buffer[start:head_end]) + b"\0" + self._stand_in + payload_bytes.to_bytes(8)
-        self._ready += bytes([first]) + encode_length(len(body)) + body
-        here = min(total, len(buffer) - position)
-        self._skipping = total - here
-        return here
+        properties, size = decode_length(buffer, head_end)
+        if not size:
+            return 0
+        payload_start = head_end + size + properties
+        if payload_start > end:
+            raise OSError("the broker sent a PUBLISH shorter than its properties")
+        if end - payload_start > self._largest or end - position > self._limit:
+            length = end - head_end - size
+            self._put(first, buffer[start:head_end], self._stand_in + length.to_bytes(8))
+            here = min(end, len(buffer))
+            self._skipping = end - here
+            return here
+        if len(buffer) < end:
+            return 0
+        if properties:
+            self._put(first, buffer[start:head_end], buffer[payload_start:end])
+        else:
+            self._ready += buffer[position:end]
+        return end
+
+    def _put(self, first: int, head: bytes | bytearray, payload: bytes | bytearray) -> None:
+        self._ready.append(first)
+        self._ready += encode_length(len(head) + 1 + len(payload))
+        self._ready += head
+        self._ready.append(0)  # no properties
+        self._ready += payload
 
 
 def decode_length(data: bytes | bytearray, position: int) -> tuple[int, int]:

@@ -55,20 +55,32 @@ class Session:
                 await asyncio.sleep(0.01)
 
 
-@contextlib.asynccontextmanager
-async def session(
-    *, port: int, topic: str = "t/#", intake: dict[str, Any] | None = None, **mqtt_options: Any
-) -> AsyncIterator[Session]:
-    """Run a source against a broker, and return when it has subscribed."""
+def make_source(
+    *,
+    port: int,
+    topic: str = "t/#",
+    subscriptions: Sequence[tuple[str, int]] = (),
+    intake: dict[str, Any] | None = None,
+    broker_drops: BrokerDrops | None = None,
+    **mqtt_options: Any,
+) -> tuple[MqttSource, list[tuple[str, dict[str, Any]]]]:
+    """Make a source, and the list of events that it will tell."""
     events: list[tuple[str, dict[str, Any]]] = []
     source = MqttSource(
         mqtt=MqttConfig(port=port, **mqtt_options),
         intake=IntakeConfig(**(intake or {})),
-        subscriptions=[(topic, 1)],
+        subscriptions=subscriptions or [(topic, 1)],
         clock=SystemClock(),
         on_event=lambda name, **fields: events.append((name, fields)),
-        broker_drops=BrokerDrops(),
+        broker_drops=broker_drops or BrokerDrops(),
     )
+    return source, events
+
+
+@contextlib.asynccontextmanager
+async def session(*, port: int, **options: Any) -> AsyncIterator[Session]:
+    """Run a source against a broker, and return when it has subscribed."""
+    source, events = make_source(port=port, **options)
     running = asyncio.create_task(source.run())
     told = Session(source, events)
     try:
@@ -81,13 +93,13 @@ async def session(
         await asyncio.gather(running, return_exceptions=True)
 
 
-def publish(port: int, payloads: Sequence[dict[str, Any]], *, qos: int = 1, topic: str = "t/x") -> None:
+def publish(port: int, payloads: Sequence[dict[str, Any]], *, topic: str = "t/x", qos: int = 1, **options: Any) -> None:
     """Publish from a client of its own, and return when the broker has all of it."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv5)
     client.max_queued_messages_set(0)
     client.connect("127.0.0.1", port)
     client.loop_start()
-    infos = [client.publish(topic, json.dumps(payload), qos=qos) for payload in payloads]
+    infos = [client.publish(topic, json.dumps(payload), qos=qos, **options) for payload in payloads]
     for info in infos:
         info.wait_for_publish(30)
     client.disconnect()

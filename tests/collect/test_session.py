@@ -12,7 +12,10 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from actod.collect.broker_drops import BrokerDrops
 from actod.errors import ConfigError
 from hil.parts.broker import Broker
 from hil.parts.certificates import CertificateAuthority
@@ -137,21 +140,27 @@ def _steadily(port: int, count: int) -> None:
     client.loop_stop()
 
 
-def test_at_its_limit_it_stops_reading_leaves_and_returns_when_there_is_room(broker: Broker) -> None:
+def test_at_its_limit_nothing_is_lost_and_nothing_comes_twice_to_a_group(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "broker", settings="max_inflight_messages 0")
+
     async def run() -> None:
         limits = {"max_messages": 50, "max_group": 50}
-        async with session(port=broker.port, intake=limits, keep_alive_seconds=5, receive_maximum=500) as told:
+        options = {"keep_alive_seconds": 1, "receive_maximum": 500}
+        async with session(port=broker.port, intake=limits, **options) as told:
             await asyncio.to_thread(publish, broker.port, [{"n": n} for n in range(400)])
-            held = await told.messages(20, acknowledge=False)
-            while len(held) < 50 and told.source.state == "connected":
-                held += await told.group() if len(held) < 50 else []
-                if len(held) >= 20 and told.source.state == "connected":
-                    break  # mosquitto's own window of 20 comes first
-            told.source.acknowledge(held)
-            rest = await told.messages(400 - len(held))
-            assert sorted(set(numbers(held) + numbers(rest))) == list(range(400))
+            held = await told.messages(50, acknowledge=False)
+            await told.event("intake.full")
+            told.source.acknowledge(held)  # on a connection that is gone: all of it comes again
+            rest = await told.messages(400)
+            assert numbers(held) == list(range(50))
+            assert numbers(rest) == list(range(400))
+            assert [delivery.duplicate for delivery in rest[:50]] == [True] * 50
 
-    asyncio.run(run())
+    broker.start()
+    try:
+        asyncio.run(run())
+    finally:
+        broker.stop()
 
 
 def test_a_flood_of_qos_0_is_bounded_and_what_was_dropped_is_counted(broker: Broker) -> None:
@@ -168,17 +177,109 @@ def test_a_flood_of_qos_0_is_bounded_and_what_was_dropped_is_counted(broker: Bro
     asyncio.run(run())
 
 
-def test_a_second_client_with_our_id_is_named(broker: Broker) -> None:
+def test_a_message_that_several_filters_match_is_delivered_once_and_at_the_highest_qos(broker: Broker) -> None:
     async def run() -> None:
-        async with session(port=broker.port, client_id="actod-x") as told:
-            other = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="actod-x", protocol=mqtt.MQTTv5)
-            other.connect("127.0.0.1", broker.port)
-            other.loop_start()
-            assert (await told.event("broker.taken_over"))["client_id"] == "actod-x"
-            other.disconnect()
-            other.loop_stop()
+        filters = [("t/+/state", 1), ("t/#", 0), ("t/a/state", 0), ("u/x", 1)]
+        async with session(port=broker.port, subscriptions=filters) as told:
+            for topic in ("t/a/state", "t/b/state", "t", "u/x"):
+                await asyncio.to_thread(publish, broker.port, [{"n": 1}], topic=topic)
+            found = await told.messages(4)
+            assert [(delivery.topic, delivery.qos) for delivery in found] == [
+                ("t/a/state", 1),
+                ("t/b/state", 1),
+                ("t", 1),
+                ("u/x", 1),
+            ]
 
     asyncio.run(run())
+
+
+def test_a_kept_session_of_older_routes_brings_nothing_twice(broker: Broker) -> None:
+    async def run() -> None:
+        async with session(port=broker.port, subscriptions=[("t/+", 1)]):
+            pass
+        async with session(port=broker.port, subscriptions=[("t/+", 1), ("t/#", 1)]) as told:
+            await asyncio.to_thread(publish, broker.port, [{"n": 1}, {"n": 2}])
+            assert numbers(await told.messages(2)) == [1, 2]
+
+    asyncio.run(run())
+
+
+def test_retained_messages_come_with_a_new_session_only_and_are_marked(broker: Broker) -> None:
+    async def run() -> None:
+        await asyncio.to_thread(publish, broker.port, [{"n": 1}], retain=True)
+        async with session(port=broker.port) as told:
+            (first,) = await told.messages(1)
+            assert (first.retained, numbers([first])) == (True, [1])
+        async with session(port=broker.port) as told:
+            await asyncio.to_thread(publish, broker.port, [{"n": 2}], retain=True)
+            (second,) = await told.messages(1)
+            assert (second.retained, numbers([second])) == (False, [2])
+
+    asyncio.run(run())
+
+
+def test_qos_2_publications_come_at_qos_1(broker: Broker) -> None:
+    async def run() -> None:
+        async with session(port=broker.port) as told:
+            await asyncio.to_thread(publish, broker.port, [{"n": 1}], qos=2)
+            assert [(delivery.qos, delivery.packet_id > 0) for delivery in await told.messages(1)] == [(1, True)]
+
+    asyncio.run(run())
+
+
+def test_a_user_property_that_paho_refuses_does_not_stop_the_collection(broker: Broker) -> None:
+    async def run() -> None:
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.UserProperty = ("note", "\ufeffbegins with a byte order mark")
+        async with session(port=broker.port) as told:
+            await asyncio.to_thread(publish, broker.port, [{"n": 1}], properties=properties)
+            await asyncio.to_thread(publish, broker.port, [{"n": 2}])
+            assert numbers(await told.messages(2, seconds=5)) == [1, 2]
+
+    asyncio.run(run())
+
+
+def test_a_route_of_the_brokers_own_topics_neither_blocks_nor_is_taken_for_drops(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "broker", settings="sys_interval 1")
+
+    async def run() -> None:
+        async with session(port=broker.port, topic="$SYS/#") as told:
+            topics: set[str] = set()
+            while "$SYS/broker/publish/messages/dropped" not in topics or len(topics) < 30:
+                topics |= {delivery.topic for delivery in await told.messages(1)}
+            assert told.source._broker_drops.take() == {}
+
+    broker.start()
+    try:
+        asyncio.run(run())
+    finally:
+        broker.stop()
+
+
+def test_what_the_broker_dropped_while_we_were_away_is_counted_at_our_return(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "broker", settings="sys_interval 1\nmax_queued_messages 30\nmax_inflight_messages 10")
+    drops = BrokerDrops()
+
+    async def seen(value: int | None = None) -> None:
+        async with asyncio.timeout(10):
+            while drops._last is None or (value is not None and drops._last < value):
+                await asyncio.sleep(0.02)
+
+    async def run() -> None:
+        async with session(port=broker.port, broker_drops=drops):
+            await seen()
+        await asyncio.to_thread(publish, broker.port, [{"n": n} for n in range(100)])
+        await asyncio.sleep(2.1)  # two of the broker's intervals: it tells the new count while nobody of us is there
+        async with session(port=broker.port, broker_drops=drops):
+            await seen(70)
+        assert drops.take() == {("broker_dropped", "normal", "_broker"): 70}
+
+    broker.start()
+    try:
+        asyncio.run(run())
+    finally:
+        broker.stop()
 
 
 def test_password_and_client_certificate_are_used_over_tls(tmp_path: Path) -> None:

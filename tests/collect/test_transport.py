@@ -15,48 +15,78 @@ from actod.collect.transport import FrameSocket, decode_length, encode_length
 LARGEST = 1000
 
 
-def publish(payload_bytes: int, *, packet_id: int = 7, qos: int = 1, topic: bytes = b"t/x") -> bytes:
-    head = len(topic).to_bytes(2) + topic + (packet_id.to_bytes(2) if qos else b"") + b"\x00"
-    return bytes([0x30 | qos << 1]) + encode_length(len(head) + payload_bytes) + head + b"x" * payload_bytes
+def publish(payload_bytes: int, *, packet_id: int = 7, qos: int = 1, topic: bytes = b"t/x", properties: int = 0) -> bytes:
+    head = len(topic).to_bytes(2) + topic + (packet_id.to_bytes(2) if qos else b"")
+    body = head + encode_length(properties) + b"p" * properties + b"x" * payload_bytes
+    return bytes([0x30 | qos << 1]) + encode_length(len(body)) + body
 
 
 def read_all(stream: bytes, cuts: list[int]) -> tuple[FrameSocket, bytes]:
     """Push a byte stream through in pieces, and return what paho would read."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(0)
-    frames = FrameSocket(ours, largest_payload_bytes=LARGEST)
-    out = bytearray()
-    at = 0
-    for cut in [*sorted(cuts), len(stream)]:
-        theirs.sendall(stream[at:cut])
-        at = max(at, cut)
-        frames.fill()
-        while frames.has_packet():
-            out += frames.recv(10_000)
-    ours.close()
-    theirs.close()
-    return frames, bytes(out)
+    with ours, theirs:
+        ours.settimeout(0)
+        frames = FrameSocket(ours, largest_payload_bytes=LARGEST)
+        out = bytearray()
+        at = 0
+        for cut in [*sorted(cuts), len(stream)]:
+            theirs.sendall(stream[at:cut])
+            at = max(at, cut)
+            frames.fill()
+            while frames.has_packet():
+                out += frames.recv(10_000)
+        return frames, bytes(out)
 
 
-@given(st.lists(st.integers(0, 3 * LARGEST), max_size=6), st.randoms(use_true_random=False), st.integers(0, 1))
-def test_small_packets_pass_unchanged_and_large_ones_are_replaced_wherever_the_stream_is_cut(
-    sizes: list[int], chance: random.Random, qos: int
+SIZES = st.tuples(st.integers(0, 3 * LARGEST) | st.sampled_from([LARGEST - 1, LARGEST, LARGEST + 1]), st.integers(0, 300))
+
+
+@given(st.lists(SIZES, max_size=6), st.randoms(use_true_random=False), st.integers(0, 1))
+def test_a_payload_within_the_limit_passes_without_properties_and_a_larger_one_is_replaced_wherever_the_stream_is_cut(
+    sizes: list[tuple[int, int]], chance: random.Random, qos: int
 ) -> None:
-    packets = [publish(size, packet_id=index + 1, qos=qos) for index, size in enumerate(sizes)]
+    packets = [publish(size, packet_id=n, qos=qos, properties=extra) for n, (size, extra) in enumerate(sizes, 1)]
     stream = b"".join(packets)
     cuts = [chance.randint(0, len(stream)) for _ in range(5)]
     frames, out = read_all(stream, cuts)
     at = 0
-    for size, packet in zip(sizes, packets, strict=True):
+    for number, (size, extra) in enumerate(sizes, 1):
         length, used = decode_length(out, at + 1)
         found = out[at : at + 1 + used + length]
         at += len(found)
-        if size <= LARGEST - 8:
-            assert found == packet
-        elif size > LARGEST:
-            assert found[0] == packet[0]
-            assert frames.oversize(found[-24:]) == len(packet) - len(packet) + size + 1
+        if size <= LARGEST:
+            assert found == publish(size, packet_id=number, qos=qos)
+            assert frames.oversize(found[-24:]) == 0
+        else:
+            assert frames.oversize(found[-24:]) == size + extra
+            assert found == publish(24, packet_id=number, qos=qos)[:-24] + found[-24:]
     assert at == len(out)
+
+
+def test_properties_beyond_all_measure_are_streamed_away_with_their_message() -> None:
+    frames, out = read_all(publish(10, properties=200_000) + publish(10), [100, 70_000])
+    assert out.endswith(publish(10))
+    assert frames.oversize(out[: -len(publish(10))][-24:]) == 200_010
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [b"\x32\x02\x00\x09", b"\x32\x07\x00\x03t/x\x00\x01", b"\x30\x07\x00\x03t/x\x09x", b"\x30\xff\xff\xff\xff\x01"],
+    ids=["no topic", "no property length", "properties beyond the end", "no length"],
+)
+def test_a_publish_that_contradicts_itself_ends_the_connection(packet: bytes) -> None:
+    with pytest.raises(OSError, match=r"shorter|malformed"):
+        read_all(packet + b"x" * 20, [])
+
+
+def test_what_was_written_last_goes_out_before_the_socket_closes() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    frames = FrameSocket(ours, largest_payload_bytes=LARGEST)
+    frames.send(b"\xe0\x00")
+    frames.close()
+    with theirs:
+        assert theirs.recv(10) == b"\xe0\x00"
 
 
 def test_a_packet_of_200_mib_takes_no_memory() -> None:
