@@ -2,7 +2,7 @@
 
     engine.py        PolicyMasker, the port: Reading -> MaskedReading; counts, ids, topic
       policy.py      the configured policy, compiled, and its digest
-      walk.py        one walk over the message: which hint reaches which leaf
+      walk.py        the other profiles, one walk over the message: which hint reaches which leaf
         keys.py        what a key says about its value         vocabulary.py  the words, many languages
         fields.py      does the value look like what its key says?
         leaf.py        one string to its end, through every layer

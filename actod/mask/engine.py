@@ -15,6 +15,7 @@ from actod.mask.finding import SECRETS
 from actod.mask.keys import KeyBook
 from actod.mask.operators import Operators
 from actod.mask.policy import PROFILES, Policy
+from actod.mask.strict import Strict, StrictWalk
 from actod.mask.verdicts import Decision
 from actod.mask.walk import Walk
 from actod.model import MaskedReading, Reading, Stream
@@ -30,6 +31,7 @@ class PolicyMasker:
     def __init__(self, *, policy: Policy, pseudonym_key: bytes) -> None:
         self._policy = policy
         self._book = KeyBook()
+        self._strict = Strict()
         self._rules = {profile: policy.rules_for(profile) for profile in PROFILES}
         self._names: dict[tuple[str, str, str], str] = {}
         self.rekey(pseudonym_key)
@@ -51,7 +53,7 @@ class PolicyMasker:
         counts: Counter[str] = Counter()
         try:
             walk = self._walk(reading.mask_profile, counts)
-            data = walk.message(reading.data)
+            data = walk.message(reading.data, reading.topic)
             topic = self._name(walk, "topic", reading.topic)
             stream = Stream(
                 robot_id=None if reading.robot_id is None else self._name(walk, "robot_id", reading.robot_id),
@@ -81,14 +83,14 @@ class PolicyMasker:
         counts: Counter[str] = Counter()
         walk = self._walk(profile, counts, explain)
         try:
-            return walk.message(value), walk.topic(topic), counts
+            return walk.message(value, topic), walk.topic(topic), counts
         except Exception as exc:  # noqa: BLE001 - likewise
             raise RejectedError("mask_failed", type(exc).__name__) from None
 
-    def _walk(self, profile: str, counts: Counter[str], explain: Explain | None = None) -> Walk:
+    def _walk(self, profile: str, counts: Counter[str], explain: Explain | None = None) -> Walk | StrictWalk:
         if profile not in PROFILES:
             raise RejectedError("mask_failed", "unknown profile")
-        return Walk(
+        walk = Walk(
             profile=profile,
             policy=self._policy,
             rules=self._rules[profile],
@@ -98,8 +100,9 @@ class PolicyMasker:
             counts=counts,
             explain=explain,
         )
+        return StrictWalk(strict=self._strict, walk=walk) if profile == "strict" else walk
 
-    def _name(self, walk: Walk, role: str, name: str) -> str:
+    def _name(self, walk: Walk | StrictWalk, role: str, name: str) -> str:
         """Mask a topic or id. Clean ones are remembered: they repeat with every message."""
         known = self._names.get((walk.profile, role, name))
         if known is not None:

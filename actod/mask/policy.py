@@ -21,7 +21,7 @@ from actod.mask.keys import fold
 ENGINE_VERSION = 1
 PROFILES = ("strict", "balanced", "secrets-only")
 OPERATORS = ("mask", "redact", "hash", "coarsen", "drop", "keep")
-_DEFAULT_OPERATORS = {"gps": "coarsen"}
+_DEFAULT_OPERATORS = {"gps": "coarsen", "identifier": "hash", "free_text": "drop", "unknown_field": "drop"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}\Z")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 _LONGEST_PATTERN = 2048

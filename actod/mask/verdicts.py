@@ -37,10 +37,9 @@ class Verdicts:
         explain: Callable[[Decision], None] | None,
     ) -> None:
         self.path: list[str] = []
+        self.rules_with_path = tuple(rule for rule in rules if rule.path is not None and not rule.type)
         # They take all that stands at their path, found or not. `keep` does not: an earlier rule for a type comes first.
-        self.path_rules = tuple(
-            rule for rule in rules if rule.path is not None and not rule.type and rule.operator != "keep"
-        )
+        self.path_rules = tuple(rule for rule in self.rules_with_path if rule.operator != "keep")
         self._policy = policy
         self._rules = rules
         self._operators = operators
@@ -57,7 +56,7 @@ class Verdicts:
             if f.replacement is not None:
                 pieces.append(f.replacement)
             else:
-                operator = self._decide(f)
+                operator = self.decide(f)
                 if operator == "drop":
                     return DROPPED
                 pieces.append(self._operators.text(operator, f.type, text[f.start : f.end]))
@@ -70,7 +69,7 @@ class Verdicts:
         """Return what stands in the place of a number that was found."""
         if self._only is not None and type_ not in self._only:
             return value
-        operator = self._decide(Finding(0, 0, type_, rule, confidence), value)
+        operator = self.decide(Finding(0, 0, type_, rule, confidence), value)
         if operator == "drop":
             return DROPPED
         masked = self._operators.number(operator, type_, value)
@@ -80,13 +79,14 @@ class Verdicts:
         """Blank all pieces of one value."""
         if self._only is not None and type_ not in self._only:
             return items
-        operator = self._decide(Finding(0, 0, type_, rule, 0.9))
+        operator = self.decide(Finding(0, 0, type_, rule, 0.9))
         if operator == "keep":
             return items
         blank = f"<{type_.upper()}>"
         return [x if x is None or type(x) is bool else blank if type(x) is str else 0 for x in items]
 
-    def _decide(self, finding: Finding, number: float | None = None) -> str:
+    def decide(self, finding: Finding, number: float | None = None) -> str:
+        """Return the operator for a finding where the walk stands; count and explain it."""
         operator = self._policy.default_operator(finding.type)
         for rule in self._rules:
             if rule.type in ("", finding.type) and (rule.path is None or rule.matches_path(tuple(self.path))):
@@ -99,6 +99,10 @@ class Verdicts:
             self._explain(Decision(pointer, finding.type, finding.rule, finding.confidence, operator))
         return operator
 
+    def applied(self, operator: str, type_: str, text: str) -> Any:
+        """Return what stands in the place of a whole text, or DROPPED."""
+        return DROPPED if operator == "drop" else self._operators.text(operator, type_, text)
+
     def rule_here(self) -> Rule | None:
         """Return the first rule that takes all that stands here."""
         path = tuple(self.path)
@@ -106,6 +110,11 @@ class Verdicts:
             if rule.matches_path(path):
                 return rule
         return None
+
+    def rule_for_member(self, key: str) -> Rule | None:
+        """Return the first rule, `keep` too, that names the path of a member of what stands here and no type."""
+        path = (*self.path, key)
+        return next((rule for rule in self.rules_with_path if rule.matches_path(path)), None)
 
     def rules_members(self) -> bool:
         """Whether a rule takes single members of what stands here."""

@@ -42,21 +42,34 @@ class Walk:
         self.profile = profile
         self._book = book
         self._max_depth = policy.max_depth
-        self._verdicts = Verdicts(policy=policy, rules=rules, operators=operators, only=only, counts=counts, explain=explain)
-        self._path = self._verdicts.path
-        self._path_rules = self._verdicts.path_rules
+        self.verdicts = Verdicts(policy=policy, rules=rules, operators=operators, only=only, counts=counts, explain=explain)
+        self._path = self.verdicts.path
+        self._path_rules = self.verdicts.path_rules
         self._reader = LeafReader(
             policy=policy, book=book, only=only, mask_json=self._inner, mask_text=self._inner_text, path=self._path
         )
-        self._numbers = Numbers(verdicts=self._verdicts, reader=self._reader)
+        self._numbers = Numbers(verdicts=self.verdicts, reader=self._reader)
         self._memo = not rules and not policy.detectors
 
     # --- entry points
 
-    def message(self, value: Any) -> Any:
+    def message(self, value: Any, _topic: str) -> Any:
         """Mask a whole JSON value."""
         masked = self._value(value, self._book.neutral, 0)
         return None if masked is DROPPED else masked
+
+    def look(self, text: str) -> Any:
+        """Mask text of which nothing is known; the very same object if nothing is found."""
+        return self._text(text, self._book.neutral, 0)
+
+    def member(self, key: str, value: Any) -> Any:
+        """Mask a value with what its key says, and drop it where the key is itself a finding."""
+        hint, new_key = self._key(key, self._book.neutral)
+        return self._value(value, hint, 1) if new_key is key else DROPPED
+
+    def hint(self, key: str) -> Hint:
+        """Return what a key tells."""
+        return self._book.hint(key)
 
     def topic(self, topic: str) -> str:
         """Mask each level of a topic; a level that names a kind gives its hint to the next."""
@@ -108,7 +121,7 @@ class Walk:
 
     def _object(self, members: dict[str, Any], inherited: Hint, depth: int) -> Any:
         if depth >= self._max_depth:
-            return self._verdicts.unreadable()
+            return self.verdicts.unreadable()
         changed: dict[str, tuple[str, Any]] = {}
         hint_of = self._book.known
         path = self._path
@@ -121,8 +134,8 @@ class Walk:
             if not hint.kind and (inherited.kind or hint.slot):
                 hint = self._neighbour_hint(members, hint, inherited)
             path.append(key)
-            if self._path_rules and (rule := self._verdicts.rule_here()):
-                new = self._verdicts.configured(value, rule)
+            if self._path_rules and (rule := self.verdicts.rule_here()):
+                new = self.verdicts.configured(value, rule)
             elif kind is str:
                 new = value if value in hint.clean else self._text(value, hint, depth)
             elif kind is bool or value is None:
@@ -155,11 +168,11 @@ class Walk:
 
     def _array(self, items: list[Any], hint: Hint, depth: int) -> Any:
         if depth >= self._max_depth:
-            return self._verdicts.unreadable()
+            return self.verdicts.unreadable()
         if not items:
             return items
         kinds = set(map(type, items))
-        ruled = bool(self._path_rules) and self._verdicts.rules_members()
+        ruled = bool(self._path_rules) and self.verdicts.rules_members()
         if not ruled and str not in kinds and dict not in kinds and list not in kinds:
             return self._numbers.array(items, hint, kinds)
         if not ruled and len(items) <= MOST_PIECES and len(items) > 2 and dict not in kinds and list not in kinds:
@@ -173,8 +186,8 @@ class Walk:
         for index, value in enumerate(items):
             kind = type(value)
             path.append(str(index))
-            if self._path_rules and (rule := self._verdicts.rule_here()):
-                new = self._verdicts.configured(value, rule)
+            if self._path_rules and (rule := self.verdicts.rule_here()):
+                new = self.verdicts.configured(value, rule)
             elif kind is str:
                 use = previous if previous.kind and not hint.kind else hint
                 new = value if value in use.clean else self._text(value, use, depth)
@@ -198,7 +211,7 @@ class Walk:
             if not found and inherited.kind and sum(map(str.isdigit, key)) >= 6:
                 found = in_field(inherited.kind, key)
             if found:
-                new = self._verdicts.text(key, found)
+                new = self.verdicts.text(key, found)
                 new_key = UNREADABLE if new is DROPPED else str(new)
                 return self._book.hint(new_key), new_key
         return self._book.learn(key), key
@@ -224,12 +237,12 @@ class Walk:
         try:
             found = self._reader.find(text, hint, depth)
         except TooMuchError:
-            return self._verdicts.unreadable()
+            return self.verdicts.unreadable()
         if not found:
             if self._memo and len(text) <= 64:
                 hint.remember(text)
             return text
-        return self._verdicts.text(text, found)
+        return self.verdicts.text(text, found)
 
     def _inner(self, value: Any, depth: int) -> Any:
         """Mask what was found inside a container (called by the leaf reader)."""
