@@ -139,6 +139,7 @@ def search(rig: Rig, robot: RobotProcess) -> tuple[int, bool]:
 
 def account(rig: Rig, console: Console, *, verdict: Verdict, published: int, found: int, control: bool, code: int) -> int:
     """Print the table and where things lie; return the exit code."""
+    console.print()
     table = Table(title="what became of it", show_header=False)
     table.add_row("published", str(published))
     table.add_row("acknowledged", str(verdict.acknowledged))
@@ -147,6 +148,8 @@ def account(rig: Rig, console: Console, *, verdict: Verdict, published: int, fou
     for name, count in verdict.verified.items():
         table.add_row(f"verified by {name}", f"{count} of {verdict.bundles}")
     table.add_row("chains without a hole (actod verify)", "yes" if not verdict.chain else verdict.chain)
+    if not verdict.ledger:
+        table.add_row("in the loss ledger", "nothing")
     for reason, count in sorted(verdict.ledger.items()):
         table.add_row(f"in the loss ledger: {reason}", str(count))
     table.add_row("repeated after redelivery, marked", str(verdict.repeated))
