@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from actod.mask.finding import Finding
+from actod.mask.finding import Finding, ungrouped
 
 _ATOM = r"[^\W_]|[_.!#$%&'*+/=?^`{|}~-]"
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
@@ -97,12 +97,13 @@ _AFTER_VERB = re.compile(
     r"\b[^.;:\n\d]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?\d(?:[ ./()-]{0,2}\d){7,14})(?![\w]|[.-]\d)",
     re.IGNORECASE,
 )
+_ANY_PHONE = re.compile("|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS))
 _DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 
 
 def phones(text: str) -> Iterator[Finding]:
     """Find numbers whose form alone says phone. Weaker forms need a telling word (see context.py)."""
-    for pattern, rule, confidence in _PHONE_FORMS:
+    for pattern, rule, confidence in _PHONE_FORMS if _ANY_PHONE.search(text) else ():
         for m in pattern.finditer(text):
             digits = sum(ch.isdigit() for ch in m[0])
             if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):

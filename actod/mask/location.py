@@ -146,6 +146,7 @@ _BRING_WORDS = re.compile(
 )
 _NUMBER_AND_NAME = re.compile(rf"{_HOUSE},?\s({_CAPITAL})(?:\s{_CAPITAL}){{0,3}}")
 _NAME_AND_NUMBER = re.compile(rf"({_CAPITAL})(?:\s[^\W\d_][\w'’.-]{{0,30}}){{0,3}}\s{_HOUSE}")
+_HOUSE_LIKE = re.compile(r"(?<![\w:/-])(?<!\d[.,])\d{1,6}\s?[A-Za-z]{0,3}(?![\w:])")
 _CJK = re.compile(r"[\u3005\u3007\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af\uf900-\ufaff]")
 _CJK_ADDRESS = re.compile(
     r"(?:〒?\s?\d{3}-?\d{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
@@ -159,7 +160,7 @@ _TAIL = re.compile(
 
 def addresses(text: str) -> Iterator[Finding]:
     """Find postal addresses: a street word with a house number, in the order of each country; or what stands for one."""
-    if any(map(str.isdigit, text)):
+    if _HOUSE_LIKE.search(text):
         for pattern, rule in (
             (_NUMBER_FIRST, "address_number_first"),
             (_SUFFIXED, "address_street_suffix"),
