@@ -97,7 +97,7 @@ _AFTER_VERB = re.compile(
     r"\b[^.;:\n\d]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?\d(?:[ ./()-]{0,2}\d){7,14})(?![\w]|[.-]\d)",
     re.IGNORECASE,
 )
-_ANY_PHONE = re.compile("|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS))
+_ANY_PHONE = re.compile("(?=[0-9(+])(?:" + "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS) + ")")
 _DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 
 
