@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from actod.mask.finding import Finding
+from actod.mask.finding import Finding, ungrouped
 
 _ATOM = r"[^\W_]|[_.!#$%&'*+/=?^`{|}~-]"
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w-]{0,62}[^\W_])?(?:\.[^\W_](?:[\w-]{0,62}[^\W_])?){0,8})")
+_SPELLED_AT = (
+    r"(?:[\[({<]\s?(?:at|ät|arroba|@|chiocciola|malpa|arobase)\s?[\])}>]|\b(?:at|AT|arroba|chiocciola|arobase)\b|@)"
+)
+_HAS_SPELLED_AT = re.compile(_SPELLED_AT, re.IGNORECASE)
 _SPELLED = re.compile(
     r"(?<![\w.+-])([\w.+-]{1,64}(?:\s?[\[({<]?\s?\b(?:dot|punkt|point|punto|ponto|kropka)\b\s?[\])}>]?\s?[\w+-]{1,64}){0,4})"
-    r"\s?(?:[\[({<]\s?(?:at|ät|arroba|@|chiocciola|malpa|arobase)\s?[\])}>]|\b(?:at|AT|arroba|chiocciola|arobase)\b|@)\s?"
+    rf"\s?{_SPELLED_AT}\s?"
     r"([\w-]{1,63}(?:\s?(?:[\[({<]\s?(?:dot|punkt|point|punto|ponto|kropka|\.)\s?[\])}>]|\b(?:dot|DOT|punkt|point|punto|ponto)\b|\.)\s?[\w-]{2,63}){1,5})",
     re.IGNORECASE,
 )
@@ -57,7 +61,7 @@ def _is_url_password(text: str, start: int) -> bool:
 
 def spelled_emails(text: str) -> Iterator[Finding]:
     """Find addresses such as `name [at] host [dot] org`."""
-    if not _SPELLED_SIGN.search(text):
+    if not _SPELLED_SIGN.search(text) or not _HAS_SPELLED_AT.search(text):
         return
     for m in _SPELLED.finditer(text):
         if _SPELLED_SIGN.search(m[0]) and _AFTER_SPELLED_TLD.search(m[0]):
@@ -97,12 +101,13 @@ _AFTER_VERB = re.compile(
     r"\b[^.;:\n\d]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?\d(?:[ ./()-]{0,2}\d){7,14})(?![\w]|[.-]\d)",
     re.IGNORECASE,
 )
+_ANY_PHONE = re.compile("(?=[0-9(+])(?:" + "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS) + ")")
 _DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 
 
 def phones(text: str) -> Iterator[Finding]:
     """Find numbers whose form alone says phone. Weaker forms need a telling word (see context.py)."""
-    for pattern, rule, confidence in _PHONE_FORMS:
+    for pattern, rule, confidence in _PHONE_FORMS if _ANY_PHONE.search(text) else ():
         for m in pattern.finditer(text):
             digits = sum(ch.isdigit() for ch in m[0])
             if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):

@@ -20,7 +20,6 @@ _DATE = re.compile(
     r"|\d{1,2}(?:st|nd|rd|th|\.|er|º|°)?\s?(?:de |of |\.|-)?\s?[^\W\d_]{3,12}\.?,?\s?(?:de |of |-)?\s?\d{4}"
     r"|[^\W\d_]{3,12}\.?\s\d{1,2}(?:st|nd|rd|th)?,?\s\d{4}|(?:19|20)\d{6})(?![\w-])"
 )
-_YEAR = re.compile(r"(?<![\w.-])(?:19|20)\d\d(?![\w-])")
 _PASSPORT = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Z]{0,8}\d)[A-Z0-9]{6,12}(?![A-Za-z0-9])|(?<![A-Za-z0-9])[B-DF-HJ-NP-TV-Z]{8,9}(?![A-Za-z0-9])|(?<!\w)[A-Z]{1,2}[ -]?\d{2,3}[ -]?\d{3,5}(?!\w)"
 )
@@ -36,7 +35,6 @@ _BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}\d)[A-Za-z0-9](?:[:-]?[A-Za-z0-9])
 _SIGNS = frozenset("#!$%&*@_^~+")
 _NAMED_VALUE = re.compile(r"[A-Za-z_][\w-]{1,32}[=:](?=[^=]{6})")
 _SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
-_ADDRESS_AFTER = re.compile(r"[^\n;|\"<>]{4,160}")
 _LINKING = re.compile(
     r"(?:[\s:=#\"'(\[>-]|\b(?:is|was|are|no|nr|num|number|numero|numéro|número|numer|nummer|n[°ºo.]|id|the|my|his|her|their|on|of|le|el|il|am|den|w|dnia|op|em|"
     r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as)\b\.?)*"
@@ -76,7 +74,7 @@ _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 _COMMON = frozenset(
     "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta".split()
 )
-_NOT_IN_TEXT = frozenset("id name user author".split())
+_BEGINNINGS = frozenset(word[:size] for word in WORDS for size in range(1, len(word) + 1))
 
 
 def telling(text: str) -> Iterator[Finding]:
@@ -104,6 +102,8 @@ def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
         if index + size > len(words):
             break
         gram += words[index + size - 1][2]
+        if gram not in _BEGINNINGS:
+            break
         kind = WORDS.get(gram)
         if kind:
             best, best_size = kind, size

@@ -33,6 +33,11 @@ TYPES: frozenset[str] = SECRETS | frozenset(
 PSEUDONYM_CHARACTERS = 12
 
 
+def ungrouped(pattern: str) -> str:
+    """Loosen a pattern so that it can be one of many alternatives: a separator need not be the same twice."""
+    return re.sub(r"\(\[([^]]*)\](\??)\)", r"[\1]\2", pattern).replace("\\1", "[ .-]?")
+
+
 def marker(types: Iterable[str]) -> re.Pattern[str]:
     """Return what masking leaves behind for these types.
 

@@ -27,7 +27,7 @@ _SPELLED_DIGITS = re.compile(
     r"nul|een|twee|drie|vier|vijf|zes|zeven|negen|jeden|dwa|trzy|cztery|pi[eę][cć]|sze[sś][cć]|siedem|osiem|dziewi[eę][cć])\b"
 )
 _FEWEST_SPELLED = 5
-_JSON_BEGIN = re.compile(r"\{\s?\"|\[\s?[\[{\"]")
+_JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
 _MOST_FINDINGS = 20_000
 

@@ -135,17 +135,25 @@ _WITH_POST_CODE = re.compile(
     rf",?\s{_POST_CODE}\s({_CAPITAL})"
 )
 # Nor where somebody is said to live, or something to be brought.
+_HOME = (
+    r"\b(?:lives?|living|resid\w{2,6}|home|wohnt|wohnhaft|habite|domicili\w{1,6}|vive|reside|abita|mora|mieszka|zam\.|woont|bor|asuu|"
+    r"address|adress\w?|anschrift|indirizzo|direcci[oó]n|endere[cç]o|adres)"
+)
+_BRING = (
+    r"\b(?:deliver\w{0,4}|ship\w{0,4}|drop\w{0,4}(?:[ -]?off)?|pick\w{0,4}(?:[ -]?up)?|send|sent|bring|liefer\w{1,4}|zustell\w{1,4}|livr\w{1,4}|"
+    r"entreg\w{1,4}|consegn\w{1,5}|dostarcz\w{1,4}|bezorg\w{1,4}|parcel|package|paket|p[äa]ckchen|colis|paquete|pacco|pakket|encomenda|paczk\w)"
+)
+_HOME_OR_BRING = re.compile(_HOME + "|" + _BRING, re.IGNORECASE)
 _HOME_WORDS = re.compile(
-    r"\b(?:lives?|living|resid\w{2,6}|home|wohnt|wohnhaft|habite|domicili\w{1,6}|vive|reside|abita|mora|mieszka|zam\.|woont|bor|asuu|address|adress\w?|anschrift|indirizzo|direcci[oó]n|endere[cç]o|adres)\s?(?:is|ist|est|es|è|é|:|=)?\s(?:at|in|an?|au|en|na|em|te|op|i|w|på)?\s?\Z",
-    re.IGNORECASE,
+    _HOME + r"\s?(?:is|ist|est|es|è|é|:|=)?\s(?:at|in|an?|au|en|na|em|te|op|i|w|på)?\s?\Z", re.IGNORECASE
 )
 _BRING_WORDS = re.compile(
-    r"\b(?:deliver\w{0,4}|ship\w{0,4}|drop\w{0,4}(?:[ -]?off)?|pick\w{0,4}(?:[ -]?up)?|send|sent|bring|liefer\w{1,4}|zustell\w{1,4}|livr\w{1,4}|entreg\w{1,4}|"
-    r"consegn\w{1,5}|dostarcz\w{1,4}|bezorg\w{1,4}|parcel|package|paket|p[äa]ckchen|colis|paquete|pacco|pakket|encomenda|paczk\w)\b[^.;:\n]{0,24}\b(?:to|for|für|pour|para|per|voor|dla|at|from|an|nach|à|au|a|en|in|na|em|do|op)\s\Z",
+    _BRING + r"\b[^.;:\n]{0,24}\b(?:to|for|für|pour|para|per|voor|dla|at|from|an|nach|à|au|a|en|in|na|em|do|op)\s\Z",
     re.IGNORECASE,
 )
 _NUMBER_AND_NAME = re.compile(rf"{_HOUSE},?\s({_CAPITAL})(?:\s{_CAPITAL}){{0,3}}")
 _NAME_AND_NUMBER = re.compile(rf"({_CAPITAL})(?:\s[^\W\d_][\w'’.-]{{0,30}}){{0,3}}\s{_HOUSE}")
+_HOUSE_LIKE = re.compile(r"(?<![\w:/-])(?<!\d[.,])\d{1,6}\s?[A-Za-z]{0,3}(?![\w:])")
 _CJK = re.compile(r"[\u3005\u3007\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af\uf900-\ufaff]")
 _CJK_ADDRESS = re.compile(
     r"(?:〒?\s?\d{3}-?\d{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
@@ -159,7 +167,7 @@ _TAIL = re.compile(
 
 def addresses(text: str) -> Iterator[Finding]:
     """Find postal addresses: a street word with a house number, in the order of each country; or what stands for one."""
-    if any(map(str.isdigit, text)):
+    if _HOUSE_LIKE.search(text):
         for pattern, rule in (
             (_NUMBER_FIRST, "address_number_first"),
             (_SUFFIXED, "address_street_suffix"),
@@ -180,6 +188,8 @@ def _without_street_word(text: str) -> Iterator[Finding]:
         words = [fold(word) for word in _WORD.findall(m[0])]
         if (m[1] or m[2]) and fold(m[3]) not in NOT_NAMES and any(word not in NOT_NAMES for word in words[:-1]):
             yield Finding(m.start(), _tail(text, m.end()), "address", "address_post_code", 0.65)
+    if not _HOME_OR_BRING.search(text):
+        return
     for m in _NUMBER_AND_NAME.finditer(text):
         before = text[max(0, m.start() - 48) : m.start()]
         if fold(m[1]) not in NOT_NAMES and (_HOME_WORDS.search(before) or _BRING_WORDS.search(before)):

@@ -17,6 +17,7 @@ MOST_PIECES = 40
 _SHORT, _LONGEST_BYTES = 4, 4096
 _SMALLEST_IDENTITY = 10_000
 _SMALLEST = {"password": 1000, "wifi_key": 1000}  # a PIN has four digits
+_NUMERIC_TYPES = {int, float}
 _DEGREES, _E7 = 180.0, 1_000_000
 
 
@@ -50,7 +51,7 @@ class Numbers:
             found = self._reader.find(text, hint, 0) if text.isprintable() else []
             if found:
                 return self._verdicts.pieces(items, found[0].type, "byte_array")
-        if kinds == {int} and max(items) >= CARD_FLOOR:
+        if int in kinds and kinds <= _NUMERIC_TYPES and max(items) >= CARD_FLOOR:
             return self._each_number(items, hint)
         return items
 

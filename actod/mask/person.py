@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from actod.mask.finding import Finding
+from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
@@ -146,7 +146,7 @@ def _cjk_names(text: str) -> Iterator[Finding]:
         group = 1 if m[1] else 2
         yield Finding(m.start(group), m.end(group), "person", "name_honorific", 0.8)
     foreign = sum(1 for ch in text if _CJK.match(ch))
-    latin = sum(1 for ch in text if ch.isascii() and ch.isalpha())
+    latin = sum(1 for ch in (MARKER.sub("", text) if "<" in text else text) if ch.isascii() and ch.isalpha())
     for m in _CJK_RUN.finditer(text):
         run = m[0]
         if len(run) > 12:

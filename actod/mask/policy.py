@@ -137,13 +137,15 @@ def _detectors(config: MaskingConfig) -> tuple[Detector, ...]:
     options = re2.Options()
     options.max_mem = _PATTERN_MEMORY_BYTES
     options.log_errors = False
-    compiled = []
+    compiled: list[Detector] = []
     for index, detector in enumerate(config.detectors):
         key = f"masking.detectors[{index}]"
         if not _NAME.match(detector.name) or detector.name in TYPES:
             raise ConfigError(
                 key=key + ".name", expected="a new lower-case word such as site_badge", fix="choose another name"
             )
+        if detector.name in {d.name for d in compiled}:
+            raise ConfigError(key=key + ".name", expected="a name of its own", fix="choose another name")
         if not detector.pattern or len(detector.pattern) > _LONGEST_PATTERN:
             raise ConfigError(
                 key=key + ".pattern", expected=f"1 to {_LONGEST_PATTERN} characters", fix="write a shorter pattern"

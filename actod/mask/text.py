@@ -32,7 +32,7 @@ _DECIMALS = re.compile(r"\d\.\d{3}|[°º]|\+[23456789CFGHJMPQRVWX]{2}|\d,\d{3,}|
 _SPELLED = re.compile(
     r"\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>]", re.IGNORECASE
 )
-_UPPER = re.compile(r"[A-ZÀ-Ž\u0370-\uffff]")
+_CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff][^\W\d_A-Z]|[A-Z]{2,} [A-Z]|[\u3005-\ud7af]")
 _MEASURED_BEFORE = re.compile(r"([^\W\d_]+)(?:[\s_-]{1,2}([^\W\d_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
 _WEAK_TYPES = frozenset(
@@ -77,7 +77,7 @@ def scan(text: str, hint: Hint) -> list[Finding]:
 
 def _scan_prose(text: str, found: list[Finding]) -> None:
     """Look for what takes more than one word to see."""
-    if _UPPER.search(text):
+    if _CAPITALISED.search(text):
         found.extend(person.names(text))
         found.extend(location.addresses(text))
     found.extend(context.telling(text))

@@ -21,6 +21,7 @@ from actod.mask.verdicts import UNREADABLE, Decision, Verdicts
 from actod.mask.words import GIVEN_NAMES
 
 _GEOJSON = frozenset(("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"))
+_DIGITS_OF_AN_IDENTITY = 6
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 
 
@@ -206,15 +207,21 @@ class Walk:
 
     def _key(self, key: str, inherited: Hint) -> tuple[Hint, str]:
         """Classify a key that is seen for the first time; mask it where it is itself a finding."""
-        if BORING.fullmatch(key) is None:
-            found = self._reader.find(key, self._book.neutral, 0)
-            if not found and inherited.kind and sum(map(str.isdigit, key)) >= 6:
+        many_digits = sum(map(str.isdigit, key)) >= _DIGITS_OF_AN_IDENTITY
+        asked_each_time = many_digits or not self._memo
+        if asked_each_time or BORING.fullmatch(key) is None:
+            try:
+                found = self._reader.find(key, self._book.neutral, 0)
+            except TooMuchError:
+                return self._book.neutral, self._verdicts.unreadable()
+            if not found and inherited.kind and many_digits:
                 found = in_field(inherited.kind, key)
             if found:
                 new = self.verdicts.text(key, found)
                 new_key = UNREADABLE if new is DROPPED else str(new)
                 return self._book.hint(new_key), new_key
-        return self._book.learn(key), key
+        # What a key with many digits is depends on what stands above it, and own detectors look where they are told.
+        return (self._book.hint(key) if asked_each_time else self._book.learn(key)), key
 
     def _neighbour_hint(self, members: dict[str, Any], hint: Hint, inherited: Hint) -> Hint:
         """Where a value's key says nothing, ask what stands around it."""

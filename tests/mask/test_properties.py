@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actod.config import MaskingConfig
+from actod.config import MaskingConfig, MaskRuleConfig
 from actod.errors import RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Detector, Policy
@@ -238,10 +238,31 @@ _foreign = st.one_of(
 )
 
 
+REDACTING = masker(rules=[MaskRuleConfig(operator="redact", type="gps")])
+
+
 @given(value=_values)
 @_quick
 def test_masking_twice_is_masking_once(value: Any) -> None:
+    """What is made coarser is left out: a shorter text may then be a plate, and a second masking masks more, never less."""
+    once = REDACTING.mask_value(value)[0]
+    assert REDACTING.mask_value(once)[0] == once
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"lat": 52.520008, "lon": -13.404954},
+        {"latitude": 525200081, "longitude": -134049540},
+        {"lat": "52.520008", "lon": "13.404954 E"},
+        {"note": "at 52.520008, 13.404954 waiting"},
+        {"gps": [52.520008, 13.404954]},
+        {"dob": "1980-03-12", "born": 19800312},
+    ],
+)
+def test_making_coarser_twice_is_making_it_coarser_once(value: Any) -> None:
     once = MASKER.mask_value(value)[0]
+    assert once != value
     assert MASKER.mask_value(once)[0] == once
 
 
@@ -293,13 +314,11 @@ def test_a_message_is_never_changed_in_place(value: Any) -> None:
 
 # --- pseudonyms
 
-HASH = {"rules": [{"operator": "hash", "type": "email"}, {"operator": "hash", "type": "phone"}]}
+HASH = [MaskRuleConfig(operator="hash", type="email"), MaskRuleConfig(operator="hash", type="phone")]
 
 
 def _hashing(key: bytes) -> PolicyMasker:
-    from actod.config import MaskRuleConfig  # noqa: PLC0415
-
-    return masker(key=key, rules=[MaskRuleConfig(**rule) for rule in HASH["rules"]])
+    return masker(key=key, rules=HASH)
 
 
 @given(name=st.from_regex(r"[a-z]{3,12}\.[a-z]{3,12}", fullmatch=True))
@@ -388,6 +407,10 @@ def test_a_leaf_that_is_too_large_is_redacted_and_its_neighbours_are_kept() -> N
     result, _, counts = masker(max_leaf_bytes=1000).mask_value({"big": "a b " * 300, "ok": "idle"})
     assert result == {"big": "<UNREADABLE>", "ok": "idle"}
     assert counts == {"unreadable": 1}
+
+
+def test_a_key_that_is_too_large_is_redacted_and_its_value_is_kept() -> None:
+    assert masker(max_leaf_bytes=1000).mask_value({"a b " * 300: {"speed": 1}})[0] == {"<UNREADABLE>": {"speed": 1}}
 
 
 def test_what_is_nested_too_deep_is_redacted() -> None:

@@ -237,3 +237,35 @@ def test_a_key_with_a_mark_inside_is_masked_to_its_end() -> None:
     body = "\n".join(["MIIEpAIBAAKCAQEAx3mQ" * 3] * 4)
     pem = f"-----BEGIN PRIVATE KEY-----\n<CARD>{body}\n-----END PRIVATE KEY-----"
     assert "MIIE" not in masked(pem)
+
+
+def test_a_number_as_a_key_under_a_telling_one_is_masked_also_when_it_was_seen_elsewhere_before() -> None:
+    one = masker()
+    number = "a8f5f167f44f4964e6c998dee827110c"
+    assert one.mask_value({"count": {number: 1}})[0] == {"count": {number: 1}}
+    assert one.mask_value({"password": {number: 1}})[0] == {"password": {"<PASSWORD>": 1}}
+
+
+def test_degrees_at_the_end_of_the_number_range_stay_inside_it() -> None:
+    assert masked({"lat": -(2**63), "lon": 2**64 - 1}) == {"lat": -9223372036854700000, "lon": 18446744073709500000}
+
+
+def test_a_text_seen_under_one_key_says_nothing_about_it_under_another() -> None:
+    one = masker()
+    assert one.mask_value({"note": "Ximena"})[0] == {"note": "Ximena"}
+    assert one.mask_value({"operator": "Ximena"})[0] == {"operator": "<PERSON>"}
+    assert one.mask_value({"note": "Ximena"})[0] == {"note": "Ximena"}
+
+
+def test_json_after_a_few_words_is_opened() -> None:
+    inner = json.dumps({"mqtt_password": "correct horse", "ok": True})
+    assert masked({"raw": f"got {inner} from scanner"}) == {
+        "raw": 'got {"mqtt_password": "<PASSWORD>", "ok": true} from scanner'
+    }
+    assert "correct" not in json.dumps(masked({"raw": f"got {json.dumps(inner)} from scanner"}))
+
+
+def test_a_float_of_sixteen_digits_is_read() -> None:
+    assert masked({"value": 4111111111111111.0, "t": 3400000264470528.0}) == {"value": 0.0, "t": 3400000264470528.0}
+    assert masked([1.5, 4111111111111111]) == [1.5, 0]
+    assert masked({"x": [4111111111111111, 5555555555554444]}) == {"x": [0, 0]}
