@@ -14,6 +14,7 @@ from pathlib import Path
 
 from actod import configfile, daemon
 from actod.audit.verify import verify_log
+from actod.cli.run import admit_tls
 from actod.cli.state import add_config_argument
 from actod.collect.probe import probe_broker
 from actod.config import Config, LogConfig
@@ -166,6 +167,8 @@ def _token(config: Config, file: Path) -> Line:
 
 def _broker(config: Config) -> Line:
     where = f"{config.mqtt.host}:{config.mqtt.port}"
+    if config.mqtt.tls:
+        admit_tls(config.mqtt)
     try:
         detail = probe_broker(config.mqtt)
     except TransientError as exc:

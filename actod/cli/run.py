@@ -51,13 +51,14 @@ def admit(config: Config) -> list[str]:
     if config.mqtt.password_file:
         read_secret(config.mqtt.password_file, key="mqtt.password_file")
     if config.mqtt.tls:
-        _admit_tls(config.mqtt)
+        admit_tls(config.mqtt)
     if config.signer.spawn:
         _admit_pin(config)
     return described
 
 
-def _admit_tls(mqtt: MqttConfig) -> None:
+def admit_tls(mqtt: MqttConfig) -> None:
+    """Refuse a CA file or client certificate of the broker that cannot be used. Raises ConfigError."""
     try:
         tls_context(mqtt)
     except OSError as exc:

@@ -1,0 +1,127 @@
+"""`actod keys`, as its user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nacl.signing import VerifyKey
+
+from actod.proof import thumbprint
+from hil.parts.softhsm import SoftToken, make_token
+from hil.rig import ROOT
+from tests.keys.conftest import spy, spy_library  # noqa: F401 - fixtures
+from tests.keys.parts import Spy, write_config, write_pin
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> SoftToken:
+    """Make a token without a key."""
+    return make_token(tmp_path / "token", keys=0)
+
+
+def keys(folder: Path, token: SoftToken, *arguments: str, spy: Spy | None = None) -> subprocess.CompletedProcess[str]:  # noqa: F811
+    config = write_config(folder, token, uri=spy.uri if spy else "")
+    done = subprocess.run(
+        [sys.executable, "-m", "actod", "keys", *arguments, "--config", str(config)],
+        env=dict(os.environ) | token.environment | (spy.environment if spy else {}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert token.pin not in done.stdout + done.stderr
+    return done
+
+
+def test_a_key_is_made_once_and_shown_with_its_thumbprint(tmp_path: Path, empty: SoftToken) -> None:
+    done = keys(tmp_path, empty, "init", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    made = json.loads(done.stdout)
+    public_key = bytes.fromhex(made["ed25519"])
+    assert VerifyKey(public_key)
+    assert made["thumbprint"] == thumbprint.ed25519(public_key)
+    shown = keys(tmp_path, empty, "show", "--json")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout) == made | {"kind": "software"}
+    assert [line.split() for line in keys(tmp_path, empty, "show").stdout.splitlines()] == [
+        ["ed25519", made["ed25519"]],
+        ["thumbprint", made["thumbprint"]],
+        ["kind", "software"],
+    ]
+    again = keys(tmp_path, empty, "init")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith("actod keys init: key_exists: the token holds a key with the label 'actod-ed25519'")
+    assert "Fix: name another label" in again.stderr
+    assert json.loads(keys(tmp_path, empty, "show", "--json").stdout)["ed25519"] == made["ed25519"]
+
+
+def test_no_key_is_1_and_says_how_one_is_made(tmp_path: Path, empty: SoftToken) -> None:
+    done = keys(tmp_path, empty, "show")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "actod keys show: key_count. Fix: make exactly one key" in done.stderr
+    assert "actod keys init" in done.stderr
+
+
+def test_a_wrong_pin_is_sent_once_and_named_with_its_remedy(
+    tmp_path: Path,
+    empty: SoftToken,
+    spy: Spy,  # noqa: F811
+) -> None:
+    write_pin(empty, "wrong-pin-4711")
+    for count, action in enumerate(("init", "show"), 1):
+        done = keys(tmp_path, empty, action, spy=spy)
+        assert done.returncode == 1
+        assert f"actod keys {action}: pin_incorrect. Fix: put the right PIN into token.pin_file" in done.stderr
+        assert "wrong-pin-4711" not in done.stderr
+        assert spy.logins() == count
+
+
+def test_the_last_try_is_not_taken_by_init_either(
+    tmp_path: Path,
+    empty: SoftToken,
+    spy: Spy,  # noqa: F811
+) -> None:
+    spy.on("final-try")
+    done = keys(tmp_path, empty, "init", spy=spy)
+    assert (done.returncode, spy.logins()) == (1, 0)
+    assert "pin_last_try" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason", "remedy"), [(0o644, "pin_open", "chmod 600"), (None, "pin_unreadable", "write the PIN to the file")]
+)
+def test_a_pin_file_that_cannot_be_used_is_named(
+    tmp_path: Path, empty: SoftToken, mode: int | None, reason: str, remedy: str
+) -> None:
+    if mode is None:
+        empty.pin_file.unlink()
+    else:
+        empty.pin_file.chmod(mode)
+    for action in ("init", "show"):
+        done = keys(tmp_path, empty, action)
+        assert done.returncode == 1
+        assert f"actod keys {action}: {reason}" in done.stderr
+        assert remedy in done.stderr
+
+
+def test_a_missing_token_is_named(tmp_path: Path, empty: SoftToken) -> None:
+    (folder,) = (empty.folder / "tokens").iterdir()
+    folder.rename(empty.folder / "away")
+    for action in ("init", "show"):
+        done = keys(tmp_path, empty, action)
+        assert done.returncode == 1
+        assert f"actod keys {action}: token_absent" in done.stderr
+        assert "Fix: check token.uri" in done.stderr
+
+
+def test_nothing_is_left_behind(tmp_path: Path, empty: SoftToken) -> None:
+    keys(tmp_path, empty, "init")
+    keys(tmp_path, empty, "show")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["actod.toml", "token"]
