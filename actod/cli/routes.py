@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from actod import configfile
 from actod.cli.state import DEFAULT_CONFIG
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.errors import RejectedError
-from actod.model import Delivery
+from actod.mask.engine import PolicyMasker
+from actod.mask.policy import Policy
+from actod.model import Delivery, Reading
 from actod.service.clock import SystemClock
 
 _WHAT_TO_DO = {
+    "bad_topic": "a topic is UTF-8 of at most 1024 characters",
+    "bad_robot_id": "an id is text of at most 128 characters, or a whole number: mend the sender, or the route's robot_id",
+    "bad_task_id": "an id is text of at most 128 characters, or a whole number: mend the sender, or the route's task_id",
+    "bad_run_id": "an id is text of at most 128 characters, or a whole number: mend the sender, or the route's run_id",
+    "mask_failed": "nothing of it could be kept: see actod mask --explain",
     "no_route": "add a [[routes]] table whose topic matches",
     "duplicate_key": "the sender writes the same key twice: mend the sender",
     "not_json": "it begins like JSON and is none: mend the sender",
@@ -33,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command to the root parser."""
     parser = subparsers.add_parser("routes", help="show what would happen to a message")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    test = actions.add_parser("test", help="route one message")
+    test = actions.add_parser("test", help="route and mask one message")
     test.add_argument("topic", metavar="TOPIC")
     test.add_argument("payload", metavar="PAYLOAD", nargs="?", default="{}", help="text, or @FILE for a file's bytes")
     test.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"default {DEFAULT_CONFIG}")
@@ -41,17 +50,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Route; 0 if the message would be taken, 1 if it would be refused."""
+    """Route and mask; 0 if the message would be taken, 1 if it would be refused."""
     config = configfile.load(args.config)
     router = PayloadRouter(
         routes=Routes.compile(config.routes),
         device=config.device,
         intake=config.intake,
         identities={},
-        digest_key=b"\0" * 32,  # ids that are drawn and digests are only examples here
+        digest_key=b"\0" * 32,  # ids that are drawn, digests and pseudonyms are only examples here
     )
+    masker = PolicyMasker(policy=Policy.compile(config.masking), pseudonym_key=b"\0" * 32)
     try:
-        payload = Path(args.payload[1:]).read_bytes() if args.payload.startswith("@") else args.payload.encode()
+        payload = Path(args.payload[1:]).read_bytes() if args.payload.startswith("@") else os.fsencode(args.payload)
     except OSError as exc:
         print(f"actod routes: cannot read {exc.filename}: {exc.strerror}", file=sys.stderr)
         return 2
@@ -66,17 +76,40 @@ def run(args: argparse.Namespace) -> int:
         received=SystemClock().now(),
     )
     try:
-        reading = router.route(delivery)
+        answer = _taken(router.route(delivery), masker)
     except RejectedError as refusal:
         route, traffic_class = router.describe(delivery)
-        answer = {"refused": refusal.reason, "route": route, "class": traffic_class}
-        answer["what_to_do"] = _WHAT_TO_DO.get(refusal.reason, "see docs")
-    else:
-        answer = {name: str(getattr(reading, name)) for name in ("route", "robot_id", "task_id", "run_id", "timestamp")}
-        answer |= {"class": str(reading.traffic_class), "mask": reading.mask_profile, "members": ", ".join(reading.data)}
+        what_to_do = _WHAT_TO_DO.get(refusal.reason, "see docs")
+        answer = {"refused": refusal.reason, "route": route, "class": traffic_class, "what_to_do": what_to_do}
+    answer["bytes"] = len(payload)
     if args.json:
-        print(json.dumps(answer | {"bytes": len(payload)}))
+        print(json.dumps(answer))
     else:
         for name, value in answer.items():
-            print(f"{name:12} {value}")
+            print(f"{name:12} {_text(value)}")
     return 1 if "refused" in answer else 0
+
+
+def _taken(reading: Reading, masker: PolicyMasker) -> dict[str, Any]:
+    """Say where a message would go, and what would be left of it."""
+    masked = masker.mask(reading)
+    event = json.loads(masked.event)
+    return {
+        "route": reading.route,
+        "robot_id": masked.stream.robot_id,
+        "task_id": masked.stream.task_id,
+        "run_id": masked.stream.run_id,
+        "timestamp": reading.timestamp,
+        "class": str(reading.traffic_class),
+        "mask": reading.mask_profile,
+        "masked": dict(masked.masked),
+        "topic": event["topic"],
+        "data": event["data"],
+    }
+
+
+def _text(value: Any) -> str:
+    """Write a value for people: none as a hyphen, JSON as it is recorded."""
+    if value is None or value == {}:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -24,10 +24,12 @@ from actod.proof.decode import parse_json
 from actod.proof.envelope import iso
 
 NO_ROUTE = "_none"
+_OWN_TASK = "actod"  # of the records that the device makes of itself: nothing that arrives may pass for one
 _LONGEST_ID = 128
 _LONGEST_TOPIC = 1024
 _MOST_ROBOTS = 4096
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that was no UTF-8
 _JSON_START = frozenset(b'{["-0123456789tfn')
 
 
@@ -53,18 +55,21 @@ class PayloadRouter:
             raise RejectedError("no_route")
         if delivery.oversize_bytes or len(delivery.payload) > self._intake.largest_payload_bytes:
             raise RejectedError("too_large")
-        if len(delivery.topic) > _LONGEST_TOPIC:
+        if len(delivery.topic) > _LONGEST_TOPIC or _SURROGATE.search(delivery.topic):
             raise RejectedError("bad_topic")
         data = self._decode(delivery.payload)
         levels = delivery.topic.split("/")
         robot, task_id, traffic_class, timestamp = self._place(route, levels, data, delivery)
         run_id = _identifier(route.run_id(levels, data), "run_id")
+        if robot is None and task_id == _OWN_TASK:
+            raise RejectedError("bad_task_id", "the device's own records bear this name")
         robot_id = self._robot_id(robot)
         key = (robot_id, task_id, run_id)
+        now_ns = delivery.received.monotonic_ns
         last = self._last_run.get(robot_id)
         if last is not None and last != key:
-            self._runs.end(last)
-        if self._runs.admit(key, delivery.received.monotonic_ns):
+            self._runs.end(last, now_ns)
+        if self._runs.admit(key, now_ns):
             self._last_run[robot_id] = key
         else:
             task_id, run_id = OVERFLOW, OVERFLOW
@@ -111,7 +116,7 @@ class PayloadRouter:
             try:
                 return {"value": parse_json(payload, max_depth=self._intake.max_depth)}
             except RejectedError as refusal:
-                if refusal.reason not in {"not_json", "not_utf8"}:
+                if refusal.reason not in {"not_json", "not_utf8", "too_deep"}:  # a log line may be full of brackets
                     raise
         try:
             text = payload.decode("utf-8")

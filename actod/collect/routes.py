@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from actod.errors import ConfigError
 from actod.model import TrafficClass
 
 Selector = Callable[[Sequence[str], Any], Any]
+_MOST_CACHED, _LONGEST_CACHED = 4096, 256  # a publisher of endless topics must not fill the memory
+_INDEX = re.compile(r"(?:0|[1-9][0-9]{0,8})\Z")  # of a JSON Pointer (RFC 6901), or a topic level
 _PROFILES = {"vda5050-v2": "uagv/v2/", "vda5050-v3": "vda5050/v3/"}
 
 
@@ -52,9 +55,10 @@ class Routes:
             pass
         levels = topic.split("/")
         found = next((route for route in self._routes if matches(route.levels, levels)), None)
-        if len(self._cache) > 4096:  # noqa: PLR2004 - a publisher of endless topics must not fill the memory
-            self._cache.clear()
-        self._cache[topic] = found
+        if len(topic) <= _LONGEST_CACHED:
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+            self._cache[topic] = found
         return found
 
     def subscriptions(self) -> list[tuple[str, int]]:
@@ -108,7 +112,7 @@ def _selector(config: RouteConfig, key: str, text: str) -> Selector:
         return lambda _levels, _payload: None
     if text.startswith("="):
         return lambda _levels, _payload: text[1:]
-    if text.startswith("topic:") and text[6:].isdigit() and int(text[6:]) > 0:
+    if text.startswith("topic:") and _INDEX.match(text[6:]) and int(text[6:]) > 0:
         index = int(text[6:]) - 1
         return lambda levels, _payload: levels[index] if index < len(levels) else None
     if text.startswith("/"):
@@ -126,7 +130,7 @@ def _point(value: Any, parts: Sequence[str]) -> Any:
     for part in parts:
         if isinstance(value, dict):
             value = value.get(part)
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        elif isinstance(value, list) and _INDEX.match(part) and int(part) < len(value):
             value = value[int(part)]
         else:
             return None

@@ -9,7 +9,7 @@ from typing import Any
 from actod.proof.envelope import iso
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})\Z", re.ASCII)
-_SCALES = ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000), (1e8, 1_000_000_000))  # from which value on: ns, us, ms, s
+_SCALES = ((1e17, -3), (1e14, 0), (1e11, 3), (1e8, 6))  # from which value on: ns, us, ms, s; the power of ten to us
 
 
 def utc(value: Any) -> str | None:
@@ -23,9 +23,11 @@ def utc(value: Any) -> str | None:
         except (ValueError, OverflowError):
             return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        for smallest, to_ns in _SCALES:
+        for smallest, power in _SCALES:
             if smallest <= value < smallest * 1e3:
-                return iso(int(value * to_ns))
+                # in nanoseconds a float of our time would be off by hundreds of them
+                microseconds = round(value * 10**power) if power >= 0 else int(value) // 10**-power
+                return iso(microseconds * 1000)
     return None
 
 

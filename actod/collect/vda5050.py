@@ -2,7 +2,7 @@
 
 The standard mandates QoS 0 for nearly all topics, so a gap in delivery shows only where the sender counts: `headerId` is a
 uint32 per topic that grows by one with each message. A restart of the robot (a small number after a large one) is no
-loss; the will of `connection` (CONNECTIONBROKEN) carries an old number and is exempt.
+loss; the will of `connection` (CONNECTIONBROKEN, since 3.0 CONNECTION_BROKEN) carries an old number and is exempt.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from actod.model import TrafficClass
 
 IDLE = "idle"
 _UINT32 = 2**32
 _LARGEST_GAP = 100_000  # beyond it a number is a restart, not a loss
-_MOST_SENDERS = 4096
+_MOST_SENDERS = 4096  # then the oldest is forgotten: a publisher of endless serial numbers must not fill the memory
 _MANUFACTURER, _SERIAL, _KIND = 2, 3, 4
 _DONE = {"FINISHED", "FAILED"}
 _BULK = {"visualization", "factsheet"}
+_BY_ITSELF = {"AUTOMATIC", "STARTUP"}  # in any other mode a person has the say
+_WILL = {"CONNECTIONBROKEN", "CONNECTION_BROKEN"}
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,75 +38,94 @@ class Placed:
     timestamp: Any
 
 
+@dataclass(slots=True)
+class _Robot:
+    task_id: str = IDLE
+    mode: str = ""
+
+
 class Vda5050:
     """Reads what the standard says about a message. Keeps per robot the order at work, and per topic the last headerId."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, str] = {}
-        self._header_ids: dict[tuple[str, str], int] = {}
-        self._modes: dict[str, str] = {}
+        self._robots: dict[str, _Robot] = {}
+        self._header_ids: dict[tuple[str, ...], int] = {}
         self._gaps: Counter[str] = Counter()
 
     def place(self, levels: Sequence[str], data: dict[str, Any]) -> Placed:
         """Place one decoded message by topic levels (uagv/v2/<manufacturer>/<serial>/<kind>) and content."""
+        timestamp = data.get("timestamp")
+        if len(levels) <= _SERIAL:
+            return Placed(None, None, None, timestamp)
         kind = levels[_KIND] if len(levels) > _KIND else ""
-        robot = f"{levels[_MANUFACTURER]}/{levels[_SERIAL]}" if len(levels) > _SERIAL else None
+        name = f"{levels[_MANUFACTURER]}/{levels[_SERIAL]}"
+        robot = self._robots.get(name)
         if robot is None:
-            return Placed(None, None, None, data.get("timestamp"))
-        if len(self._tasks) > _MOST_SENDERS:
-            self._tasks.clear()
+            robot = _put(self._robots, name, _Robot())
         if kind == "state":
-            self._tasks[robot] = _task(data)
-        return Placed(robot, self._tasks.get(robot, IDLE), self._class(robot, kind, data), data.get("timestamp"))
+            return Placed(name, _task(robot, data), _class_of_state(robot, data), timestamp)
+        task_id = robot.task_id
+        if kind == "order" and isinstance(data.get("orderId"), str):
+            task_id = data["orderId"] or task_id  # what begins a task belongs to it, though the robot has not spoken yet
+        traffic_class = TrafficClass.INTERVENTION if kind == "instantActions" else None
+        return Placed(name, task_id, TrafficClass.BULK if kind in _BULK else traffic_class, timestamp)
 
     def count_gap(self, levels: Sequence[str], data: dict[str, Any], *, duplicate: bool, retained: bool, route: str) -> None:
         """Hold a message's headerId against the one before; what is missing is counted for the ledger."""
         number = data.get("headerId")
-        if duplicate or retained or not isinstance(number, int) or len(levels) <= _KIND:
+        if retained or type(number) is not int or not 0 <= number < _UINT32 or len(levels) <= _KIND:
             return
-        if levels[_KIND] == "connection" and data.get("connectionState") in {"CONNECTIONBROKEN", "CONNECTION_BROKEN"}:
+        if levels[_KIND] == "connection" and data.get("connectionState") in _WILL:
             return
-        sender = ("/".join(levels[_MANUFACTURER:_KIND]), levels[_KIND])
+        sender = tuple(levels[: _KIND + 1])
         before = self._header_ids.get(sender)
-        if len(self._header_ids) >= _MOST_SENDERS:
-            self._header_ids.clear()
-        self._header_ids[sender] = number
         if before is None:
+            _put(self._header_ids, sender, number)
             return
-        missing = (number - before - 1) % _UINT32
-        if 0 < missing < _LARGEST_GAP:
-            self._gaps[route] += missing
+        ahead = (number - before) % _UINT32
+        if duplicate and ahead != 1:  # we have it already, unless the connection broke between broker and us
+            return
+        self._header_ids[sender] = number
+        if 1 < ahead <= _LARGEST_GAP:
+            self._gaps[route] += ahead - 1
 
     def take_gaps(self) -> Counter[str]:
         """Hand over the missing messages by route since the last call."""
         gaps, self._gaps = self._gaps, Counter()
         return gaps
 
-    def _class(self, robot: str, kind: str, data: dict[str, Any]) -> TrafficClass | None:
-        if kind == "instantActions":
-            return TrafficClass.INTERVENTION
-        if kind in _BULK:
-            return TrafficClass.BULK
-        if kind != "state":
-            return None
-        mode = str(data.get("operatingMode", ""))
-        changed = self._modes.get(robot, mode) != mode
-        self._modes[robot] = mode
-        safety = data.get("safetyState")
-        if isinstance(safety, dict):
-            stop = safety.get("eStop", safety.get("activeEmergencyStop", "NONE"))
-            if stop != "NONE" or safety.get("fieldViolation") is True:
-                return TrafficClass.INTERVENTION
-        return TrafficClass.INTERVENTION if changed else None
+
+def _put(known: dict[Key, Value], key: Key, value: Value) -> Value:
+    """Add to a bounded memory."""
+    if len(known) >= _MOST_SENDERS:
+        del known[next(iter(known))]
+    known[key] = value
+    return value
 
 
-def _task(state: dict[str, Any]) -> str:
-    """Return the order's id while any of its nodes, edges or actions is not done, else `idle`."""
-    order = state.get("orderId")
+def _task(robot: _Robot, state: dict[str, Any]) -> str:
+    """Return the order's id while a node, edge or action of it is not done, and for the state that says so; else `idle`."""
+    order, before = state.get("orderId"), robot.task_id
     if not isinstance(order, str) or not order:
-        return IDLE
+        order = IDLE
     actions = state.get("actionStates")
     open_actions = isinstance(actions, list) and any(
         isinstance(action, dict) and action.get("actionStatus") not in _DONE for action in actions
     )
-    return order if state.get("nodeStates") or state.get("edgeStates") or open_actions else IDLE
+    at_work = bool(state.get("nodeStates") or state.get("edgeStates") or open_actions)
+    robot.task_id = order if at_work else IDLE
+    return order if order == before else robot.task_id
+
+
+def _class_of_state(robot: _Robot, state: dict[str, Any]) -> TrafficClass | None:
+    """Return `intervention` where a person took or gave back the say, where the robot is stopped, or somebody too near."""
+    mode, before = state.get("operatingMode"), robot.mode
+    if isinstance(mode, str) and mode:
+        robot.mode = mode
+        if mode != before and (before or mode not in _BY_ITSELF):
+            return TrafficClass.INTERVENTION
+    safety = state.get("safetyState")
+    if not isinstance(safety, dict):
+        return None
+    stop = safety.get("eStop", safety.get("activeEmergencyStop", "NONE"))  # until 2.1, since 3.0
+    return TrafficClass.INTERVENTION if stop != "NONE" or safety.get("fieldViolation") is True else None

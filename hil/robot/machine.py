@@ -5,6 +5,7 @@ Words are those of VDA 5050 3.0; the older version's messages translate them. Al
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable
@@ -51,22 +52,27 @@ class Edge:
 
 @dataclass
 class Fault:
-    """An error that the robot reports until it is over."""
+    """An error that the robot reports until it is over. Its text is made when it is first reported: it may never be."""
 
     kind: str
     level: str
-    text: str
+    make_text: Callable[[], str]
     node: str
     until: float
+
+    @functools.cached_property
+    def text(self) -> str:
+        """What it says."""
+        return self.make_text()
 
 
 @dataclass(frozen=True)
 class Command:
-    """What the fleet control sends: an order (action empty), or an instant action."""
+    """What the fleet control sends: an order (action empty), or an instant action, with a text if one is to be made."""
 
     action: str = ""
     action_id: str = ""
-    text: str = ""
+    make_text: Callable[[], str] | None = None
 
 
 class Machine:
@@ -162,7 +168,7 @@ class Machine:
         if following == "FINISHED":
             if self._chance.random() < 0.08:
                 following = "FAILED"
-                self.faults.append(Fault("actionFailed", "WARNING", self._fault_text(), self.last_node, self.now + 3))
+                self.faults.append(Fault("actionFailed", "WARNING", self._fault_text, self.last_node, self.now + 3))
             else:
                 self._done(action)
         action.status, action.since, self.changed = following, self.now, True
@@ -222,7 +228,7 @@ class Machine:
             self.field_violation, self._hand_until = True, self.now + length
         elif kind == "error":
             level = self._chance.choice(["WARNING", "WARNING", "URGENT", "CRITICAL", "FATAL"])
-            self.faults.append(Fault("localizationError", level, self._fault_text(), self.last_node, self.now + length))
+            self.faults.append(Fault("localizationError", level, self._fault_text, self.last_node, self.now + length))
         else:
             self._instant(kind, length)
         self.changed = True
@@ -232,6 +238,6 @@ class Machine:
         name = "startPause" if kind == "pause" else self._chance.choice(["stateRequest", "factsheetRequest", "logReport"])
         action = Action(f"instant-{self._actions}", name, "", "FINISHED", self.now)
         self.instant = [*self.instant[-3:], action]
-        self.commands.append(Command(name, action.action_id, self._fault_text() if name == "logReport" else ""))
+        self.commands.append(Command(name, action.action_id, self._fault_text if name == "logReport" else None))
         if kind == "pause":
             self.paused, self._hand_until = True, self.now + length

@@ -228,8 +228,8 @@ def order(header: Header, machine: Machine) -> Order:
 def instant_actions(header: Header, command: Command) -> InstantActions:
     """Make an instant action."""
     action = _order(command.action, command.action_id, "", blocking="NONE")
-    if command.text:
-        action["actionParameters"] = [{"key": "reason", "value": command.text}]
+    if command.make_text:
+        action["actionParameters"] = [{"key": "reason", "value": command.make_text()}]
     return {**header, "actions": [action]}
 
 

@@ -46,19 +46,19 @@ class Notes:
 
     def _operator_note(self) -> Note:
         p = self._planter
-        text = self._chance.choice(
+        make: Callable[[], str] = self._chance.choice(
             [
-                f"Gabel klemmt, Rückruf unter {p.phone()} oder {p.email()}",
-                f"shift handover done, mail to {p.email()}, spare tablet {p.mac()}",
-                f"Kunde zahlt per {p.iban()}, Rückfragen Tel. {p.phone()}",
+                lambda: f"Gabel klemmt, Rückruf unter {p.phone()} oder {p.email()}",
+                lambda: f"shift handover done, mail to {p.email()}, spare tablet {p.mac()}",
+                lambda: f"Kunde zahlt per {p.iban()}, Rückfragen Tel. {p.phone()}",
             ]
         )
-        return "robot/7/notes", {"kind": "note", "operator_name": p.name(), "text": text, "shift": 2}
+        return "robot/7/notes", {"kind": "note", "operator_name": p.name(), "text": make(), "shift": 2}
 
     def _badge_read(self) -> Note:
         p, door = self._planter, self._chance.randint(1, 40)
-        person = {"first_name": "", "last_name": p.name(), "email": p.email(), "phone": p.phone()}
-        person["first_name"], person["last_name"] = person["last_name"].split(" ", 1)
+        first, family = p.person()
+        person = {"first_name": first, "last_name": family, "email": p.email(), "phone": p.phone()}
         payload = {
             "event": "badge_read",
             "reader": f"door-{door}",
@@ -93,15 +93,15 @@ class Notes:
 
     def _log_line(self) -> Note:
         p = self._planter
-        line = self._chance.choice(
+        make: Callable[[], str] = self._chance.choice(
             [
-                f"GET /v1/jobs Authorization: Bearer {p.jwt()} 200",
-                f"login failed for {p.email()} password={p.password()}",
-                f"git pull https://x-token:{p.github()}@git.example/fleet.git",
-                f"notify {p.slack()} from {p.mac()}",
+                lambda: f"GET /v1/jobs Authorization: Bearer {p.jwt()} 200",
+                lambda: f"login failed for {p.email()} password={p.password()}",
+                lambda: f"git pull https://x-token:{p.github()}@git.example/fleet.git",
+                lambda: f"notify {p.slack()} from {p.mac()}",
             ]
         )
-        return "robot/7/log", {"level": "info", "line": line}
+        return "robot/7/log", {"level": "info", "line": make()}
 
     def _payment(self) -> Note:
         p = self._planter

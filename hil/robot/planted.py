@@ -42,14 +42,17 @@ class Planter:
 
     def name(self) -> str:
         """Make a person's full name; the family name alone must not be found either."""
+        return self._keep(" ".join(self.person()))
+
+    def person(self) -> tuple[str, str]:
+        """Make a first name, which many bear, and a family name, which nobody else does."""
         while True:
             family = "".join(self._chance.choice(part) for part in _SYLLABLES)
             if family in self._seen:
                 family += "-" + "".join(self._chance.choice(part) for part in _SYLLABLES)
             if family not in self._seen:
                 break
-        self._keep(family)
-        return self._keep(f"{self._chance.choice(_FIRST)} {family}")
+        return self._chance.choice(_FIRST), self._keep(family)
 
     def email(self) -> str:
         """Make a mail address."""

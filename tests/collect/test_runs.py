@@ -1,0 +1,85 @@
+"""The bound on open runs, as a table and against a model."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actod.collect.runs import Key, OpenRuns
+from actod.config import IntakeConfig
+
+SECOND = 1_000_000_000
+
+
+def runs(most: int = 32, a_minute: int = 60) -> OpenRuns:
+    return OpenRuns(IntakeConfig(max_open_runs=most, new_runs_per_minute=a_minute))
+
+
+def key(number: int) -> Key:
+    return ("r", f"task-{number}", None)
+
+
+def test_so_many_are_open_and_the_next_one_is_not() -> None:
+    opened = runs(3)
+    assert [opened.admit(key(n), SECOND) for n in range(5)] == [True, True, True, False, False]
+    assert opened.admit(key(0), 2 * SECOND)
+
+
+def test_the_default_is_32() -> None:
+    opened = OpenRuns(IntakeConfig())
+    assert sum(opened.admit(key(n), SECOND) for n in range(50)) == 32
+
+
+def test_a_run_that_its_robot_left_makes_room_half_a_minute_later() -> None:
+    opened = runs(1)
+    assert opened.admit(key(0), SECOND)
+    opened.end(key(0), 2 * SECOND)
+    assert not opened.admit(key(1), 32 * SECOND)
+    assert opened.admit(key(1), 32 * SECOND + 1)
+
+
+def test_a_run_that_is_silent_makes_room_after_ten_minutes() -> None:
+    opened = runs(1)
+    assert opened.admit(key(0), SECOND)
+    assert not opened.admit(key(1), 601 * SECOND)
+    assert opened.admit(key(1), 601 * SECOND + 1)
+
+
+def test_only_so_many_begin_in_a_minute() -> None:
+    opened = runs(32, 2)
+    assert [opened.admit(key(n), n * SECOND) for n in (1, 2, 3)] == [True, True, False]
+    assert not opened.admit(key(3), 61 * SECOND)
+    assert opened.admit(key(3), 61 * SECOND + 1)
+    assert not opened.admit(key(4), 61 * SECOND + 1)
+
+
+def test_a_run_that_is_taken_up_again_is_no_new_one() -> None:
+    opened = runs(2, 2)
+    for step in range(100):
+        mine, other = key(step % 2), key(1 - step % 2)
+        assert opened.admit(mine, (1 + step) * SECOND // 10)
+        opened.end(other, (1 + step) * SECOND // 10)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["admit", "end"]), st.integers(0, 12), st.integers(0, 40)), max_size=300),
+    st.integers(1, 6),
+    st.integers(1, 8),
+)
+def test_neither_bound_is_ever_exceeded(steps: list[tuple[str, int, int]], most: int, a_minute: int) -> None:
+    opened = runs(most, a_minute)
+    now = SECOND
+    last_seen: dict[Key, int] = {}  # what may still have an open bundle of half a minute
+    begun: list[int] = []
+    for verb, number, seconds in steps:
+        now += seconds * SECOND
+        name = key(number)
+        if verb == "end":
+            opened.end(name, now)
+        elif opened.admit(name, now):
+            if now - last_seen.get(name, -(10**18)) > 630 * SECOND:
+                begun.append(now)
+            last_seen[name] = now
+        assert len(opened) <= most
+        assert sum(now - at <= 30 * SECOND for at in last_seen.values()) <= most
+        assert sum(now - at <= 60 * SECOND for at in begun) <= a_minute
