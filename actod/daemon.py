@@ -25,7 +25,6 @@ from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
 from actod.errors import ActodError, TransientError
-from actod.keys import uri
 from actod.keys.client import SignerClient
 from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
@@ -74,8 +73,6 @@ def describe(config: Config) -> Iterator[str]:
     """Say what would run, after checking all that can be checked without broker, token or server."""
     routes = Routes.compile(config.routes)
     Policy.compile(config.masking)
-    uri.parse(config.token.uri)
-    HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # opens no connection
     yield f"environment    {config.environment}"
     yield f"state folder   {config.state_directory}"
     yield f"broker         {config.mqtt.host}:{config.mqtt.port} as {config.mqtt.client_id!r}"

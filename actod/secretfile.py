@@ -51,6 +51,11 @@ def read_secret(path: Path, *, key: str) -> str:
     return text
 
 
+def check_private(path: Path, *, key: str) -> None:
+    """Raise SecretFileError unless a file can be read by us and by nobody else."""
+    _read_private(path, key)
+
+
 def _read_private(path: Path, key: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"actod audit: no audit log in {folder}", file=sys.stderr)
             return EXIT_USAGE
         return _verify(args, folder) if args.action == "verify" else _show(args, folder)
+    except BrokenPipeError:
+        raise  # the reader of what we print has left
     except OSError as exc:
         print(f"actod audit: cannot read {exc.filename}: {exc.strerror}", file=sys.stderr)
         return EXIT_USAGE

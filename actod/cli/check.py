@@ -14,8 +14,8 @@ from pathlib import Path
 
 from actod import configfile, daemon
 from actod.audit.verify import verify_log
-from actod.cli.run import admit_tls
 from actod.cli.state import add_config_argument
+from actod.collect.credentials import tls_context
 from actod.collect.probe import probe_broker
 from actod.config import Config, LogConfig
 from actod.errors import EXIT_FAILED, ActodError, ConfigError, TransientError
@@ -168,7 +168,7 @@ def _token(config: Config, file: Path) -> Line:
 def _broker(config: Config) -> Line:
     where = f"{config.mqtt.host}:{config.mqtt.port}"
     if config.mqtt.tls:
-        admit_tls(config.mqtt)
+        tls_context(config.mqtt)
     try:
         detail = probe_broker(config.mqtt)
     except TransientError as exc:

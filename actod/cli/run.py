@@ -9,8 +9,7 @@ import resource
 from actod import configfile, daemon
 from actod.cli.state import add_config_argument
 from actod.collect.credentials import tls_context
-from actod.config import Config, MqttConfig
-from actod.errors import ConfigError
+from actod.config import Config
 from actod.keys import uri
 from actod.secretfile import SecretFileError, read_secret
 from actod.service import log
@@ -51,23 +50,10 @@ def admit(config: Config) -> list[str]:
     if config.mqtt.password_file:
         read_secret(config.mqtt.password_file, key="mqtt.password_file")
     if config.mqtt.tls:
-        admit_tls(config.mqtt)
+        tls_context(config.mqtt)
     if config.signer.spawn:
         _admit_pin(config)
     return described
-
-
-def admit_tls(mqtt: MqttConfig) -> None:
-    """Refuse a CA file or client certificate of the broker that cannot be used. Raises ConfigError."""
-    try:
-        tls_context(mqtt)
-    except OSError as exc:
-        raise ConfigError(
-            key="mqtt.ca_file",
-            expected="a readable PEM file of CA certificates",
-            found=str(mqtt.ca_file) if mqtt.ca_file else "no trust store on this system",
-            fix="name the broker's CA certificate file",
-        ) from exc
 
 
 def _admit_pin(config: Config) -> None:

@@ -14,10 +14,10 @@ from typing import Any, cast
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from actod.collect.credentials import read_secret
 from actod.collect.dial import until_ready
 from actod.collect.transport import FrameSocket
 from actod.config import MqttConfig
+from actod.secretfile import read_secret
 
 _TURN_SECONDS = 0.01  # of reading, then others have their turn: commits, acknowledgements, signals
 _DISCONNECT = b"\xe0\x00"

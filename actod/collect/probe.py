@@ -9,9 +9,10 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from actod.collect.credentials import read_secret, tls_context
+from actod.collect.credentials import tls_context
 from actod.config import MqttConfig
 from actod.errors import TransientError
+from actod.secretfile import read_secret
 
 
 def probe_broker(mqtt: MqttConfig) -> str:

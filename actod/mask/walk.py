@@ -213,7 +213,7 @@ class Walk:
             try:
                 found = self._reader.find(key, self._book.neutral, 0)
             except TooMuchError:
-                return self._book.neutral, self._verdicts.unreadable()
+                return self._book.neutral, self.verdicts.unreadable()
             if not found and inherited.kind and many_digits:
                 found = in_field(inherited.kind, key)
             if found:

@@ -1,20 +1,11 @@
-"""The API key and the wallet address: files that others cannot read, read anew for each use.
-
-A file is ours or root's, and 0400 or 0600. Below systemd's credentials folder the group bits are the mask of an access
-list (systemd.exec(5), credentials), so there only the others' bits count.
-"""
+"""The API key and the wallet address: read anew for each use, so that a changed file needs no restart."""
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from actod.errors import ConfigError, TransientError
-
-_LARGEST_BYTES = 4096
-_GROUP_AND_OTHERS = 0o077
-_OTHERS = 0o007
+from actod.secretfile import read_secret
 
 
 class Secret:
@@ -57,13 +48,8 @@ class CredentialFile:
             raise TransientError("credential_unreadable", f"{self._key}: expected {exc.expected}") from exc
 
     def _read(self) -> Secret:
-        data = _read_private(self._path, self._key)
-        try:
-            text = data.decode("ascii").rstrip("\r\n") if len(data) <= _LARGEST_BYTES else ""
-        except UnicodeDecodeError:
-            text = ""
-        if not text or not text.isprintable() or " " in text:
-            # Neither the content nor the decoder's error, which holds it, may travel on.
+        text = read_secret(self._path, key=self._key)
+        if not text.isascii() or " " in text:
             raise ConfigError(
                 key=self._key,
                 expected="one line of printable ASCII without spaces",
@@ -71,41 +57,3 @@ class CredentialFile:
                 fix=f"write the secret alone into {self._path}",
             )
         return Secret(text)
-
-
-def check_private(path: Path, *, key: str) -> None:
-    """Raise ConfigError unless a file can be read by us and by nobody else."""
-    _read_private(path, key)
-
-
-def _read_private(path: Path, key: str) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            data = file.read(_LARGEST_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
-    except OSError as exc:
-        raise ConfigError(
-            key=key,
-            expected="a file that we can read",
-            found=f"{path}: {exc.strerror or 'an error'}",
-            fix=f"make {path} a file of ours with mode 0600, or pass it as a systemd credential",
-        ) from exc
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(key=key, expected="a regular file", found=str(path), fix="write the secret into a file")
-    if status.st_mode & (_OTHERS if _is_systemd_credential(path) else _GROUP_AND_OTHERS):
-        raise ConfigError(
-            key=key,
-            expected="a file that only its owner can read",
-            found=f"{path} with mode {stat.S_IMODE(status.st_mode):04o}",
-            fix=f"chmod 600 {path}",
-        )
-    if status.st_uid not in {0, os.geteuid()}:
-        raise ConfigError(key=key, expected="a file of ours or of root", found=str(path), fix=f"chown it: {path}")
-    return data
-
-
-def _is_systemd_credential(path: Path) -> bool:
-    """Whether the file lies in this unit's credentials folder, which systemd names in the environment."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(folder) and path.parent == Path(folder or "/")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actod.config import CollectorConfig
 from actod.errors import ConfigError
-from actod.submit.credentials import check_private
+from actod.secretfile import check_private
 from actod.submit.pins import hold_to_pins, parse_pins
 
 
