@@ -162,7 +162,8 @@ def test_another_user_is_kept_out_by_the_mode_and_behind_it_by_the_kernels_word(
     signer.socket.parent.chmod(0o755)
     assert stranger().stderr == b"no way in\n"
     signer.socket.chmod(0o666)
-    assert stranger().stdout == wire.pack(b"error", b"peer_refused")
+    # Nothing of the request is read: the kernel may reset the connection before the answer is.
+    assert stranger().stdout in {wire.pack(b"error", b"peer_refused"), b""}
     assert (signer.stats()["refused"], signer.stats()["calls"]) == (1, 0)
     assert "A process of another user was refused." in signer.log_file.read_text()
     assert signer.reason() == ""
