@@ -45,6 +45,16 @@ def test_a_run_that_is_silent_makes_room_after_ten_minutes() -> None:
     assert opened.admit(key(1), 601 * SECOND + 1)
 
 
+def test_a_run_that_still_speaks_outlives_one_that_began_after_it() -> None:
+    opened = runs(2)
+    assert opened.admit(key(0), SECOND)
+    assert opened.admit(key(1), 2 * SECOND)
+    assert opened.admit(key(0), 600 * SECOND)
+    assert opened.admit(key(2), 603 * SECOND)  # the silent one made room
+    assert not opened.admit(key(1), 604 * SECOND)
+    assert opened.admit(key(0), 605 * SECOND)
+
+
 def test_only_so_many_begin_in_a_minute() -> None:
     opened = runs(32, 2)
     assert [opened.admit(key(n), n * SECOND) for n in (1, 2, 3)] == [True, True, False]

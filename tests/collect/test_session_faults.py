@@ -132,6 +132,8 @@ def test_a_stop_brings_out_the_last_acknowledgements_and_says_goodbye() -> None:
             closing = asyncio.create_task(told.source.close())
             assert await connection.packet_ids(30) == list(range(1, 31))
             assert await connection.packet() == b""  # DISCONNECT
+            with pytest.raises(TimeoutError):  # it stays until the broker has read all: closing now could reset the rest
+                await connection.packet(seconds=0.2)
             await connection.close()
             await closing
 
@@ -172,6 +174,24 @@ def test_a_stop_while_it_connects_leaves_no_socket_behind() -> None:
     for answering in (True, False):  # waiting for CONNACK, and in the middle of a TLS handshake
         asyncio.run(run(answering=answering))
     gc.collect()  # a socket left open warns here, and warnings are errors
+
+
+def test_a_stop_before_the_broker_answers_the_dial_sends_no_connect() -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            source, _events = make_source(port=listener.getsockname()[1])
+            running = asyncio.create_task(source.run())
+            await asyncio.sleep(0)  # it is looking up the name now
+            await asyncio.sleep(0)
+            source.stop_reading()
+            await running
+            await source.close()
+            accepted, _ = await asyncio.to_thread(listener.accept)
+            with accepted:
+                accepted.settimeout(5)
+                assert accepted.recv(1000) == b""
+
+    asyncio.run(run())
 
 
 def test_another_client_with_our_id_is_named_and_the_fight_slows_down() -> None:

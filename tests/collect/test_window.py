@@ -51,6 +51,13 @@ def test_a_broker_that_has_sent_all_it_may_is_not_kept_waiting() -> None:
     assert told.due_ns() == 2 * MS + QUIET
 
 
+def test_the_last_of_a_full_window_does_not_put_the_interval_off() -> None:
+    told = window(receive_maximum=2)
+    arrive(told, 1, MS)
+    arrive(told, 1, 495 * MS)
+    assert told.due_ns() == MS + INTERVAL
+
+
 def test_a_qos_0_message_waits_for_nobodys_acknowledgement() -> None:
     told = window(receive_maximum=2)
     arrive(told, 5, MS, qos=0)
