@@ -120,8 +120,8 @@ class MqttSource:
 
     async def close(self) -> None:
         """Bring the last PUBACKs out and disconnect, keeping the session at the broker."""
-        self._ended = True
-        if self._connected:
+        self._ended, connected, self._connected = True, self._connected, False
+        if connected:
             await self._link.finish()
         self._drop_connection()
         self._on_event("broker.disconnected", why="stopped")
@@ -150,7 +150,7 @@ class MqttSource:
         self._lost.clear()
         self._settled.clear()
         try:
-            async with asyncio.timeout(self._mqtt.connect_timeout_seconds):
+            async with asyncio.timeout(2 * self._mqtt.connect_timeout_seconds):  # for the connection, and for the handshake
                 sock = await dial(self._mqtt, self._tls)
         except ssl.SSLError as exc:
             return self._refused("tls", exc.reason or "")
