@@ -217,14 +217,16 @@ class MqttSource:
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         self._on_event("broker.subscribed", filters=len(reasons))
-        for (topic, _qos), reason in zip(self._subscriptions.pairs, reasons, strict=False):
-            if reason.value < _FAILED:
-                continue
-            if self._subscriptions.is_only_ours(topic):
+        for (topic, qos), reason in zip(self._subscriptions.pairs, reasons, strict=False):
+            if reason.value >= _FAILED and self._subscriptions.is_only_ours(topic):
                 _log.warning("The broker does not let us see what it drops.", reason=str(reason))
-                continue
-            self._on_event("broker.subscription_refused", code=reason.value)
-            _log.error("The broker refused a subscription.", topic=topic, reason=str(reason))
+            elif reason.value >= _FAILED:
+                self.state = "subscription_refused"
+                self._on_event("broker.subscription_refused", code=reason.value)
+                _log.error("The broker refused a subscription.", topic=topic, reason=str(reason))
+            elif reason.value < min(qos, 1):
+                self._on_event("broker.qos_lowered")
+                _log.warning("The broker grants QoS 0 only: what it loses on the way is not sent again.", topic=topic)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.value == _TAKEN_OVER:

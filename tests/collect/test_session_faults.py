@@ -214,6 +214,26 @@ def test_another_client_with_our_id_is_named_and_the_fight_slows_down() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("granted", "told_of", "state"),
+    [
+        (b"\x01\x00", [], "connected"),
+        (b"\x87\x00", [("broker.subscription_refused", {"code": 0x87})], "subscription_refused"),
+        (b"\x00\x00", [("broker.qos_lowered", {})], "connected"),
+        (b"\x01\x87", [], "connected"),  # many brokers hide what they say of themselves
+    ],
+)
+def test_what_the_broker_grants_is_held_against_what_was_asked(
+    granted: bytes, told_of: list[tuple[str, dict[str, int]]], state: str
+) -> None:
+    async def run() -> None:
+        async with scripted_session(granted=granted) as (_broker, _connection, told):
+            assert told.events[2:] == told_of
+            assert told.source.state == state
+
+    asyncio.run(run())
+
+
 def test_a_broker_that_says_nothing_is_given_up_after_the_time_and_tried_again() -> None:
     async def run() -> None:
         async with ScriptedBroker().running() as broker:
