@@ -18,13 +18,15 @@ async def dial(mqtt: MqttConfig, context: ssl.SSLContext | None) -> socket.socke
     """
     loop = asyncio.get_running_loop()
     failure = OSError("the broker's name has no address")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(mqtt.host, mqtt.port, type=socket.SOCK_STREAM):
+    addresses = await loop.getaddrinfo(mqtt.host, mqtt.port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(0)
-            await loop.sock_connect(sock, address)
+            async with asyncio.timeout(mqtt.connect_timeout_seconds / len(addresses)):  # a silent one leaves time for others
+                await loop.sock_connect(sock, address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as exc:
+        except OSError as exc:  # TimeoutError is one
             sock.close()
             failure = exc
         except BaseException:

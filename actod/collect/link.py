@@ -74,7 +74,7 @@ class Link:
     def close(self) -> None:
         """Close the connection. What paho has written goes out if the network takes it at once."""
         frames, self._frames = self._frames, None
-        self._read_once()
+        self._cancel_turn()
         if frames is not None:
             self._unwatch(frames)
             frames.close()
@@ -87,7 +87,8 @@ class Link:
 
     async def finish(self) -> None:
         """Disconnect once all acknowledgements are out, and see the broker close: it has read them then."""
-        frames = self._frames
+        frames, self._frames = self._frames, None
+        self._cancel_turn()
         if frames is None:
             return
         self._unwatch(frames)
@@ -98,7 +99,7 @@ class Link:
                     await until_ready(self._loop.add_writer, self._loop.remove_writer, frames.descriptor)
                 while not frames.discard():
                     await until_ready(self._loop.add_reader, self._loop.remove_reader, frames.descriptor)
-        self.close()
+        frames.close()
 
     def pause(self) -> None:
         """Read nothing more until `resume`; the network holds the broker back."""
@@ -142,7 +143,7 @@ class Link:
         if self._again is None:
             self._again = self._loop.call_soon(self._read)
 
-    def _read_once(self) -> None:
+    def _cancel_turn(self) -> None:
         """Take back a turn that was asked for: one that the socket brought would else be followed by more and more."""
         if self._again is not None:
             self._again.cancel()
@@ -151,7 +152,7 @@ class Link:
     def _read(self) -> None:
         """Take what is buffered, then what the network and TLS hold, packet by packet, for one turn or until it is full."""
         frames = self._frames
-        self._read_once()
+        self._cancel_turn()
         if frames is None:
             return
         until = self._loop.time() + _TURN_SECONDS

@@ -120,8 +120,8 @@ class MqttSource:
 
     async def close(self) -> None:
         """Bring the last PUBACKs out and disconnect, keeping the session at the broker."""
-        self._ended = True
-        if self._connected:
+        self._ended, connected, self._connected = True, self._connected, False
+        if connected:
             await self._link.finish()
         self._drop_connection()
         self._on_event("broker.disconnected", why="stopped")
@@ -150,7 +150,7 @@ class MqttSource:
         self._lost.clear()
         self._settled.clear()
         try:
-            async with asyncio.timeout(self._mqtt.connect_timeout_seconds):
+            async with asyncio.timeout(2 * self._mqtt.connect_timeout_seconds):  # for the connection, and for the handshake
                 sock = await dial(self._mqtt, self._tls)
         except ssl.SSLError as exc:
             return self._refused("tls", exc.reason or "")
@@ -217,14 +217,16 @@ class MqttSource:
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         self._on_event("broker.subscribed", filters=len(reasons))
-        for (topic, _qos), reason in zip(self._subscriptions.pairs, reasons, strict=False):
-            if reason.value < _FAILED:
-                continue
-            if self._subscriptions.is_only_ours(topic):
+        for (topic, qos), reason in zip(self._subscriptions.pairs, reasons, strict=False):
+            if reason.value >= _FAILED and self._subscriptions.is_only_ours(topic):
                 _log.warning("The broker does not let us see what it drops.", reason=str(reason))
-                continue
-            self._on_event("broker.subscription_refused", code=reason.value)
-            _log.error("The broker refused a subscription.", topic=topic, reason=str(reason))
+            elif reason.value >= _FAILED:
+                self.state = "subscription_refused"
+                self._on_event("broker.subscription_refused", code=reason.value)
+                _log.error("The broker refused a subscription.", topic=topic, reason=str(reason))
+            elif reason.value < min(qos, 1):
+                self._on_event("broker.qos_lowered")
+                _log.warning("The broker grants QoS 0 only: what it loses on the way is not sent again.", topic=topic)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.value == _TAKEN_OVER:

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import secrets
-import threading
+import ssl
 from typing import Any
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
 from actod.collect.credentials import tls_context
+from actod.collect.dial import dial
+from actod.collect.link import Link, make_client
+from actod.collect.transport import FrameSocket
 from actod.config import MqttConfig
 from actod.errors import TransientError
-from actod.secretfile import read_secret
+
+_LARGEST_BYTES = 1024  # nothing is subscribed to
 
 
 def probe_broker(mqtt: MqttConfig) -> str:
     """Return what the broker says of itself. Raises TransientError with why it does not, ConfigError."""
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2, client_id=f"{mqtt.client_id}-check-{secrets.token_hex(4)}", protocol=paho.MQTTv5
-    )
-    if mqtt.username:
-        secret = read_secret(mqtt.password_file, key="mqtt.password_file") if mqtt.password_file else None
-        client.username_pw_set(mqtt.username, secret)
-    if mqtt.tls:
-        client.tls_set_context(tls_context(mqtt))
-    answered = threading.Event()
+    return asyncio.run(_probe(dataclasses.replace(mqtt, client_id=f"{mqtt.client_id}-check-{secrets.token_hex(4)}")))
+
+
+async def _probe(mqtt: MqttConfig) -> str:
+    client, context = make_client(mqtt), tls_context(mqtt) if mqtt.tls else None
+    ended = asyncio.Event()
     answer: dict[str, Any] = {}
 
     def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         answer.update(reason=reason, properties=properties)
-        answered.set()
+        ended.set()
 
     client.on_connect = on_connect
+    link = Link(client, has_room=lambda: True, on_read=lambda: None, on_lost=ended.set)
     try:
-        client.connect(mqtt.host, mqtt.port, mqtt.keep_alive_seconds, clean_start=True)
-        client.loop_start()
-        if not answered.wait(mqtt.connect_timeout_seconds):
-            raise TransientError("no_answer", "the broker does not answer within the time")
-    except (OSError, ValueError) as exc:
-        raise TransientError("unreachable", getattr(exc, "strerror", None) or type(exc).__name__) from exc
+        async with asyncio.timeout(mqtt.connect_timeout_seconds):
+            frames = FrameSocket(await dial(mqtt, context), largest_payload_bytes=_LARGEST_BYTES)
+            link.open(frames, host=mqtt.host, port=mqtt.port, keepalive=mqtt.keep_alive_seconds, clean_start=True)
+            await ended.wait()
+    except TimeoutError as exc:
+        raise TransientError("no_answer", "the broker does not answer within the time") from exc
+    except ssl.SSLError as exc:
+        raise TransientError("unreachable", exc.reason or type(exc).__name__) from exc
+    except OSError as exc:
+        raise TransientError("unreachable", exc.strerror or type(exc).__name__) from exc
     finally:
-        client.disconnect()
-        client.loop_stop()
+        link.leave()
+    if not answer:
+        raise TransientError("refused", "the broker closed the connection")
     if answer["reason"].is_failure:
         raise TransientError("refused", str(answer["reason"]))
     inflight = getattr(answer["properties"], "ReceiveMaximum", None)

@@ -36,13 +36,13 @@ class Connection:
                 self._buffer += data
                 self._packets += frames(self._buffer)
 
-    async def accept(self, *, properties: bytes = b"", session_present: bool = False) -> None:
-        """Answer CONNECT and SUBSCRIBE."""
+    async def accept(self, *, properties: bytes = b"", session_present: bool = False, granted: bytes = b"\1\0") -> None:
+        """Answer CONNECT and SUBSCRIBE: the tests' topic, and the broker's count of drops."""
         assert await self.packet(CONNECT) is not None
         self.send(0x20, bytes([session_present, 0]) + encode_length(len(properties)) + properties)
         body = await self.packet(SUBSCRIBE)
         assert body is not None
-        self.send(0x90, body[:2] + b"\0" + b"\1" * 2)  # the tests' topic, and the broker's count of drops
+        self.send(0x90, body[:2] + b"\0" + granted)
 
     def send(self, first: int, body: bytes) -> None:
         """Send a packet."""
@@ -110,14 +110,14 @@ def publish_packet(
 
 @contextlib.asynccontextmanager
 async def scripted_session(
-    *, properties: bytes = b"", **options: object
+    *, properties: bytes = b"", granted: bytes = b"\1\0", **options: object
 ) -> AsyncIterator[tuple[ScriptedBroker, Connection, Session]]:
     """Run a source against a scripted broker: (broker, the accepted first connection, the session)."""
     async with ScriptedBroker().running() as broker, asyncio.TaskGroup() as tasks:
 
         async def accept() -> Connection:
             made = await broker.connection()
-            await made.accept(properties=properties)
+            await made.accept(properties=properties, granted=granted)
             return made
 
         accepted = tasks.create_task(accept())

@@ -68,7 +68,7 @@ def make_source(
     events: list[tuple[str, dict[str, Any]]] = []
     source = MqttSource(
         mqtt=MqttConfig(port=port, **mqtt_options),
-        intake=IntakeConfig(**(intake or {})),
+        intake=IntakeConfig(**({"commit_interval_ms": 100} | (intake or {}))),
         subscriptions=subscriptions or [(topic, 1)],
         clock=SystemClock(),
         on_event=lambda name, **fields: events.append((name, fields)),

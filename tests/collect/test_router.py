@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actod import configfile
@@ -204,6 +204,20 @@ def test_two_routes_of_one_robot_with_tasks_of_their_own_do_not_use_up_the_new_r
     assert router.overflowed == 0
 
 
+def test_a_robot_that_goes_on_to_the_next_task_gives_back_its_place() -> None:
+    router = make_router(SELECTING, intake={"max_open_runs": 2})
+    for number in range(20):
+        reading = router.route(deliver("s/7/x", {"order": {"id": number}}, at=60 + 40 * number))
+        assert reading.task_id == str(number)
+
+
+def test_a_routes_own_robot_comes_before_the_one_in_a_vda_5050_topic() -> None:
+    own = RouteConfig(name="own", topic="uagv/v2/+/+/+", profile="vda5050-v2", robot_id="/serialNumber")
+    router = make_router(own, robots={"inner": "by-pointer", "outer": "by-topic"})
+    assert router.route(deliver("uagv/v2/m/outer/state", {"serialNumber": "inner"})).robot_id == "by-pointer"
+    assert router.route(deliver("uagv/v2/m/outer/state", {})).robot_id == "by-topic"
+
+
 def test_the_marks_of_a_delivery_are_passed_on() -> None:
     reading = make_router().route(deliver("t/x", duplicate=True, retained=True, packet_id=9))
     assert (reading.duplicate, reading.retained, reading.packet_id) == (True, True, 9)
@@ -280,6 +294,7 @@ EVERYTHING = (
 ROUTER = make_router(*EVERYTHING, intake={"max_open_runs": 8})
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(TOPICS, PAYLOADS, st.booleans(), st.booleans())
 def test_whatever_arrives_is_a_canonical_reading_or_refused_with_a_reason(
     topic: str, payload: bytes, duplicate: bool, retained: bool
@@ -296,6 +311,7 @@ def test_whatever_arrives_is_a_canonical_reading_or_refused_with_a_reason(
     ROUTER.new_identities()
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.floats(0, 40)), max_size=200))
 def test_no_more_runs_are_open_than_allowed_whatever_comes(messages: list[tuple[int, int, float]]) -> None:
     router = make_router(SELECTING, intake={"max_open_runs": 5, "new_runs_per_minute": 20})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actod.collect.runs import Key, OpenRuns
@@ -45,6 +45,16 @@ def test_a_run_that_is_silent_makes_room_after_ten_minutes() -> None:
     assert opened.admit(key(1), 601 * SECOND + 1)
 
 
+def test_a_run_that_still_speaks_outlives_one_that_began_after_it() -> None:
+    opened = runs(2)
+    assert opened.admit(key(0), SECOND)
+    assert opened.admit(key(1), 2 * SECOND)
+    assert opened.admit(key(0), 600 * SECOND)
+    assert opened.admit(key(2), 603 * SECOND)  # the silent one made room
+    assert not opened.admit(key(1), 604 * SECOND)
+    assert opened.admit(key(0), 605 * SECOND)
+
+
 def test_only_so_many_begin_in_a_minute() -> None:
     opened = runs(32, 2)
     assert [opened.admit(key(n), n * SECOND) for n in (1, 2, 3)] == [True, True, False]
@@ -61,6 +71,7 @@ def test_a_run_that_is_taken_up_again_is_no_new_one() -> None:
         opened.end(other, (1 + step) * SECOND // 10)
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(
     st.lists(st.tuples(st.sampled_from(["admit", "end"]), st.integers(0, 12), st.integers(0, 40)), max_size=300),
     st.integers(1, 6),

@@ -132,6 +132,8 @@ def test_a_stop_brings_out_the_last_acknowledgements_and_says_goodbye() -> None:
             closing = asyncio.create_task(told.source.close())
             assert await connection.packet_ids(30) == list(range(1, 31))
             assert await connection.packet() == b""  # DISCONNECT
+            with pytest.raises(TimeoutError):  # it stays until the broker has read all: closing now could reset the rest
+                await connection.packet(seconds=0.2)
             await connection.close()
             await closing
 
@@ -174,6 +176,24 @@ def test_a_stop_while_it_connects_leaves_no_socket_behind() -> None:
     gc.collect()  # a socket left open warns here, and warnings are errors
 
 
+def test_a_stop_before_the_broker_answers_the_dial_sends_no_connect() -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            source, _events = make_source(port=listener.getsockname()[1])
+            running = asyncio.create_task(source.run())
+            await asyncio.sleep(0)  # it is looking up the name now
+            await asyncio.sleep(0)
+            source.stop_reading()
+            await running
+            await source.close()
+            accepted, _ = await asyncio.to_thread(listener.accept)
+            with accepted:
+                accepted.settimeout(5)
+                assert accepted.recv(1000) == b""
+
+    asyncio.run(run())
+
+
 def test_another_client_with_our_id_is_named_and_the_fight_slows_down() -> None:
     async def run() -> None:
         async with scripted_session() as (broker, connection, told):
@@ -190,6 +210,26 @@ def test_another_client_with_our_id_is_named_and_the_fight_slows_down() -> None:
                     await again.close()
             assert broker.count <= 6
             assert "broker.unsteady" in [name for name, _ in told.events] or broker.count < 5
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("granted", "told_of", "state"),
+    [
+        (b"\x01\x00", [], "connected"),
+        (b"\x87\x00", [("broker.subscription_refused", {"code": 0x87})], "subscription_refused"),
+        (b"\x00\x00", [("broker.qos_lowered", {})], "connected"),
+        (b"\x01\x87", [], "connected"),  # many brokers hide what they say of themselves
+    ],
+)
+def test_what_the_broker_grants_is_held_against_what_was_asked(
+    granted: bytes, told_of: list[tuple[str, dict[str, int]]], state: str
+) -> None:
+    async def run() -> None:
+        async with scripted_session(granted=granted) as (_broker, _connection, told):
+            assert told.events[2:] == told_of
+            assert told.source.state == state
 
     asyncio.run(run())
 
