@@ -106,6 +106,7 @@ def test_each_new_reason_for_waiting_is_recorded_once_and_so_is_the_end() -> Non
         ("seal.waiting", {"reason": "token_absent"}),
         ("seal.resumed", {"reason": "token_absent"}),
     ]
+    assert [event for event, _ in audit.lines].count("key.used") == 1  # it is the same key after all
     assert (sealer.waiting, meta(envelope)["sealed_late"]) == (None, False)
 
 
