@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ def check_value(key: str, value: Any, origin: Origin) -> None:
         raise ConfigError(file=origin.of(key), key=key, expected=expected, found=repr(value), fix="choose one of them")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = _RANGES.get(key, (0, float("inf")))
-        if not (math.isfinite(value) and low <= value <= high):
+        if not low <= value <= high:  # NaN lies in no range
             raise ConfigError(
                 file=origin.of(key),
                 key=key,

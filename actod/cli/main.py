@@ -36,14 +36,34 @@ _EXIT_SIGNAL = 128  # a command that SIGINT or SIGPIPE cut short says so, as she
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors of ours are one line on stderr, never a traceback."""
     try:
-        code = _run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()  # here, where a reader that left is caught, and not when the interpreter ends
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            _flush()  # here, where a reader that left is caught, and not when the interpreter ends
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_SIGNAL + signal.SIGPIPE
     except KeyboardInterrupt:
         return _EXIT_SIGNAL + signal.SIGINT
-    return code
+    except _OutputError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"actod: the output cannot be written: {exc}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+class _OutputError(Exception):
+    """What was printed did not all arrive: a full disk."""
+
+
+def _flush() -> None:
+    if sys.stdout is None:  # closed by whoever started us
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise _OutputError(exc.strerror) from exc
 
 
 def _run(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from actod.config import MAX_SOCKET_PATH_BYTES, Config
 from actod.errors import TransientError
@@ -14,6 +15,7 @@ from actod.model import PublicKeys
 
 _START_SECONDS = 20.0
 _AGAIN_SECONDS = 0.1
+_CRASHES = 3
 _NAME_BYTES = 32  # what the folder's and the socket's names add
 
 
@@ -36,25 +38,33 @@ async def ask_public_keys(config: Config, *, config_file: Path) -> PublicKeys:
 
 async def _ask_own(config: Config, config_file: Path, socket: Path) -> PublicKeys:
     timeout = config.signer.timeout_seconds
-    child = SignerProcess(config_file=config_file, socket=socket, timeout_seconds=timeout, on_event=lambda *_, **__: None)
+    ends: list[str] = []
+
+    def note(event: str, **fields: Any) -> None:
+        if event == "signer.ended":
+            ends.append(fields["why"])
+
+    child = SignerProcess(config_file=config_file, socket=socket, timeout_seconds=timeout, on_event=note)
     client = SignerClient(socket, timeout_seconds=timeout)
     task = asyncio.create_task(child.run())
     try:
-        return await _patiently(client)
+        return await _patiently(client, ends)
     finally:
         client.close()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _patiently(client: SignerClient) -> PublicKeys:
-    """Wait until the process answers; what it says of the token is the answer."""
+async def _patiently(client: SignerClient, ends: list[str]) -> PublicKeys:
+    """Wait until the process answers; what it says of the token is the answer, and so is that it dies each time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _START_SECONDS
     while True:
         try:
             return await client.public_keys()
         except TransientError as exc:
+            if len(ends) >= _CRASHES:
+                raise TransientError("signer_crashed", f"the process ends each time, the last with {ends[-1]}") from exc
             if exc.reason != "signer_away" or loop.time() > deadline:
                 raise
             await asyncio.sleep(_AGAIN_SECONDS)

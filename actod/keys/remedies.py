@@ -22,6 +22,7 @@ _BY_REASON = {
     "pin_empty": "write the PIN to the file of token.pin_file",
     "pin_malformed": "write the PIN alone, on one line, to the file of token.pin_file",
     "signer_timeout": "the token's driver does not answer: see its log, and whether the device is still there",
+    "signer_crashed": "the library of module-path in token.uri ends the process: update it, or name the right one",
     "peer_refused": "run this command as the user of actod",
 }
 

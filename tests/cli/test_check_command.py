@@ -23,6 +23,7 @@ def check(rig: Rig, *options: str) -> tuple[int, dict[str, dict[str, str]]]:
     """Run the command; return its exit code and its lines by name."""
     done = rig.tool("check", "--json", "--config", str(rig.config_file), *options)
     assert "Traceback" not in done.stderr
+    assert "is started again" not in done.stderr + done.stdout  # the lines say it all
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for secret in (rig.api_key, rig.token.pin):
         assert secret not in done.stdout + done.stderr

@@ -24,10 +24,16 @@ def empty(tmp_path: Path) -> SoftToken:
     return make_token(tmp_path / "token", keys=0)
 
 
-def keys(folder: Path, token: SoftToken, *arguments: str, spy: Spy | None = None) -> subprocess.CompletedProcess[str]:  # noqa: F811
+def keys(
+    folder: Path,
+    token: SoftToken,
+    *arguments: str,
+    spy: Spy | None = None,  # noqa: F811
+    command: str = "keys",
+) -> subprocess.CompletedProcess[str]:
     config = write_config(folder, token, uri=spy.uri if spy else "")
     done = subprocess.run(
-        [sys.executable, "-m", "actod", "keys", *arguments, "--config", str(config)],
+        [sys.executable, "-m", "actod", command, *arguments, "--config", str(config)],
         env=dict(os.environ) | token.environment | (spy.environment if spy else {}),
         cwd=ROOT,
         capture_output=True,
@@ -119,6 +125,24 @@ def test_a_missing_token_is_named(tmp_path: Path, empty: SoftToken) -> None:
         assert done.returncode == 1
         assert f"actod keys {action}: token_absent" in done.stderr
         assert "Fix: check token.uri" in done.stderr
+
+
+def test_a_driver_that_ends_the_process_is_named_and_not_waited_for(
+    tmp_path: Path,
+    empty: SoftToken,
+    spy: Spy,  # noqa: F811
+) -> None:
+    spy.on("crash")
+    done = keys(tmp_path, empty, "show", spy=spy)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "actod keys show: signer_crashed: the process ends each time, the last with exit -6. Fix: " in done.stderr
+    assert "is started again" not in done.stderr  # the supervisor's own log is for a daemon
+    done = keys(tmp_path, empty, "--json", "--offline", spy=spy, command="check")
+    assert done.returncode == 1
+    lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert "signer_crashed" in lines["token"]["detail"]
+    assert "module-path" in lines["token"]["remedy"]
+    assert "is started again" not in done.stderr
 
 
 def test_nothing_is_left_behind(tmp_path: Path, empty: SoftToken) -> None:

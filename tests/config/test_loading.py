@@ -144,9 +144,10 @@ def test_drop_ins_are_merged_in_the_order_of_their_names(tmp_path: Path) -> None
     write(drop_ins, {"mqtt": {"host": "c", "port": 3}}, "10-first.toml")
     write(drop_ins, {"mqtt": {"host": "d"}}, "95.toml")
     for passed_over in (".hidden.toml", "50-other.conf", "99.toml.bak", "99.toml~"):
-        write(drop_ins, {"mqtt": {"host": "never", "port": 9}}, passed_over)
+        write(drop_ins, {"mqtt": {"keep_alive_seconds": 99}}, passed_over)
     config = configfile.load(file)
     assert (config.mqtt.host, config.mqtt.port, config.mqtt.client_id) == ("d", 2, "base")
+    assert config.mqtt.keep_alive_seconds == 30
 
 
 def test_a_list_in_a_drop_in_replaces_the_whole_list(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,20 @@ from hil.parts.softhsm import SoftToken, make_token
 from tests.keys.parts import Signer, Spy, write_config
 
 
+@pytest.fixture(scope="session")
+def first_token(tmp_path_factory: pytest.TempPathFactory) -> SoftToken:
+    """Make the token that each test gets a copy of."""
+    return make_token(tmp_path_factory.mktemp("token") / "first")
+
+
 @pytest.fixture
-def token(tmp_path: Path) -> SoftToken:
-    """Make a token with one proper key."""
-    return make_token(tmp_path / "token")
+def token(tmp_path: Path, first_token: SoftToken) -> SoftToken:
+    """Copy a token with one proper key."""
+    folder = tmp_path / "token"
+    shutil.copytree(first_token.folder, folder)
+    configuration = folder / "softhsm2.conf"
+    configuration.write_text(configuration.read_text().replace(str(first_token.folder), str(folder)))
+    return replace(first_token, folder=folder, pin_file=folder / "pin", environment={"SOFTHSM2_CONF": str(configuration)})
 
 
 @pytest.fixture(scope="session")
