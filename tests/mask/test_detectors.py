@@ -341,5 +341,13 @@ def test_a_check_digit_catches_every_single_mistake_in_a_digit(check: object, ri
 
 
 def test_secrets_only_masks_secrets_alone() -> None:
-    message = {"operator": "Jane Roe", "mail": "jo@example.org", "api_key": "a8f5f167f44f4964e6c998dee827110c"}
-    assert masked(message, profile="secrets-only") == {**message, "api_key": "<SECRET>"}
+    message = {
+        "operator": "Jane Roe",
+        "mail": ["jo@example.org"],
+        "phone": 4915112345678,
+        "mac": [164, 195, 240, 133, 172, 45],
+        "value": 4111111111111111,
+        "api_key": "a8f5f167f44f4964e6c998dee827110c",
+        "password": 12345678,
+    }
+    assert masked(message, profile="secrets-only") == {**message, "api_key": "<SECRET>", "password": 0}
