@@ -24,6 +24,8 @@ FOUND: dict[str, list[tuple[str, str]]] = {
         ("phone", "030/12345678"),
         ("phone", "090-1234-5678"),
         ("phone", "reach maintenance at 222 617 890 after six"),
+        ("number", "min kod: noll sju noll ett två tre fyra"),
+        ("number", "l'autre code est zéro six douze, non: zéro un deux trois quatre"),
         ("phone", "plus four nine one five one one two three four five six seven eight"),
     ],
     "financial": [
