@@ -479,6 +479,11 @@ HOSTILE: dict[str, str] = {
     "half marks": "<EMAIL",
     "semicolons": "Password=a;",
     "call": "call me on ",
+    "logins": "user a logged ",
+    "options": " -u a:",
+    "mysql": "mysql -",
+    "names the other way round": "Aa, Jane ",
+    "underscores": "ab_",
 }
 
 
