@@ -47,6 +47,10 @@ _SPOKEN.update(
     }
 )
 _NO_DIGIT = frozenset("+.-")
+SPELLED_DIGIT = re.compile(
+    r"\b(?:" + "|".join(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r")\b"
+)
+"""A digit as a word, in folded text: five of them make it worth to look closer."""
 _FEWEST_SPOKEN = 5
 _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{60,76}(?:\r?\n[A-Za-z0-9+/_-]{1,76})+={0,2}|[A-Za-z0-9+/_-]{14,}={0,2}")
 _HEX_TOKEN = re.compile(r"(?:0[xX])?[0-9a-fA-F]{16,}\Z")

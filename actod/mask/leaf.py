@@ -11,7 +11,7 @@ from actod.mask import encodings
 from actod.mask.assignments import assigned
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, Finding, marker, merge
-from actod.mask.keys import Hint, KeyBook
+from actod.mask.keys import Hint, KeyBook, fold
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
 from actod.mask.text import only_secrets, scan, without_markers
@@ -21,11 +21,6 @@ _LONG_TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
 _SET_APART = re.compile(r"(?<!\S)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?!\S)")
-_SPELLED_DIGITS = re.compile(
-    r"(?i)\b(?:zero|one|two|three|four|five|six|seven|eight|nine|oh|null|eins|zwei|drei|vier|f[uü]nf|sechs|sieben|acht|neun|un|deux|trois|quatre|cinq|"
-    r"sept|huit|neuf|cero|uno|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|due|tre|quattro|cinque|sei|sette|otto|nove|um|dois|tr[eê]s|quatro|sete|oito|"
-    r"nul|een|twee|drie|vier|vijf|zes|zeven|negen|jeden|dwa|trzy|cztery|pi[eę][cć]|sze[sś][cć]|siedem|osiem|dziewi[eę][cć])\b"
-)
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -190,7 +185,7 @@ class LeafReader:
             squeezed = encodings.squeezed_view(view)
             if squeezed is not None:
                 found.extend(_mapped(_mapped(f, squeezed[1]), positions) for f in self._in_view(squeezed[0], hint))
-        if " " in view and len(_SPELLED_DIGITS.findall(view[:65_536])) >= _FEWEST_SPELLED:
+        if " " in view and len(encodings.SPELLED_DIGIT.findall(fold(view))) >= _FEWEST_SPELLED:
             spoken = encodings.spoken_view(view)
             if spoken is not None:
                 inner = [_mapped(f, spoken[1]) for f in self._in_view(spoken[0], hint)]

@@ -40,7 +40,7 @@ _GEO_WORDS = re.compile(
     re.IGNORECASE,
 )
 _LOCAL_WORDS = re.compile(
-    r"\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?)\b\s?[=:]?",
+    r"\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?|waypoints?|trajectory)\b\s?[=:]?",
     re.IGNORECASE,
 )
 _LATITUDE, _LONGITUDE = 90, 180
@@ -104,7 +104,7 @@ _STREET_END = (
 )
 _UNIT = r"(?:(?:,\s?|\s)(?:suite|ste|apt|apartment|unit|floor|fl|flat|room|rm|building|bldg|po box|appartamento|piso|piano|puerta|bloque|escalera|apto|bloco|m|lok|hus|leilighet)\.?\s?#?[\w/-]{1,8})"
 _NUMBER_FIRST = re.compile(
-    rf"(?<![\w.,:/-])\d{{1,6}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s(?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{0,5}}(?i:{_STREET_END})\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
+    rf"(?<![\w.,:/-])\d{{1,6}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s((?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{1,5}})((?i:{_STREET_END}))\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
 )
 _SUFFIXED = re.compile(
     r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
@@ -121,6 +121,14 @@ _PREFIXED = re.compile(
     r"\s(?:(?:de|du|des|la|le|les|del|della|dei|di|da|do|dos|das|d'|l'|el|los|las|van|der|den|y|e|św\.|gen\.|ks\.|dr\.?)\s?){0,3}"
     r"(?:[A-ZÀ-Ž0-9][\w'’.ª-]{0,30},?\s?(?:(?:de|du|des|la|le|del|della|di|da|do|dos|das|van|der|den|y|e|i)\s){0,2}){1,5}"
     r"(?:,?\s?(?:[nN][°ºr.]?\s?)?\d{1,5}(?:[-/]\d{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
+)
+_SITE_ENDS = frozenset(
+    "station point points run path row port ports ramp loop pass field fields center centers light lights crossing tunnel bridge gateway key keys "
+    "drive dr unit park rest river place pl lock locks lane ln route rte hub walk way gate".split()
+)
+_SITE_STEM = re.compile(
+    r"(?i:\b(?:lager|einlager\w{0,5}|auslager\w{0,5}|montage|stell|arbeits|lade|pack|park|stand|palett\w{0,3}|ablage|puffer|fahr|verfahr|f[öo]rder|transport|hub|"
+    r"sicherheits|rettungs|flucht|schlepp|mess|pr[üu]f|werkzeug)(?:weg|platz|ring|hof|tor|damm|steig|baan|plein)\b)"
 )
 _HOUSE_NO = re.compile(
     r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])\d{1,3}[/-]\d{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
@@ -175,12 +183,19 @@ def addresses(text: str) -> Iterator[Finding]:
             (_HOUSE_NO, "address_house_no"),
         ):
             for m in pattern.finditer(text):
-                if any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
+                if any(map(str.isdigit, m[0])) and any(map(str.isalpha, m[0])) and not _on_site(rule, m):
                     yield Finding(m.start(), _tail(text, m.end()), "address", rule, 0.7)
         yield from _without_street_word(text)
     if not text.isascii() and _CJK.search(text):
         for m in _CJK_ADDRESS.finditer(text):
             yield Finding(m.start(), m.end(), "address", "address_cjk", 0.8)
+
+
+def _on_site(rule: str, m: re.Match[str]) -> bool:
+    """Whether a street's form names a place in a plant: "12 Packing Station", "Lagerplatz 12"."""
+    if rule == "address_number_first":
+        return m[2].lower() in _SITE_ENDS and all(fold(word) in NOT_NAMES for word in m[1].split())
+    return rule == "address_street_suffix" and _SITE_STEM.search(m[0]) is not None
 
 
 def _without_street_word(text: str) -> Iterator[Finding]:

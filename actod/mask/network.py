@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from actod.mask.finding import Finding
 
 _MAC = re.compile(
-    r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
+    r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}([:_-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
     r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
 )
 _MAC_SPACES = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[ _][0-9A-Fa-f]{2}){5}(?![\w:-]| [0-9A-Fa-f]{2}\b)")
@@ -42,6 +42,8 @@ _LIKELY_OCTET = 100
 def macs(text: str) -> Iterator[Finding]:
     """Find EUI-48 and EUI-64 with colons, hyphens, or dots."""
     for m in _MAC.finditer(text):
+        if m[1] in ("-", "_") and not any(map(str.isalpha, m[0])):
+            continue  # a date
         yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
 
 
@@ -56,13 +58,17 @@ def ipv4s(text: str, *, version_key: bool = False, telling: bool = False) -> Ite
     """Find IPv4 addresses, and tell them from firmware versions by first number, port, and the words around."""
     for m in _IPV4.finditer(text):
         octets = list(map(int, m[0].split(".")))
-        if max(octets) > 255 or any(part != "0" and part[0] == "0" for part in m[0].split(".")):
+        if max(octets) > 255 or (
+            not m[0].startswith("192.168.") and any(part != "0" and part[0] == "0" for part in m[0].split("."))
+        ):
             continue
         if telling or (not version_key and _is_address(text, m, octets)):
             yield Finding(m.start(), m.end(), "ipv4", "ipv4", 0.9)
 
 
 def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
+    if m[0] in ("0.0.0.0", "127.0.0.1", "255.255.255.255"):  # noqa: S104 - says nothing about anybody
+        return False
     before = text[max(0, m.start() - 48) : m.start()]
     if _IPV4_PORT.match(text, m.end()) or text[max(0, m.start() - 3) : m.start()] == "://":
         return True
@@ -75,8 +81,6 @@ def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
             and not _VERSION_WORDS.search(before)
         )
     if _VERSION_WORDS.search(before):
-        return False
-    if m[0] in ("0.0.0.0", "127.0.0.1", "255.255.255.255"):  # noqa: S104 - says nothing about anybody
         return False
     return m[0].startswith(_PRIVATE) or octets[0] >= _SMALLEST_PUBLIC or max(octets) >= _LIKELY_OCTET
 

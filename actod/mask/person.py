@@ -30,6 +30,7 @@ _CUE_BEFORE = frozenset(
         "and"
     ).split()
 )
+_ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
 _LAST_WORD = re.compile(r"([^\W\d_]+)[\s:,(\"'.]*\Z")
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
@@ -52,6 +53,8 @@ def names(text: str) -> Iterator[Finding]:
         joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)
         capital = word[0].isupper()
         particle = word in PARTICLES or word.rstrip(".") in PARTICLES
+        if gap == ", " and len(run) == 1 and _is_given(word) and not _known(run[0][0], fold(run[0][0])):
+            joins = True  # "Kowalska, Marta"
         if run and not (joins and (capital or particle)):
             yield from _judge(run, before)
             run = []
@@ -62,6 +65,16 @@ def names(text: str) -> Iterator[Finding]:
         previous_end = m.end()
     if run:
         yield from _judge(run, before)
+
+
+def logins(text: str) -> Iterator[Finding]:
+    """Find the login in what systems write when somebody comes and goes."""
+    if "user " not in text and " for " not in text:
+        return
+    for m in _LOGIN.finditer(text):
+        group = m.lastindex or 1
+        if m[group].lower() not in _FIELD_VOCABULARY:
+            yield Finding(m.start(group), m.end(group), "person", "name_login", 0.7)
 
 
 class _Run(NamedTuple):
@@ -84,7 +97,7 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     if not long:
         return
     shouting = all(m[0].isupper() and len(m[0]) > 1 for m in words)
-    vocabulary = any(w in NOT_NAMES and w not in GIVEN_NAMES for w in long[:-1] or long)
+    vocabulary = any(_vocabulary(w) and w not in GIVEN_NAMES for w in long[:-1] or long)
     if vocabulary or shouting:
         shouted = len(long) >= 2 and all(m[0].isupper() for m in words) and any(w in GIVEN_NAMES for w in long)
         if not titled and not shouted:
@@ -122,6 +135,10 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     return _Run(run[:kept], titled, cued, cue)
 
 
+def _vocabulary(folded: str) -> bool:
+    return folded in NOT_NAMES or (len(folded) > 6 and folded.endswith(_ENDINGS_OF_WORDS))
+
+
 def _is_given(word: str) -> bool:
     folded = fold(word)
     return folded in GIVEN_NAMES and folded not in NOT_NAMES
@@ -130,7 +147,7 @@ def _is_given(word: str) -> bool:
 def _known(word: str, folded: str) -> bool:
     """Whether this is a word of ours or an abbreviation."""
     return (
-        folded in NOT_NAMES
+        _vocabulary(folded)
         or folded in _CUE_BEFORE
         or (word.isupper() and len(word) > 1)
         or ("-" in folded and all(part in NOT_NAMES or len(part) < 3 for part in folded.split("-")))
@@ -162,6 +179,10 @@ def _cjk_names(text: str) -> Iterator[Finding]:
 
 
 _FIELD_NAME = re.compile(r"[^\W\d_][\w .,'’\-・\u3000()&/]{0,94}\Z")
+_LOGIN = re.compile(
+    r"\b[Uu]ser ([A-Za-z][\w.-]{2,31}) (?:logged|signed|authenticated|disconnected|connected)\b"
+    r"|\b(?:password|publickey) for (?:invalid user )?([A-Za-z][\w.-]{2,31}) from\b|\bsession (?:opened|closed) for user ([A-Za-z][\w.-]{2,31})"
+)
 _CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*\d+[A-Za-z0-9_-]*\Z")
 _FIELD_VOCABULARY = frozenset(
     "none null true false unknown auto automatic manual remote local system robot human anonymous admin root default n/a na any all yes no "
@@ -184,6 +205,9 @@ def is_name_field(text: str) -> bool:
     words = folded.split()
     if len(words) > 2 and any(map(str.isdigit, plain)) and not any(word[0].isupper() for word in plain.split()):
         return False  # a sentence
+    small = sum(word[0].islower() and word not in PARTICLES for word in plain.split())
+    if len(words) > 2 and small * 2 > len(words) and GIVEN_NAMES.isdisjoint(words):
+        return False  # likewise
     return (
         not (len(words) > 1 and sum(w in NOT_NAMES and w not in GIVEN_NAMES for w in words) * 2 > len(words))
         and len(words) <= 7

@@ -65,6 +65,9 @@ _SCHEME_WORD = re.compile(
     r"([A-Za-z0-9._~+/=:|-]{8,4096})",
     re.IGNORECASE,
 )
+_OPTION = re.compile(  # curl -u name:password, sshpass -p password, mysql -ppassword
+    r"(?<!\S)-(?:u|-user) ?[\"']?[^\s:\"']{1,64}:([^\s\"']{4,256})|\bsshpass\s-p\s?[\"']?([^\s\"']{4,256})|\b(?:mysql|mariadb)\w{0,8}\s[^\n]{0,80}?(?<!\S)-p([^\s\"']{4,256})"
+)
 _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key", "sharedaccesssignature", "token token="))
 _URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
 _URL_USER_TOKEN = re.compile(r"(https?|git|ssh)://([A-Za-z0-9_-]{16,255})@(?=[\w\[.-])")
@@ -127,6 +130,9 @@ def _url_secrets(text: str) -> Iterator[Finding]:
 
 
 def _authorisation(text: str) -> Iterator[Finding]:
+    for m in _OPTION.finditer(text) if " -" in text else ():
+        group = m.lastindex or 1
+        yield Finding(m.start(group), m.end(group), "password", "command_option", 0.8)
     for m in _SCHEME_WORD.finditer(text):
         scheme, value = m[1].lower(), m[2]
         header = "uthorization" in text[max(0, m.start() - 24) : m.start()]

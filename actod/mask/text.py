@@ -28,7 +28,9 @@ _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-
 _SIX_DIGITS = re.compile(r"\d(?:[ ./()-]{0,3}\d){5}")
 _IDENTITY = re.compile(r"\d[ .-]?[A-Za-z](?![A-Za-z0-9])|[A-Za-z]{2} ?\d\d ?\d|[A-Za-z]{3}\d\d[A-Za-z]\d\d|[XYZ]-?\d{7}")
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}")
-_DECIMALS = re.compile(r"\d\.\d{3}|[°º]|\+[23456789CFGHJMPQRVWX]{2}|\d,\d{3,}|\d[C-HJ-NP-X] ?[A-Z]{2} ?\d{4}|\bdeg\b")
+_DECIMALS = re.compile(
+    r"\d\.\d{3}|[°º]|\+[23456789CFGHJMPQRVWX]{2}|\d,\d{3,}|\d[C-HJ-NP-X] ?[A-Z]{2} ?\d{4}|\d[C-HJ-NP-X] \d{6}|\bdeg\b"
+)
 _SPELLED = re.compile(
     r"\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>]", re.IGNORECASE
 )
@@ -58,7 +60,7 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         found.extend(ibans(text))
     if text.count(".") > 1:
         found.extend(network.ipv4s(text, version_key=hint.version))
-    if text.count(":") > 1 or text.count("-") > 4 or text.count(".") == 2:
+    if text.count(":") > 1 or text.count("-") > 4 or text.count("_") > 4 or text.count(".") == 2:
         found.extend(network.macs(text))
         found.extend(network.ipv6s(text))
     found.extend(secrets(text))
@@ -77,6 +79,7 @@ def scan(text: str, hint: Hint) -> list[Finding]:
 
 def _scan_prose(text: str, found: list[Finding]) -> None:
     """Look for what takes more than one word to see."""
+    found.extend(person.logins(text))
     if _CAPITALISED.search(text):
         found.extend(person.names(text))
         found.extend(location.addresses(text))

@@ -127,7 +127,7 @@ class Verdicts:
 
     def configured(self, value: Any, rule: Rule) -> Any:
         """Apply a rule that names a path and no type to all that stands there."""
-        if rule.operator == "keep" or value is None:
+        if value is None:
             return value
         if type(value) is dict:
             masked = {key: self.configured(member, rule) for key, member in value.items()}

@@ -113,7 +113,7 @@ KINDS: dict[str, str] = {
         "networkkey sae saepassword wpa2psk wpa3psk wifipsk wifisecret hotspotpassword netzwerkschlussel clewifi"
     ),
     "token": (
-        "token accesstoken authtoken refreshtoken idtoken sessiontoken bearertoken bearer authorizationtoken authorization auth "
+        "token pw pswd accesstoken authtoken refreshtoken idtoken sessiontoken bearertoken bearer authorizationtoken authorization auth "
         "jwt cookie setcookie sessionid sessionkey sessioncookie sid csrf csrftoken xsrftoken apitoken bottoken pushtoken devicetoken "
         "githubtoken ghtoken gitlabtoken slacktoken webhook webhookurl slackwebhook proxyauthorization oauth oauthtoken sas sastoken "
         "xauthtoken xapikey signedurl sharedaccesssignature jeton zugangstoken"

@@ -125,6 +125,8 @@ def test_what_is_remembered_of_clean_names_does_not_let_a_dirty_one_through(name
             "rack B7: call <PHONE>, order 4711, at 18:00 (dock 3)",
         ),
         ("Jane Roe pressed the e-stop near rack B", "<PERSON> pressed the e-stop near rack B"),
+        ("Operator Philippe Meister took manual control", "Operator <PERSON> took manual control"),
+        ("Technician Ximeno stopped the lift", "Technician <PERSON> stopped the lift"),
         ("passport: 915691727 expired", "passport: <PASSPORT> expired"),
         ("IBAN DE89 3704 0044 0532 0130 00 for the deposit", "IBAN <IBAN> for the deposit"),
         ("account CH93 0076 2011 6238 5295 7 for the deposit", "account <IBAN> for the deposit"),
