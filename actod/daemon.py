@@ -136,7 +136,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
     stack.push_async_callback(client.close)
     uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
-    socket = config.signer.socket or state / "run" / "signer.sock"
+    socket = config.signer_socket
     signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
     stack.callback(signer.close)
     child = None

@@ -7,6 +7,7 @@ list (systemd.exec(5), credentials), so there only the others' bits count.
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 from pathlib import Path
 
@@ -51,9 +52,25 @@ def read_secret(path: Path, *, key: str) -> str:
     return text
 
 
-def check_private(path: Path, *, key: str) -> None:
-    """Raise SecretFileError unless a file can be read by us and by nobody else."""
-    _read_private(path, key)
+def load_identity(context: ssl.SSLContext, certificate_file: Path, private_key_file: Path | None, *, section: str) -> None:
+    """Load a client certificate and its key, which only we may read. `section` is the configuration's. Raises ConfigError.
+
+    An encrypted key is refused: OpenSSL would ask for its passphrase on a terminal.
+    """
+    _read_private(private_key_file or certificate_file, f"{section}.private_key_file")
+
+    def refuse() -> str:
+        raise ValueError("an encrypted private key")
+
+    try:
+        context.load_cert_chain(certificate_file, private_key_file, password=refuse)
+    except (OSError, ssl.SSLError, ValueError) as exc:
+        raise ConfigError(
+            key=f"{section}.certificate_file",
+            expected="a PEM certificate and its unencrypted private key",
+            found=str(certificate_file),
+            fix=f"check {section}.certificate_file and {section}.private_key_file",
+        ) from exc
 
 
 def _read_private(path: Path, key: str) -> bytes:

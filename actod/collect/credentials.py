@@ -6,6 +6,7 @@ import ssl
 
 from actod.config import MqttConfig
 from actod.errors import ConfigError
+from actod.secretfile import load_identity
 
 
 def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
@@ -21,12 +22,5 @@ def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
         ) from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if mqtt.certificate_file:
-        try:
-            context.load_cert_chain(mqtt.certificate_file, mqtt.private_key_file)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError(
-                key="mqtt.certificate_file",
-                expected="a PEM certificate with its private key",
-                fix="check mqtt.certificate_file and mqtt.private_key_file",
-            ) from exc
+        load_identity(context, mqtt.certificate_file, mqtt.private_key_file, section="mqtt")
     return context

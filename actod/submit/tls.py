@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actod.config import CollectorConfig
 from actod.errors import ConfigError
-from actod.secretfile import check_private
+from actod.secretfile import load_identity
 from actod.submit.pins import hold_to_pins, parse_pins
 
 
@@ -22,7 +22,7 @@ def client_context(collector: CollectorConfig) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     _trust(context, collector.ca_file)
     if collector.certificate_file is not None:
-        _identify(context, collector.certificate_file, collector.private_key_file)
+        load_identity(context, collector.certificate_file, collector.private_key_file, section="collector")
     hold_to_pins(context, parse_pins(collector.pins))
     return context
 
@@ -42,22 +42,4 @@ def _trust(context: ssl.SSLContext, ca_file: Path | None) -> None:
             expected="a readable PEM file of CA certificates",
             found=str(ca_file) if ca_file else "no trust store on this system",
             fix="name the CA's certificate file, or install ca-certificates",
-        ) from exc
-
-
-def _identify(context: ssl.SSLContext, certificate_file: Path, private_key_file: Path | None) -> None:
-    """Load the client certificate. An encrypted key is refused: OpenSSL would ask for its passphrase on a terminal."""
-    check_private(private_key_file or certificate_file, key="collector.private_key_file")
-
-    def refuse() -> str:
-        raise ValueError("an encrypted private key")
-
-    try:
-        context.load_cert_chain(certificate_file, private_key_file, password=refuse)
-    except (OSError, ssl.SSLError, ValueError) as exc:
-        raise ConfigError(
-            key="collector.certificate_file",
-            expected="a PEM certificate and its unencrypted private key",
-            found=str(certificate_file),
-            fix="check collector.certificate_file and collector.private_key_file",
         ) from exc
