@@ -58,12 +58,15 @@ class SignerProcess:
     async def _live_once(self) -> str:
         """Start one signer and return why it ended."""
         # A session of its own: Ctrl-C at the daemon's terminal must not take the signer while the daemon still seals.
-        self._process = await asyncio.create_subprocess_exec(
-            *self._arguments,
-            *("--parent", str(os.getpid())),
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._arguments,
+                *("--parent", str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as exc:  # no memory, no process, no descriptor left: that passes
+            return f"not started: {exc.strerror or 'an error'}"
         self._on_event("signer.started", pid=self._process.pid)
         exited = asyncio.ensure_future(self._process.wait())
         hung = asyncio.ensure_future(self._until_hung())
@@ -82,7 +85,7 @@ class SignerProcess:
         """Return when a ping stays unanswered, or a call to the token runs longer than allowed."""
         client = SignerClient(self._socket, timeout_seconds=self._timeout_seconds)
         loop = asyncio.get_running_loop()
-        answered, limit = loop.time(), self._start_seconds
+        answered, limit, denied = loop.time(), self._start_seconds, 0
         try:
             while True:
                 await asyncio.sleep(_WATCH_SECONDS)
@@ -90,11 +93,18 @@ class SignerProcess:
                     if await client.busy_seconds() > self._timeout_seconds:
                         return "token call does not come back"
                     answered, limit = loop.time(), self._timeout_seconds
+                    denied = self._tell_denied(denied, int((await client.stats())["refused"]))
                 except TransientError:
                     if loop.time() - answered >= limit:
                         return "no answer"
         finally:
             client.close()
+
+    def _tell_denied(self, before: int, now: int) -> int:
+        """Audit what the signer refused since: strangers at its socket, and requests that it does not serve."""
+        if now > before:
+            self._on_event("access.denied", where="signer", count=now - before)
+        return now
 
     async def _end(self) -> None:
         process = self._process

@@ -148,3 +148,18 @@ def test_cancelling_the_supervisor_ends_the_child(supervised: Callable[..., Any]
     pid = asyncio.run(scenario())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_what_the_signer_refused_is_told_to_the_audit_log_with_its_count(supervised: Callable[..., Any]) -> None:
+    async def scenario() -> None:
+        async with supervised() as child:
+            await child.signs()
+            for _ in range(3):
+                with pytest.raises(TransientError, match="request_refused"):
+                    await child.client.sign_payload_hash("anything else")
+            async with asyncio.timeout(10):
+                while sum(fields["count"] for event, fields in child.events if event == "access.denied") < 3:
+                    await asyncio.sleep(0.02)
+            assert all(fields["where"] == "signer" for event, fields in child.events if event == "access.denied")
+
+    asyncio.run(scenario())
