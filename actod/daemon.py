@@ -36,6 +36,7 @@ from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
+from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords, heartbeat_facts, inventory
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
@@ -45,6 +46,7 @@ from actod.submit.uplink import PacedUplink
 _DRAIN_SECONDS = 6.0  # of the 20 that a stop may take: commit and acknowledge what was read
 _FINISH_SECONDS = 6.0  # and end the request in flight
 _LAST_RECORD_SECONDS = 3.0
+_EPOCH_LOOK_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +60,7 @@ class Parts:
     audit: AuditLog
     spool: SqliteSpool
     masker: PolicyMasker
+    pseudonyms: PseudonymEpochs
     router: PayloadRouter
     source: MqttSource
     losses: tuple[LossCounter, ...]
@@ -115,7 +118,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     )
     stack.push_async_callback(spool.close)
     policy = Policy.compile(config.masking)
-    masker = PolicyMasker(policy=policy, pseudonym_key=keyfile.read_or_make(state / "pseudonym.key"))
+    pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
+    masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
     routes = Routes.compile(config.routes)
     router = PayloadRouter(
         routes=routes,
@@ -161,6 +165,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         audit=audit,
         spool=spool,
         masker=masker,
+        pseudonyms=pseudonyms,
         router=router,
         source=source,
         losses=(source, router, broker_drops),
@@ -183,6 +188,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
             group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink, audit=audit), name="submit"),
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(_heartbeat(parts), name="heartbeat"),
+            group.create_task(_end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(_every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.source.run(), name="mqtt"),
         ]
@@ -244,6 +250,18 @@ async def _heartbeat(parts: Parts) -> None:
                 facts = heartbeat_facts(parts.uplink.state, parts.sealer.waiting, status)
                 await parts.records.write("heartbeat", **facts, runs_overflowed=parts.router.overflowed)
             said = status.sealed
+
+
+async def _end_pseudonym_epochs(parts: Parts) -> None:
+    """Erase the pseudonym key when its days are over; the erasure is a record of the device's chain."""
+    while True:
+        with suppress(OSError, TransientError):
+            days = parts.pseudonyms.end_if_due()
+            if days is not None:
+                parts.masker.rekey(parts.pseudonyms.key)
+                parts.audit.record("pseudonyms.erased", after_days=days)
+                await parts.records.write("pseudonyms_erased", after_days=days)
+        await asyncio.sleep(_EPOCH_LOOK_SECONDS)
 
 
 async def _every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:
