@@ -46,6 +46,11 @@ def located(error: ConfigError, path: Path) -> ConfigError:
     return ConfigError(file=file, key=error.key, expected=error.expected, fix=error.fix, found=error.found)
 
 
+def files(path: Path) -> list[Path]:
+    """Return the files that `load` reads, in its order. Raises ConfigError if conf.d cannot be listed."""
+    return [path, *_drop_ins(path.parent / "conf.d")]
+
+
 def digest(config: Config) -> str:
     """Return the SHA-256 (64 hex characters) of the effective configuration, which holds no secret."""
     body = orjson.dumps(dataclasses.asdict(config), default=str, option=orjson.OPT_SORT_KEYS)
@@ -55,7 +60,7 @@ def digest(config: Config) -> str:
 def _gather(path: Path) -> tuple[dict[str, Any], Origin]:
     origin: dict[str, str] = {}
     merged: dict[str, Any] = {}
-    for file in [path, *_drop_ins(path.parent / "conf.d")]:
+    for file in files(path):
         _merge(merged, _read(file), file=str(file), origin=origin)
     return merged, Origin(str(path), origin)
 

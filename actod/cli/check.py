@@ -8,20 +8,24 @@ import dataclasses
 import functools
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from actod import configfile, daemon
 from actod.audit.verify import verify_log
+from actod.cli.mask import search
 from actod.cli.state import add_config_argument
 from actod.collect.credentials import tls_context
 from actod.collect.probe import probe_broker
-from actod.config import Config, LogConfig
+from actod.config import Config, LogConfig, MaskingConfig
 from actod.errors import EXIT_FAILED, ActodError, ConfigError, TransientError
 from actod.keys import uri
 from actod.keys.enquiry import ask_public_keys
 from actod.keys.remedies import remedy
+from actod.mask.engine import PolicyMasker
+from actod.mask.policy import Policy
 from actod.secretfile import read_secret
 from actod.service import log
 from actod.service.clock import SystemClock
@@ -82,6 +86,7 @@ def _checks(config: Config, file: Path, *, offline: bool) -> Iterator[Line]:
         if line.level == "fail":
             refused.add(key)
         yield line
+    yield _guarded("no secret in configuration", file, lambda: _no_secret(file))
     yield _guarded("state folder", file, lambda: _state_folder(config))
     yield _unless(refused, "token", {"token.uri", "token.pin_file"}) or _token(config, file)
     if not offline:
@@ -120,6 +125,17 @@ def _configuration(config: Config, file: Path) -> Line:
         return Line("configuration", "ok", f"{file} is valid, sha256 {configfile.digest(config)}")
 
     return _guarded("configuration", file, check)
+
+
+def _no_secret(file: Path) -> Line:
+    """Search the configuration's files with the detectors that mask telemetry."""
+    name, files = "no secret in configuration", configfile.files(file)
+    masker = PolicyMasker(policy=Policy.compile(MaskingConfig()), pseudonym_key=secrets.token_bytes(32))
+    for one in files:
+        for place, decision in search(masker, one.read_bytes(), profile="secrets-only"):
+            detail = f"{one}, line {place.rstrip(':') or '?'}: looks like a secret ({decision.type})"
+            return Line(name, "fail", detail, "move it to a file of mode 0600, name that file's path, and change the secret")
+    return Line(name, "ok", f"{len(files)} files searched")
 
 
 def _state_folder(config: Config) -> Line:

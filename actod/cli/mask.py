@@ -108,14 +108,19 @@ def _check(masker: PolicyMasker, args: argparse.Namespace) -> int:
         ("-", sys.stdin.buffer.read())
     ]
     for name, content in sources:
-        for place, value in _values(content):
-            found: list[Decision] = []
-            _, _, counts = masker.mask_value(value, profile=args.profile, explain=found.append)
-            total.update(counts)
-            for decision in found:
-                print(f"{name}:{place}{decision.path}: {decision.type} ({decision.rule}, {decision.confidence:.2f})")
+        for place, decision in search(masker, content, profile=args.profile):
+            total[decision.type] += decision.operator != "keep"
+            print(f"{name}:{place}{decision.path}: {decision.type} ({decision.rule}, {decision.confidence:.2f})")
     print(f"{sum(total.values())} found" + (": " + ", ".join(f"{n} {t}" for t, n in sorted(total.items())) if total else ""))
     return EXIT_FAILED if total else 0
+
+
+def search(masker: PolicyMasker, content: bytes, *, profile: str) -> Iterator[tuple[str, Decision]]:
+    """Yield what the detectors find in a document, each with its place ("12:" is line 12); no values."""
+    for place, value in _values(content):
+        found: list[Decision] = []
+        masker.mask_value(value, profile=profile, explain=found.append)
+        yield from ((place, decision) for decision in found)
 
 
 def _files(path: Path) -> Iterator[Path]:

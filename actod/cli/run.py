@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+import secrets
+from collections.abc import Callable
 
 from actod import configfile, daemon
 from actod.cli.state import add_config_argument
 from actod.collect.credentials import tls_context
-from actod.config import Config
+from actod.config import Config, MaskingConfig
+from actod.errors import RejectedError
 from actod.keys import uri
+from actod.mask.engine import PolicyMasker
+from actod.mask.policy import Policy
 from actod.secretfile import SecretFileError, read_secret
 from actod.service import log
 from actod.service.clock import SystemClock
@@ -37,9 +42,21 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(described))
         return 0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold unmasked payloads
-    log.configure(config.log)
+    log.configure(config.log, scrub=_scrubber())
     asyncio.run(daemon.run(config, config_file=args.config))
     return 0
+
+
+def _scrubber() -> Callable[[str], str]:
+    masker = PolicyMasker(policy=Policy.compile(MaskingConfig()), pseudonym_key=secrets.token_bytes(32))
+
+    def scrub(text: str) -> str:
+        try:
+            return str(masker.mask_value(text, profile="secrets-only")[0])
+        except RejectedError:
+            return "[redacted]"
+
+    return scrub
 
 
 def admit(config: Config) -> list[str]:

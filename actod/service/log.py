@@ -31,21 +31,26 @@ _SECRET_NAMES = {
     "wallet",
 }
 _SECRET_ENDS = ("_password", "_secret", "_pin", "_api_key", "_payload", "_private_key")
+_OURS = {"level", "timestamp"}
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
 _LONGEST_FIELD = 512
 
 Event = MutableMapping[str, Any]
+Scrub = Callable[[str], str]
 
 
-def configure(config: LogConfig, *, announce: bool = True) -> None:
-    """Set up structlog for this process. Under systemd without its Python binding, `announce` once that stderr is used."""
+def configure(config: LogConfig, *, announce: bool = True, scrub: Scrub | None = None) -> None:
+    """Set up structlog for this process. Under systemd without its Python binding, `announce` once that stderr is used.
+
+    `scrub` takes secrets out of text, by the detectors that mask telemetry.
+    """
     under_systemd = _under_systemd()
     journal = _journal_sender() if config.format == "auto" and under_systemd else None
     level = logging.getLevelNamesMapping()[config.level.upper()]
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if journal is None:
         processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
-    processors += [structlog.processors.format_exc_info, redact, _renderer(config, journal)]
+    processors += [structlog.processors.format_exc_info, redact, *_scrubbed(scrub), _renderer(config, journal)]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -73,6 +78,18 @@ def redact(_logger: Any, _method: str, event: Event) -> Event:
     for name, value in event.items():
         event[name] = value if name == "exception" else _redacted(name, value)
     return event
+
+
+def _scrubbed(scrub: Scrub | None) -> list[Callable[[Any, str, Event], Event]]:
+    """Return a processor that scrubs every text of an event, exceptions too; none where there is nothing to scrub with."""
+
+    def process(_logger: Any, _method: str, event: Event) -> Event:
+        for name, value in event.items():
+            if isinstance(value, str) and name not in _OURS:
+                event[name] = scrub(value) if scrub is not None else value
+        return event
+
+    return [process] if scrub is not None else []
 
 
 def _redacted(name: str, value: Any) -> Any:

@@ -193,6 +193,13 @@ BROKEN: list[tuple[str, Breakage, str, str, str]] = [
         "append",
     ),
     ("route", configured(topic=('"site/#"', '"site/#/x"')), "configuration", "routes.topic: expected", ""),
+    (
+        "a secret in a comment",
+        configured(comment=('environment = "dev"', "# gh" + "p_" + "a1B2" * 9 + '\nenvironment = "dev"')),
+        "no secret in configuration",
+        "line 1: looks like a secret (git_token)",
+        "move it to a file",
+    ),
     ("audit log", audit_line_changed, "audit log", "line 2: edited", "keep a copy"),
     ("state folder", state_open, "state folder", "mode 0755", "chmod 700 "),
     ("store", store_damaged, "store", "", "start actod"),
@@ -210,7 +217,7 @@ def test_one_broken_thing_fails_exactly_its_line_and_names_its_remedy(
     assert said in lines[name]["detail"]
     assert lines[name]["remedy"]
     assert remedy in lines[name]["remedy"]
-    assert len(lines) == 11
+    assert len(lines) == 12
 
 
 def test_what_needs_a_refused_secret_is_not_asked_and_says_so(rig: Rig) -> None:

@@ -180,3 +180,21 @@ def test_an_endless_value_is_cut_and_says_so() -> None:
     assert event["event"] == "e" * 512 + "... (10000 characters)"
     assert event["topics"] == ["t" * 512 + "... (600 characters)"]
     assert event["exception"] == "x" * 2000
+
+
+def test_a_secret_in_a_sentence_or_an_exception_is_taken_out_by_what_masks_telemetry(tmp_path: Path) -> None:
+    token = "gh" + "p_" + "a1B2" * 9
+    script = (
+        "import structlog; from actod.cli.run import _scrubber; from actod.config import LogConfig\n"
+        "from actod.service import log; log.configure(LogConfig(format='json'), scrub=_scrubber())\n"
+        "logger = structlog.get_logger('x')\n"
+        f"logger.warning('the proxy said {token}', detail='Authorization: Bearer {token}')\n"
+        f"try:\n    raise ValueError('key {token}')\nexcept ValueError:\n    logger.exception('Failed.')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"].split("<")[0] for line in lines] == ["the proxy said ", "Failed."]
+    assert "ValueError" in lines[1]["exception"]
+    assert token not in done.stderr
