@@ -38,7 +38,7 @@ def test_all_is_well_and_each_line_says_what_was_seen(rig: Rig) -> None:
     names = [line.split(":")[0].split(maxsplit=1)[1] for line in lines]
     secrets = [f"secret {key}" for key in ("token.pin_file", "collector.api_key_file", "collector.wallet_file")]
     rest = ["state folder", "token", "broker", "server", "audit log", "store", "clock"]
-    assert names == ["configuration", *secrets, *rest]
+    assert names == ["configuration", *secrets, "no secret in configuration", *rest]
     warned = {line.split(":")[0].split(maxsplit=1)[1] for line in lines if line.startswith("warn")}
     assert warned <= {"clock", "state folder"}  # what the machine of the test is like
     _, by_name = check(rig)
