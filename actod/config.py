@@ -104,6 +104,7 @@ class MaskingConfig:
     max_depth: int = 64
     max_leaf_bytes: int = 1 * MIB
     max_decode_depth: int = 4
+    operator_key: str = ""  # a public key: what cannot be masked is sealed to it; empty: it is only counted
     rules: list[MaskRuleConfig] = field(default_factory=list)
     detectors: list[DetectorConfig] = field(default_factory=list)
 

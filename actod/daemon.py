@@ -40,6 +40,7 @@ from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords, heartbeat_facts, inventory
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
+from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.https import HttpsClient
 from actod.submit.uplink import PacedUplink
 
@@ -61,6 +62,7 @@ class Parts:
     spool: SqliteSpool
     masker: PolicyMasker
     pseudonyms: PseudonymEpochs
+    vault: SealedVault | None
     router: PayloadRouter
     source: MqttSource
     losses: tuple[LossCounter, ...]
@@ -76,6 +78,8 @@ def describe(config: Config) -> Iterator[str]:
     """Say what would run, after checking all that can be checked without broker, token or server."""
     routes = Routes.compile(config.routes)
     Policy.compile(config.masking)
+    if config.masking.operator_key:
+        read_operator_key(config.masking.operator_key)
     yield f"environment    {config.environment}"
     yield f"state folder   {config.state_directory}"
     yield f"broker         {config.mqtt.host}:{config.mqtt.port} as {config.mqtt.client_id!r}"
@@ -166,6 +170,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         spool=spool,
         masker=masker,
         pseudonyms=pseudonyms,
+        vault=_vault(config),
         router=router,
         source=source,
         losses=(source, router, broker_drops),
@@ -175,6 +180,15 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         records=OwnRecords(masker=masker, spool=spool, clock=clock),
         notifier=Notifier(),
         policy_digest=policy.digest,
+    )
+
+
+def _vault(config: Config) -> SealedVault | None:
+    key = config.masking.operator_key
+    return (
+        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.max_bytes // 32)
+        if key
+        else None
     )
 
 
@@ -202,6 +216,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
                 audit=audit,
                 losses=parts.losses,
                 refusals=refusals,
+                vault=parts.vault,
             ),
             name="collect",
         )

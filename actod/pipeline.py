@@ -20,10 +20,11 @@ import structlog
 
 from actod.errors import RejectedError, SuspectError, TransientError
 from actod.model import Delivery, Envelope, Group
-from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink
+from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
 _RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace
+_UNMASKABLE = "mask_failed"
 _STALE = "bundle_stale"  # the store was repaired while the token signed: what was cut is cut anew
 
 _log = structlog.get_logger(__name__)
@@ -38,10 +39,11 @@ async def collect(
     audit: AuditLog,
     losses: Iterable[LossCounter],
     refusals: RefusalAudit,
+    vault: Vault | None,
 ) -> None:
     """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
     async for deliveries in source.groups():
-        group = await _admit(deliveries, router=router, masker=masker)
+        group = await _admit(deliveries, router=router, masker=masker, vault=vault)
         for counter in losses:
             group.refusals.update(counter.take())
         refusals.count(group.refusals)
@@ -81,13 +83,15 @@ async def _nothing() -> None:
     return
 
 
-async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker) -> Group:
+async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker, vault: Vault | None) -> Group:
     """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
     group = Group()
     for index, delivery in enumerate(deliveries):
         try:
             group.readings.append(masker.mask(router.route(delivery)))
         except RejectedError as refusal:
+            if refusal.reason == _UNMASKABLE and vault is not None:
+                await asyncio.to_thread(vault.keep, delivery)
             route, traffic_class = router.describe(delivery)
             group.refuse(reason=refusal.reason, traffic_class=traffic_class, route=route)
         if index % _SLICE == _SLICE - 1:

@@ -85,6 +85,13 @@ class Masker(Protocol):
         """Apply the policy to data, topic and ids. Raises RejectedError("mask_failed") where nothing can be kept."""
 
 
+class Vault(Protocol):
+    """Keeps what could not be masked, readable for the operator alone."""
+
+    def keep(self, delivery: Delivery) -> bool:
+        """Seal one raw message to the operator's key, durably; False if there is no room for it. Blocks."""
+
+
 class Spool(Protocol):
     """Journal, outbox, archive and loss ledger on disk. What a coroutine returned from is durable.
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "routes": ("routes", "show what would happen to a message"),
     "keys": ("keys", "make and show the token's keys"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
+    "vault": ("vault", "open messages that a robot sealed because it could not mask them"),
     "version": ("version", "print the version"),
 }
 

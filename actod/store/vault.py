@@ -1,0 +1,94 @@
+"""Raw messages that could not be masked, sealed to the operator's public key: the robot can write them, not read them.
+
+A file a message, in `vault/` of the state folder, 0600 in 0700. It is whole and synced before it has its name. The vault
+has a cap; beyond it nothing is kept, and the ledger's count of the refusal is all that there is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+import orjson
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+
+from actod.errors import ConfigError, RejectedError
+from actod.model import Delivery
+from actod.proof.envelope import iso
+from actod.store.schema import sync_folder
+
+FOLDER = "vault"
+_SUFFIX = ".sealed"
+_KEY_BYTES = 32
+
+
+class SealedVault:
+    """Implements the Vault port. `operator_key` is base64 of 32 bytes (X25519)."""
+
+    def __init__(self, folder: Path, *, operator_key: str, max_bytes: int) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        self._box = SealedBox(PublicKey(read_operator_key(operator_key)))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        self._held = sum(file.stat().st_size for file in folder.glob(f"*{_SUFFIX}"))
+
+    def keep(self, delivery: Delivery) -> bool:
+        """Seal one message; False if the vault is full or the disk refuses. Blocks for a sync."""
+        content = {
+            "topic": delivery.topic,
+            "received": iso(delivery.received.wall_ns),
+            "payload_b64": base64.b64encode(delivery.payload).decode("ascii"),
+        }
+        sealed = self._box.encrypt(orjson.dumps(content))
+        if self._held + len(sealed) > self._max_bytes:
+            return False
+        name = f"{delivery.received.wall_ns:020}-{os.urandom(4).hex()}"
+        temporary = self._folder / f".{name}.new"
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(sealed)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(self._folder / (name + _SUFFIX))
+            sync_folder(self._folder)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            return False
+        self._held += len(sealed)
+        return True
+
+
+def read_operator_key(text: str) -> bytes:
+    """Return the 32 bytes of a public key in base64. Raises ConfigError."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(
+            key="masking.operator_key",
+            expected="base64 of a 32-byte public key",
+            found=f"{len(text)} characters",
+            fix="make one where the private key is to stay: actod vault key FILE",
+        )
+    return key
+
+
+def make_operator_key(file: Path) -> str:
+    """Make a private key in `file`, 0600, which must not exist; return the public key in base64. Raises OSError."""
+    private = PrivateKey.generate()
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as out:
+        out.write(base64.b64encode(bytes(private)).decode("ascii") + "\n")
+    return base64.b64encode(bytes(private.public_key)).decode("ascii")
+
+
+def unseal(sealed: bytes, *, private_key: str) -> bytes:
+    """Return the JSON object that was sealed. Raises RejectedError("not_sealed_to_us")."""
+    try:
+        return SealedBox(PrivateKey(base64.b64decode(private_key))).decrypt(sealed)
+    except (CryptoError, ValueError, TypeError):
+        pass
+    raise RejectedError("not_sealed_to_us", "damaged, or sealed to another key")
