@@ -166,7 +166,7 @@ def _cjk_names(text: str) -> Iterator[Finding]:
     latin = sum(1 for ch in (MARKER.sub("", text) if "<" in text else text) if ch.isascii() and ch.isalpha())
     for m in _CJK_RUN.finditer(text):
         run = m[0]
-        if len(run) > 12:
+        if not 2 <= len(run) <= 12:
             continue
         spaced = " " in run or "\u3000" in run
         family = any(run.startswith(name) for name in SURNAME_ENDINGS_CJK)
