@@ -246,7 +246,7 @@ REDACTING = masker(rules=[MaskRuleConfig(operator="redact", type="gps")])
 @given(value=_values)
 @_quick
 def test_masking_twice_is_masking_once(value: Any) -> None:
-    """What is made coarser is left out: a shorter text may then be a plate, and a second masking masks more, never less."""
+    """On what is drawn here. What is made coarser is left out: a shorter text may be a plate, and is then masked, too."""
     once = REDACTING.mask_value(value)[0]
     assert REDACTING.mask_value(once)[0] == once
 

@@ -275,3 +275,8 @@ def test_a_float_of_sixteen_digits_is_read() -> None:
 
 def test_a_key_under_a_telling_one_is_masked_whole() -> None:
     assert masked({"phone": {"0151 234567 AA": None}}) == {"phone": {"<PHONE>": None}}
+
+
+def test_what_stands_beside_a_finding_in_a_telling_field_goes_with_it() -> None:
+    assert masked({"phone": '00000"A@AAAAAAA.A'}) == {"phone": "<PHONE>"}
+    assert masked({"phone": '00000"<EMAIL>'}) == {"phone": "<PHONE><EMAIL>"}
