@@ -20,7 +20,7 @@ _LONG_TOKEN = re.compile(
     r"[A-Za-z0-9+/_-]{16}|[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-]"
 )
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
-_SET_APART = re.compile(r"(?<!\S)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?!\S)")
+_SET_APART = re.compile(r"(?<![^\s=:(\[\"'])\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])")
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text

@@ -470,6 +470,8 @@ HOSTILE: dict[str, str] = {
     "invisible": "1\u200b",
     "cyrillic": "а",  # noqa: RUF001 - the look-alike is the point
     "han": "東",
+    "devanagari": "\u0905",
+    "devanagari words": "\u0905\u0906 a ",
     "hangul": "김",
     "degrees": "1° ",
     "coordinates": "1.1234, ",
@@ -483,6 +485,7 @@ HOSTILE: dict[str, str] = {
     "options": " -u a:",
     "mysql": "mysql -",
     "names the other way round": "Aa, Jane ",
+    "set apart": "=1 1 ",
     "underscores": "ab_",
 }
 
