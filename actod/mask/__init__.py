@@ -2,6 +2,8 @@
 
     engine.py        PolicyMasker, the port: Reading -> MaskedReading; counts, ids, topic
       policy.py      the configured policy, compiled, and its digest
+      strict.py      profile strict: only what a schema names and types goes through
+        vda5050.py     the fields of VDA 5050, 2.0 to 3.0
       walk.py        the other profiles, one walk over the message: which hint reaches which leaf
         keys.py        what a key says about its value         vocabulary.py  the words, many languages
         fields.py      does the value look like what its key says?

@@ -185,7 +185,7 @@ def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case f
         if known:
             return [Finding(0, len(text), known[0].type, "field_" + known[0].rule, 0.98)]
     rest = MARKER.sub("", plain) if "<" in plain else plain  # a mark beside it makes nothing harmless
-    if check(plain) and (rest is plain or check(rest)):
+    if check(rest):
         return [Finding(text.find(plain), text.find(plain) + len(plain), type_ or kind, "field_" + kind, 0.9)]
     return []
 

@@ -48,6 +48,7 @@ def marker(types: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"<(?:{names.upper()})(?::(?:\d{{1,3}}|(?=[0-9]*[a-f])[0-9a-f]{{{PSEUDONYM_CHARACTERS}}}))?>")
 
 
+UNREADABLE = "<UNREADABLE>"
 MARKER = marker(TYPES | {"configured"})
 
 

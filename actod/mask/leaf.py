@@ -10,7 +10,7 @@ from typing import Any
 from actod.mask import encodings
 from actod.mask.assignments import assigned
 from actod.mask.fields import in_field
-from actod.mask.finding import MARKER, TYPES, Finding, marker, merge
+from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
 from actod.mask.keys import Hint, KeyBook, fold
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
@@ -20,7 +20,7 @@ _LONG_TOKEN = re.compile(
     r"[A-Za-z0-9+/_-]{16}|[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-]"
 )
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
-_SET_APART = re.compile(r"(?<!\S)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?!\S)")
+_SET_APART = re.compile(r"(?<![^\s=:(\[\"'])\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])")
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -86,7 +86,11 @@ class LeafReader:
         for detector in self._policy.detectors:
             if detector.reaches(self._path):
                 found.extend(Finding(s, e, detector.name, "own", 0.9) for s, e in detector.spans(view))
-        return without_markers(view, found, self._marker)
+        found = without_markers(view, found, self._marker)
+        if found and hint.kind and (told := in_field(hint.kind, _blanked(view, found))):
+            # What is left beside the findings is what the key says: the whole field goes, and not only at a second look.
+            return [told[0]._replace(start=0, end=len(view))]
+        return found
 
     def _add_assigned(self, view: str, found: list[Finding]) -> None:
         for start, end, hint in assigned(view, self._book):
@@ -192,6 +196,12 @@ class LeafReader:
                 inner.extend(Finding(s, e, "number", "spoken", 0.5) for s, e in spoken[2])
                 found.extend(_mapped(f, positions) for f in inner)
         return found
+
+
+def _blanked(text: str, found: list[Finding]) -> str:
+    for f in reversed(merge(list(found))):
+        text = text[: f.start] + UNREADABLE + text[f.end :]
+    return text
 
 
 def _mapped(finding: Finding, positions: Positions) -> Finding:

@@ -134,7 +134,7 @@ _HOUSE_NO = re.compile(
     r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])\d{1,3}[/-]\d{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
 )
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_CAPITAL = r"[A-ZÀ-Ž\u0100-\u024f\u0386-\u03ab\u0400-\u042f][\w'’.-]{0,30}"
+_CAPITAL = r"[A-ZÀ-Ž\u0100-\u024f\u0386-\u03ab\u0400-\u042f\u0590-\u0eff][\w\u0590-\u0eff'’.-]{0,30}"
 _POST_CODE = r"(?:[A-Z]{1,2}[- ])?(?:\d{4,6}(?:-\d{2,4})?|\d{3} \d{2}|\d{2}-\d{3}|\d{4} [A-Z]{2}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)"
 _HOUSE = r"\d{1,5}(?:\s?[a-zA-Z]\b)?(?:[/-]\d{1,5}[a-zA-Z]?)?"
 # No street word is needed where a house number and a post code with its town stand together.

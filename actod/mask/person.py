@@ -18,6 +18,8 @@ _CJK = re.compile(r"[\u3005\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]")
 _CJK_HONORIFIC = re.compile(
     r"([\u3005\u4e00-\u9fff\u3040-\u30ff]{1,8}?(?:[ \u3000][\u3005\u4e00-\u9fff\u3040-\u30ff]{1,6})?)\s?(?:さん|様|氏|先生|くん|ちゃん|殿|先輩|部長|課長|係長)|([\uac00-\ud7af]{2,4})\s?(?:님|씨|과장|부장|대리|사원|기사)"
 )
+_CASELESS = re.compile(r"[\u0590-\u0eff]")
+_CASELESS_RUN = re.compile(r"[\u0590-\u0eff]+(?:[ ’'-][\u0590-\u0eff]+){0,4}")
 _KATAKANA_WORD = re.compile(r"[\u30a0-\u30ff]+\Z")
 _CUE_BEFORE = frozenset(
     (
@@ -40,10 +42,21 @@ _ROLES = frozenset(
 )
 
 
+def _caseless_names(text: str) -> Iterator[Finding]:
+    """In Latin text, a few words of a script without capitals (Hebrew, Arabic, Indic, Thai) are most likely a name."""
+    runs = list(_CASELESS_RUN.finditer(text))
+    if sum(len(m[0]) for m in runs) < sum(ch.isascii() and ch.isalpha() for ch in text):
+        for m in runs:
+            if len(m[0]) > 2:
+                yield Finding(m.start(), m.end(), "person", "name_caseless", 0.6)
+
+
 def names(text: str) -> Iterator[Finding]:
     """Find runs of capitalised words that are no vocabulary of ours, and names in scripts without capitals."""
     if not text.isascii() and _CJK.search(text):
         yield from _cjk_names(text)
+    if not text.isascii() and _CASELESS.search(text):
+        yield from _caseless_names(text)
     run: list[re.Match[str]] = []
     before = ""
     previous_end = -1
@@ -166,7 +179,7 @@ def _cjk_names(text: str) -> Iterator[Finding]:
     latin = sum(1 for ch in (MARKER.sub("", text) if "<" in text else text) if ch.isascii() and ch.isalpha())
     for m in _CJK_RUN.finditer(text):
         run = m[0]
-        if len(run) > 12:
+        if not 2 <= len(run) <= 12:
             continue
         spaced = " " in run or "\u3000" in run
         family = any(run.startswith(name) for name in SURNAME_ENDINGS_CJK)
@@ -178,7 +191,7 @@ def _cjk_names(text: str) -> Iterator[Finding]:
             yield Finding(m.start(), m.end(), "person", "name_cjk", 0.7)
 
 
-_FIELD_NAME = re.compile(r"[^\W\d_][\w .,'’\-・\u3000()&/]{0,94}\Z")
+_FIELD_NAME = re.compile(r"[^\W\d_][\w\u0300-\u036f\u0590-\u0eff .,'’\-・\u3000()&/]{0,94}\Z")
 _LOGIN = re.compile(
     r"\b[Uu]ser ([A-Za-z][\w.-]{2,31}) (?:logged|signed|authenticated|disconnected|connected)\b"
     r"|\b(?:password|publickey) for (?:invalid user )?([A-Za-z][\w.-]{2,31}) from\b|\bsession (?:opened|closed) for user ([A-Za-z][\w.-]{2,31})"

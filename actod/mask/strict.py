@@ -15,11 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from actod.mask.finding import MARKER, Finding
+from actod.mask.finding import MARKER, UNREADABLE, Finding
 from actod.mask.keys import fold
 from actod.mask.operators import DROPPED
 from actod.mask.vda5050 import ACTION_TYPES, ANY, COUNT, FLAG, ID, MESSAGES, NUMBER, OWN, TEXT, TIME, UNIT, VERSION, Words
-from actod.mask.verdicts import UNREADABLE
 from actod.mask.vocabulary import BENIGN
 from actod.mask.walk import Walk
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES

@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from actod.mask.finding import Finding
+from actod.mask.finding import UNREADABLE, Finding
 from actod.mask.operators import DROPPED, Operators
 from actod.mask.policy import Policy, Rule
-
-UNREADABLE = "<UNREADABLE>"
 
 
 class Decision(NamedTuple):

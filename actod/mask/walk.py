@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from actod.mask.fields import in_field
+from actod.mask.finding import UNREADABLE
 from actod.mask.keys import Hint, KeyBook, fold
 from actod.mask.leaf import LeafReader, TooMuchError
 from actod.mask.numbers import CARD_FLOOR, MOST_PIECES, Numbers
 from actod.mask.operators import DROPPED, Operators
 from actod.mask.policy import Policy, Rule
 from actod.mask.text import BORING
-from actod.mask.verdicts import UNREADABLE, Decision, Verdicts
+from actod.mask.verdicts import Decision, Verdicts
 from actod.mask.words import GIVEN_NAMES
 
 _GEOJSON = frozenset(("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"))
@@ -210,12 +211,11 @@ class Walk:
         many_digits = sum(map(str.isdigit, key)) >= _DIGITS_OF_AN_IDENTITY
         asked_each_time = many_digits or not self._memo
         if asked_each_time or BORING.fullmatch(key) is None:
+            found = in_field(inherited.kind, key) if inherited.kind and many_digits else []
             try:
-                found = self._reader.find(key, self._book.neutral, 0)
+                found = found or self._reader.find(key, self._book.neutral, 0)
             except TooMuchError:
                 return self._book.neutral, self.verdicts.unreadable()
-            if not found and inherited.kind and many_digits:
-                found = in_field(inherited.kind, key)
             if found:
                 new = self.verdicts.text(key, found)
                 new_key = UNREADABLE if new is DROPPED else str(new)

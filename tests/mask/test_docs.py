@@ -24,7 +24,7 @@ def test_the_page_names_each_type_operator_and_profile() -> None:
 
 def test_the_policy_of_the_page_is_taken_and_does_what_it_says(tmp_path: Path) -> None:
     example = tmp_path / "policy.toml"
-    example.write_text(PAGE.split("```toml\n")[1].split("```")[0])
+    example.write_text(PAGE.split("```toml\n")[2].split("```")[0])
     config = load_policy(example)
     Policy.compile(config)
     one = masker(rules=config.rules, detectors=config.detectors)
@@ -46,7 +46,7 @@ def test_the_policy_of_the_page_is_taken_and_does_what_it_says(tmp_path: Path) -
 
 
 def test_the_limits_of_the_page_are_the_defaults() -> None:
-    table = tomllib.loads(PAGE.split("```toml\n")[1].split("\n\n")[0])["masking"]
+    table = tomllib.loads(PAGE.split("```toml\n")[2].split("\n\n")[0])["masking"]
     assert table == {name: getattr(MaskingConfig(), name) for name in table}
     assert "| `max_depth` | 64 |" in PAGE
     assert "| `max_decode_depth` | 4 |" in PAGE

@@ -246,7 +246,7 @@ REDACTING = masker(rules=[MaskRuleConfig(operator="redact", type="gps")])
 @given(value=_values)
 @_quick
 def test_masking_twice_is_masking_once(value: Any) -> None:
-    """What is made coarser is left out: a shorter text may then be a plate, and a second masking masks more, never less."""
+    """On what is drawn here. What is made coarser is left out: a shorter text may be a plate, and is then masked, too."""
     once = REDACTING.mask_value(value)[0]
     assert REDACTING.mask_value(once)[0] == once
 
@@ -470,6 +470,8 @@ HOSTILE: dict[str, str] = {
     "invisible": "1\u200b",
     "cyrillic": "а",  # noqa: RUF001 - the look-alike is the point
     "han": "東",
+    "devanagari": "\u0905",
+    "devanagari words": "\u0905\u0906 a ",
     "hangul": "김",
     "degrees": "1° ",
     "coordinates": "1.1234, ",
@@ -483,6 +485,7 @@ HOSTILE: dict[str, str] = {
     "options": " -u a:",
     "mysql": "mysql -",
     "names the other way round": "Aa, Jane ",
+    "set apart": "=1 1 ",
     "underscores": "ab_",
 }
 

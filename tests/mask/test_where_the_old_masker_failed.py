@@ -271,3 +271,12 @@ def test_a_float_of_sixteen_digits_is_read() -> None:
     assert masked({"value": 4111111111111111.0, "t": 3400000264470528.0}) == {"value": 0.0, "t": 3400000264470528.0}
     assert masked([1.5, 4111111111111111]) == [1.5, 0]
     assert masked({"x": [4111111111111111, 5555555555554444]}) == {"x": [0, 0]}
+
+
+def test_a_key_under_a_telling_one_is_masked_whole() -> None:
+    assert masked({"phone": {"0151 234567 AA": None}}) == {"phone": {"<PHONE>": None}}
+
+
+def test_what_stands_beside_a_finding_in_a_telling_field_goes_with_it() -> None:
+    assert masked({"phone": '00000"A@AAAAAAA.A'}) == {"phone": "<PHONE>"}
+    assert masked({"phone": '00000"<EMAIL>'}) == {"phone": "<PHONE><EMAIL>"}
