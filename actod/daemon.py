@@ -61,6 +61,7 @@ class Parts:
     audit: AuditLog
     spool: SqliteSpool
     masker: PolicyMasker
+    own_masker: PolicyMasker
     pseudonyms: PseudonymEpochs
     vault: SealedVault | None
     router: PayloadRouter
@@ -124,6 +125,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     policy = Policy.compile(config.masking)
     pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
+    own_masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)  # the other may be at work on another thread
     routes = Routes.compile(config.routes)
     router = PayloadRouter(
         routes=routes,
@@ -177,7 +179,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         signer=child,
         sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
         uplink=uplink,
-        records=OwnRecords(masker=masker, spool=spool, clock=clock),
+        own_masker=own_masker,
+        records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
         notifier=Notifier(),
         policy_digest=policy.digest,
     )
@@ -273,7 +276,8 @@ async def _end_pseudonym_epochs(parts: Parts) -> None:
         with suppress(OSError, TransientError):
             days = parts.pseudonyms.end_if_due()
             if days is not None:
-                parts.masker.rekey(parts.pseudonyms.key)
+                for masker in (parts.masker, parts.own_masker):
+                    masker.rekey(parts.pseudonyms.key)
                 parts.audit.record("pseudonyms.erased", after_days=days)
                 await parts.records.write("pseudonyms_erased", after_days=days)
         await asyncio.sleep(_EPOCH_LOOK_SECONDS)

@@ -23,6 +23,7 @@ from actod.model import Delivery, Envelope, Group
 from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
+_LARGE_BYTES = 16 * 1024  # masked beside the loop: hostile text may take a second, and the socket must not wait for it
 _RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace
 _UNMASKABLE = "mask_failed"
 _STALE = "bundle_stale"  # the store was repaired while the token signed: what was cut is cut anew
@@ -88,7 +89,9 @@ async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Mask
     group = Group()
     for index, delivery in enumerate(deliveries):
         try:
-            group.readings.append(masker.mask(router.route(delivery)))
+            reading = router.route(delivery)
+            large = len(delivery.payload) > _LARGE_BYTES
+            group.readings.append(await asyncio.to_thread(masker.mask, reading) if large else masker.mask(reading))
         except RejectedError as refusal:
             if refusal.reason == _UNMASKABLE and vault is not None:
                 await asyncio.to_thread(vault.keep, delivery)

@@ -79,7 +79,10 @@ class RefusalAudit(Protocol):
 
 
 class Masker(Protocol):
-    """Removes personal data and secrets, failing closed. The only maker of MaskedReading."""
+    """Removes personal data and secrets, failing closed. The only maker of MaskedReading.
+
+    One call at a time, on whichever thread.
+    """
 
     def mask(self, reading: Reading) -> MaskedReading:
         """Apply the policy to data, topic and ids. Raises RejectedError("mask_failed") where nothing can be kept."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from actod.errors import ConfigError, RejectedError
-from actod.model import Delivery, Instant, MaskedReading, Reading
-from actod.pipeline import collect
+from actod.model import Delivery, Instant
 from actod.store.vault import SealedVault, make_operator_key, unseal
 
 PAYLOAD = b'{"name": "Jane Roe", "x": "\xff"}'
@@ -68,49 +64,6 @@ def test_a_full_vault_keeps_nothing_more_and_says_so_and_knows_its_size_after_a_
 def test_what_is_no_public_key_is_refused_with_the_command_that_makes_one(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"masking\.operator_key.*actod vault key FILE"):
         SealedVault(tmp_path, operator_key=text, max_bytes=1)
-
-
-class Parts:
-    """Everything that `collect` needs, in memory: a source with one group, a masker that fails."""
-
-    def __init__(self) -> None:
-        self.committed: list[Any] = []
-
-    async def groups(self) -> AsyncIterator[Sequence[Delivery]]:
-        yield [delivery()]
-
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        self.committed.append(len(deliveries))
-
-    def route(self, one: Delivery) -> Reading:
-        raise RejectedError("mask_failed" if one.payload == PAYLOAD else "not_json")
-
-    def describe(self, _one: Delivery) -> tuple[str, str]:
-        return "notes", "normal"
-
-    def new_identities(self) -> dict[str, str]:
-        return {}
-
-    def mask(self, reading: Reading) -> MaskedReading:
-        raise NotImplementedError
-
-    async def commit(self, group: Any) -> None:
-        self.committed.append(dict(group.refusals))
-
-    def count(self, refusals: Any) -> None:
-        del refusals
-
-    def record(self, event: str, **fields: Any) -> None:
-        raise NotImplementedError
-
-
-def test_a_message_that_cannot_be_masked_is_sealed_before_its_refusal_is_committed(tmp_path: Path) -> None:
-    kept, _ = vault(tmp_path)
-    parts: Any = Parts()
-    roles = {"source": parts, "router": parts, "masker": parts, "spool": parts, "audit": parts, "refusals": parts}
-    asyncio.run(collect(**roles, losses=(), vault=kept))
-    assert parts.committed == [{("mask_failed", "normal", "notes"): 1}, 1]
-    assert len(list((tmp_path / "vault").iterdir())) == 1
 
 
 def test_the_command_makes_a_key_and_opens_what_was_sealed(tmp_path: Path) -> None:
