@@ -54,5 +54,6 @@ Why no order of un-synced writes breaks it
     knows better: the difference is counted, numbers and chains go on from the higher of both.
 
 A full disk, a read-only one, an I/O error: the transaction is rolled back, TransientError says why, the same call works
-again later. Damage: the file is set aside, each good row is saved, the rest is counted (`salvage.py`), work goes on.
+again later. Damage: the file is set aside, each good row is saved, the rest is counted (`salvage.py`), work goes on. The
+pages that say where the tables are can be lost too: they are the same in every store, and put back (`repair.py`).
 """

@@ -341,3 +341,36 @@ def test_a_page_that_the_tree_names_again_and_again_is_read_once(tmp_path: Path)
         keys = [at for at, _body in salvage._rows(damaged, "t", "at, body")]
     assert keys
     assert sorted(set(keys)) == sorted(keys)
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"\xa5"])
+def test_a_damaged_schema_costs_nothing_because_we_know_it(
+    state: tuple[Path, RememberedLog, HandClock], filler: bytes
+) -> None:
+    folder, log, clock = state
+    file = folder / "spool.db"
+    pages = repair._schema_pages(file.read_bytes())
+    assert len(pages) > 3
+    with file.open("r+b") as opened:
+        for number in pages:
+            opened.seek((number - 1) * PAGE_BYTES)
+            opened.write(filler * PAGE_BYTES)
+    store = open_store(folder, clock=clock, log=log)
+    assert store.repaired
+    assert store.repaired.lost == 0
+    assert check(store, log) == 0
+    assert (folder / "damaged" / "page-1").read_bytes() == filler * PAGE_BYTES, "an expert sees what there was"
+    store.close()
+
+
+def test_a_lost_sector_at_the_beginning_of_the_file_costs_small_tables_alone(
+    state: tuple[Path, RememberedLog, HandClock],
+) -> None:
+    folder, log, clock = state
+    with (folder / "spool.db").open("r+b") as opened:
+        opened.write(bytes(4096))
+    store = open_store(folder, clock=clock, log=log)
+    assert store.repaired
+    assert store.repaired.lost == 0
+    assert check(store, log) == 0
+    store.close()
