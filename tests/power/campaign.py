@@ -20,6 +20,14 @@ from tests.power.oracle import judge, quiet
 from tests.power.trace import Op
 
 LIVES = (("0", "12", "close"), ("1", "25", "kill"), ("2", "25", "close"), ("3", "25", "kill"))
+REPAIRS = tuple(
+    (
+        ("0", "12", "close"),
+        ("1", "20", ("kill", "close")[seed // 3 % 2]),
+        (str(10 + seed), "4", "close", str((1, 3, 8)[seed % 3])),
+    )
+    for seed in range(18)
+)
 WORKERS = 2
 _GENESIS = 4  # operations before and after
 _SPAN = 40  # operations that a worker takes at a time
@@ -59,6 +67,12 @@ def scratch_folder() -> Path:
 def every(ops: Sequence[Op], orders: int) -> list[tuple[int, int]]:
     """Plan every cut, each in `orders` orders."""
     return [(index, order) for index in range(len(ops)) for order in range(orders)]
+
+
+def repair_only(ops: Sequence[Op], orders: int) -> list[tuple[int, int]]:
+    """Plan every cut from the moment on at which the store's file is damaged."""
+    damaged = next(index for index, op in enumerate(ops) if op.kind == "m" and b'"damage"' in op.data)
+    return [pair for pair in every(ops, orders) if pair[0] >= damaged]
 
 
 def sample(ops: Sequence[Op], states: int, *, seed: int = 1, orders: int = 20) -> list[tuple[int, int]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from tests.power.daemon import REFUSED
 from tests.power.trace import Op
 
 _INSIDE = re.compile(
@@ -53,6 +52,7 @@ class Facts:
     settling: dict[str, str] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
     heads: list[str] = field(default_factory=list)
+    damaged: bool = False  # bytes that were on disk were altered: what is gone must be counted
     said: int = 0  # markers so far
     _offer: dict[str, Any] = field(default_factory=dict)
 
@@ -65,6 +65,8 @@ class Facts:
         kind = mark.pop("kind")
         if kind == "open":
             self.device = self.device or mark["device"]
+        elif kind == "damage":
+            self.damaged = True
         elif kind == "offer":
             self._offer = mark
             self.offered.update(self._numbers())
@@ -85,11 +87,6 @@ class Facts:
     def told(self, elsewhere: set[str]) -> Counter[str]:
         """Sum up the losses that envelopes carried away which are not among `elsewhere`."""
         return sum((inside.losses for proof, (_hash, inside) in self.left.items() if proof not in elsewhere), Counter())
-
-
-def refused_in(losses: Counter[str]) -> int:
-    """Return how many messages that were refused are counted here."""
-    return losses[REFUSED]
 
 
 def numbers_in(events: bytes) -> list[int]:

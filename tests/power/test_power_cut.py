@@ -83,6 +83,16 @@ def test_nothing_is_lost_when_the_power_goes_again_during_the_start(
         assert result.opened > 10
 
 
+@pytest.mark.parametrize("seed", [0, 6, 11])
+def test_a_repair_that_is_cut_anywhere_is_begun_anew_or_ended_and_counts_what_is_gone(
+    scratch: Path, recorder: Path, seed: int
+) -> None:
+    ops = record(scratch / f"damaged-{seed}", campaign.REPAIRS[seed], recorder=recorder)
+    assert count(ops, "r", "spool.building") == 2, "genesis and a repair"
+    plan = campaign.repair_only(ops, 6)[:: 1 + seed]
+    assert [one.violations for one in campaign.examine(ops, plan) if one.violations] == []
+
+
 Fault = Callable[[Sequence[Op]], list[Op]]
 PLANTED: dict[str, tuple[Fault, str]] = {
     "the WAL is not synced": (lambda ops: faults.without_syncs(ops, "spool.db-wal"), "acknowledged and missing"),

@@ -1,12 +1,14 @@
-"""One life of the daemon's disk work, under the recorder: `python -m tests.power.workload ROOT LIFE STEPS END`.
+"""One life of the daemon's disk work, under the recorder: `python -m tests.power.workload ROOT LIFE STEPS END [PAGES]`.
 
-Everything that the store can do, in an order drawn from the life's number; END is `close` or `kill`. Each fact is noted
-as a marker before it is begun ("offer", "settle") or once the store has returned it ("ack", "left", "settled").
+Everything that the store can do, in an order drawn from the life's number; END is `close` or `kill`. Before it begins,
+so many PAGES of the store's file are damaged. Each fact is noted as a marker before it is begun ("offer", "settle") or
+once the store has returned it ("ack", "left", "settled").
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -14,7 +16,8 @@ from pathlib import Path
 
 import orjson
 
-from actod.model import Bundle, Envelope
+from actod.errors import TransientError
+from actod.model import Envelope
 from actod.store import schema
 from tests.power.daemon import Daemon, group_of, open_daemon
 from tests.power.trace import MARK
@@ -30,8 +33,6 @@ class Life:
         self._daemon, self._spool, self._marks = daemon, daemon.spool, marks
         self._chance = random.Random(life)  # noqa: S311 - no secret
         self._next = life * 10_000
-        self._sealed: dict[str, Bundle] = {}
-        self._waiting = 0
 
     def mark(self, kind: str, **fields: object) -> None:
         os.write(self._marks, orjson.dumps({"kind": kind, **fields}))
@@ -65,9 +66,8 @@ class Life:
                     bundle = await self._spool.next_bundle()
             except TimeoutError:
                 return
-            envelope = sealed(bundle)
-            self._sealed[envelope.proof_id] = bundle
-            await self._spool.put(bundle, envelope)
+            with contextlib.suppress(TransientError):  # the store was repaired since it was cut: it is cut anew
+                await self._spool.put(bundle, sealed(bundle))
 
     async def send(self) -> None:
         """Hand out an envelope; it has left from then on. Then settle it, or not."""
@@ -99,9 +99,24 @@ class Life:
         self._daemon.clock.advance(1)
 
 
-async def live(root: Path, life: int, steps: int, end: str) -> None:
+def damage(file: Path, life: int, pages: int) -> None:
+    """Fill some pages with what nobody wrote, and bring that to disk."""
+    chance = random.Random(life)  # noqa: S311 - no secret
+    size = file.stat().st_size
+    with file.open("r+b") as opened:
+        for _ in range(pages):
+            opened.seek(chance.randrange(1, size // schema.PAGE_BYTES) * schema.PAGE_BYTES)
+            opened.write(chance.randbytes(schema.PAGE_BYTES))
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+async def live(root: Path, life: int, steps: int, end: str, pages: int = 0) -> None:
     """Open, work, and end as told."""
     marks = os.open(root / MARK, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    if pages:
+        os.write(marks, orjson.dumps({"kind": "damage"}))
+        damage(root / "state" / schema.DATABASE_NAME, life, pages)
     daemon = await open_daemon(root / "state", life=life)
     worker = Life(daemon, marks, life)
     worker.mark("open", device=daemon.spool.device, epoch=daemon.spool.epoch)
@@ -115,4 +130,4 @@ async def live(root: Path, life: int, steps: int, end: str) -> None:
 
 if __name__ == "__main__":
     schema.CHECKPOINT_PAGES = CHECKPOINT_PAGES
-    asyncio.run(live(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))
+    asyncio.run(live(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], *map(int, sys.argv[5:])))
