@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 
 _NAME = "audit-{:012}.jsonl"
+_WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
+_COVERS = 2  # such lines: the last may be torn itself
 
 
 def file_name(n: int) -> str:
@@ -49,14 +51,9 @@ def last_line(file: Path) -> dict[str, Any] | None:
 
 
 def cut_torn_tail(file: Path) -> int:
-    """Move what stands behind the last whole line to a side file, durably; return its length in bytes."""
+    """Move the tail that a crash tore to a side file, durably; return its length in bytes."""
     data = file.read_bytes()
-    end = data.rfind(b"\n") + 1
-    while end:
-        start = data.rfind(b"\n", 0, end - 1) + 1
-        if parse_line(data[start : end - 1]) is not None:
-            break
-        end = start
+    end = _torn_from(data)
     torn = data[end:]
     if not torn:
         return 0
@@ -70,6 +67,24 @@ def cut_torn_tail(file: Path) -> int:
         cut.truncate(end)
         os.fsync(cut.fileno())
     return len(torn)
+
+
+def _torn_from(data: bytes) -> int:
+    """Return where the tail begins that a crash may have torn: at the first bad line that no sync can have covered.
+
+    Of what was not synced the disk may have kept any part, so a whole line may stand behind a torn one. A store's line
+    is written only once the one before it is on disk: what is bad before the last but one is damage, for `verify_log`.
+    """
+    start = end = data.rfind(b"\n") + 1
+    witnessed = 0
+    while start and witnessed < _COVERS:
+        stop, start = start, data.rfind(b"\n", 0, start - 1) + 1
+        line = parse_line(data[start : stop - 1])
+        if line is None:
+            end = start
+        elif line["event"].startswith(_WITNESSED):
+            witnessed += 1
+    return end
 
 
 def sync_folder(folder: Path) -> None:

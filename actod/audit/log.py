@@ -7,7 +7,8 @@ all files, `prev` is the hash of the line before (64 zeros for the first), `hash
 Invariants:
 1. A line is written by one write(2) as soon as it is recorded, so a kill loses nothing that was recorded.
 2. When `witness` returns, its line and all before it are on disk, so a power cut loses nothing that was witnessed.
-3. What is in the files is one chain, save a torn last line, which opening moves aside and records.
+3. What is in the files is one chain, save a tail that no sync covered: a power cut may keep any part of it. Opening moves
+   it aside from its first bad line on, and records that.
 4. A line that could not be written (disk full) is counted, and the count is recorded as soon as there is room.
 5. A file is removed only when the newest file says on disk which was its last line.
 """
@@ -218,9 +219,10 @@ class AuditLog:
         self._descriptor, self._size = descriptor, 0
 
     def _open(self) -> None:
-        """Continue the newest file. A last line that a crash tore is moved aside, and that is recorded."""
+        """Continue the newest file. A tail that a crash tore is moved aside, and that is recorded."""
         files = log_files(self._folder)
         if not files:
+            sync_folder(self._folder.parent)
             self._create(1)
             return
         torn = cut_torn_tail(files[-1])

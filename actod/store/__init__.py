@@ -7,7 +7,7 @@
        +--> loss ledger --> into the next bundle; all that is dropped anywhere is counted in
 
 The promise stands on the following. What is said here is held by `tests/store` and, cut at every system call, by
-`tests/power`.
+`tests/power` (a sample; `python -m tests.power` cuts at each of them, in twenty orders of what was not synced).
 
 What is durable when
     D1  `commit` returns only after COMMIT in WAL mode with synchronous=FULL: every frame of the group, the commit frame
@@ -16,7 +16,8 @@ What is durable when
         (`checkpoint.py`). COMMIT comes first: the log never tells of a state that the file did not reach.
     D3  `put` is one transaction: journal rows out, envelope in, chain head, seq, device_seq and losses carried. An
         envelope leaves only through `next_envelope`, hence after D1 and D2 of its `put`.
-    D4  A file that appears (genesis, repair) is whole and fsynced before it gets its name, and the folder is fsynced after.
+    D4  A file that appears (genesis, repair) is whole and fsynced before it gets its name, and the folder is fsynced after;
+        before genesis gives the name, the folder's own name and those above it are fsynced.
 
 What always holds
     I1  Each message has a number, given in order of its commit, never twice. A chunk (one stream's share of one group)
@@ -53,5 +54,6 @@ Why no order of un-synced writes breaks it
     knows better: the difference is counted, numbers and chains go on from the higher of both.
 
 A full disk, a read-only one, an I/O error: the transaction is rolled back, TransientError says why, the same call works
-again later. Damage: the file is set aside, each good row is saved, the rest is counted (`salvage.py`), work goes on.
+again later. Damage: the file is set aside, each good row is saved, the rest is counted (`salvage.py`), work goes on. The
+pages that say where the tables are can be lost too: they are the same in every store, and put back (`repair.py`).
 """

@@ -16,14 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from actod.errors import ActodError
 from actod.store.checkpoint import Known
 from actod.store.faults import UNREADABLE
 from actod.store.salvage import Rebuild, Repair
-from actod.store.schema import DATABASE_NAME, create, sync_folder
+from actod.store.schema import DATABASE_NAME, PAGE_BYTES, check_schema, create, sync_folder
 
 BUILDING = "spool.building"
 _REPAIRED, _DAMAGED = "spool.repaired.", "damaged"
 _SIDES = ("-wal", "-shm", "-journal")
+_INTERIOR = 5  # a page of a table's tree that points to pages
 _KEPT = 3  # damaged stores that are kept for an expert
 
 
@@ -94,10 +96,51 @@ def keep_bytes(folder: Path, name: str, data: Any) -> None:
 
 
 def _open_damaged(path: Path) -> sqlite3.Connection:
-    """Open what is there, as it is; an empty store in memory where there is nothing that SQLite can open."""
-    source = f"{path.absolute().as_uri()}?mode=rw" if path.exists() else "file::memory:"
+    """Open what is there; an empty store in memory where there is nothing that SQLite can open."""
+    if not path.exists():
+        return _connect("file::memory:")
+    source = f"{path.absolute().as_uri()}?mode=rw"
+    connection = _connect(source)
+    with contextlib.suppress(ActodError, *UNREADABLE):
+        check_schema(connection)
+        return connection
+    connection.close()
+    _restore_schema(path)
+    return _connect(source)
+
+
+def _connect(source: str) -> sqlite3.Connection:
     connection = sqlite3.connect(source, uri=True, isolation_level=None, timeout=5.0)
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     with contextlib.suppress(*UNREADABLE):
         connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
+
+
+def _restore_schema(path: Path) -> None:
+    """Put the pages that say where the tables are back into a file that does not say it any more.
+
+    They are the same in every store, as `create` makes them: without them not one row could be read. What stood there is
+    kept. Rows of a store that was laid out otherwise would not match their digests.
+    """
+    new = path.with_name(BUILDING).read_bytes()
+    size = max(path.stat().st_size, len(new)) // PAGE_BYTES
+    with path.open("r+b") as file:
+        for number in _schema_pages(new):
+            page = bytearray(new[(number - 1) * PAGE_BYTES : number * PAGE_BYTES])
+            if number == 1:
+                page[18:20] = b"\2\2"  # it is in WAL mode, https://www.sqlite.org/fileformat2.html#the_database_header
+                page[28:32] = size.to_bytes(4)
+            file.seek((number - 1) * PAGE_BYTES)
+            keep_bytes(path.parent, f"page-{number}", file.read(PAGE_BYTES))
+            file.seek((number - 1) * PAGE_BYTES)
+            file.write(page)
+
+
+def _schema_pages(data: bytes) -> list[int]:
+    """Return the pages of the tree of tables, whose root is page 1 behind the header: itself, or it and its leaves."""
+    if data[100] != _INTERIOR:
+        return [1]
+    cells = range(112, 112 + 2 * int.from_bytes(data[103:105]), 2)
+    pointers = [int.from_bytes(data[cell : cell + 2]) for cell in cells] + [108]
+    return [1, *(int.from_bytes(data[at : at + 4]) for at in pointers)]

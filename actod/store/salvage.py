@@ -138,9 +138,13 @@ class Rebuild:
         """Read a table with a text key from both ends; yield its good rows once, without their digest."""
         seen = set()
         for order in ("ASC", "DESC"):
+            passed = set()
             with contextlib.suppress(*UNREADABLE):
                 key = columns.partition(",")[0]
                 for row in self._old.execute(f"SELECT {columns} FROM {table} ORDER BY {key} {order}"):  # noqa: S608
+                    if row in passed:
+                        break  # the tree leads in a circle
+                    passed.add(row)
                     if digest(row[:-1]) == row[-1] and row not in seen:
                         seen.add(row)
                         yield row[:-1]
@@ -225,13 +229,14 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[
             probes += 1
             key = columns.partition(",")[0]
             query = f"SELECT {columns} FROM {table} WHERE {key} BETWEEN ? AND ? ORDER BY {key} {order}"  # noqa: S608
-            try:
+            with contextlib.suppress(*UNREADABLE):
                 for row in connection.execute(query, (low, high)):
+                    if not low <= row[0] <= high:
+                        break  # a page that the tree names twice, or in a loop: a walk along it may never end
                     yield row
                     low, high = (row[0] + 1, high) if order == "ASC" else (low, row[0] - 1)
-            except UNREADABLE:
-                continue
-            break
+                else:
+                    break
         else:
             middle = (low + high) // 2
             for gap in ((low, middle), (middle + 1, high)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -102,6 +103,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_way(folder: Path) -> None:
+    """Make the names that lead to `folder` durable: whoever made it may have made those above it too."""
+    device = folder.stat().st_dev
+    for parent in folder.resolve().parents:
+        if parent.stat().st_dev != device:
+            return  # a mount point was there before us
+        with contextlib.suppress(PermissionError):  # one that we cannot read we cannot have made
+            sync_folder(parent)
 
 
 def _statements() -> list[str]:

@@ -27,7 +27,7 @@ from actod.store.lock import FolderLock
 from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
-from actod.store.schema import DATABASE_NAME, OUTBOX, connect, sync_folder
+from actod.store.schema import DATABASE_NAME, OUTBOX, connect, sync_folder, sync_way
 
 T = TypeVar("T")
 Witness = Callable[[str, Mapping[str, Any]], None]
@@ -100,6 +100,7 @@ class StoreFile:
 
     def _begin(self, path: Path) -> None:
         """Genesis: a new store, a new device id, the first epoch; whole before it has its name."""
+        sync_way(self._folder)  # before the name is there: a kill after it would never come back to this
         with repair.building(self._folder) as connection:
             ledger = Ledger(connection)
             ledger.write_state("store", {"device": self._draw_device(), "epoch": 1})

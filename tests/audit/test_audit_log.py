@@ -120,6 +120,46 @@ def test_garbage_behind_the_last_line_is_moved_aside(folder: Path, open_log: Ope
     assert verify_log(folder).problem == ""
 
 
+@pytest.mark.parametrize("hole", [b"", b"\n"])
+def test_a_line_that_a_power_cut_took_out_of_the_unsynced_tail_goes_with_all_behind_it(
+    folder: Path, open_log: OpenLog, hole: bytes
+) -> None:
+    """A page of the tail reached the disk and the one before it did not: the last line is whole and follows nothing."""
+    log = open_log()
+    log.witness("checkpoint.commit", {"last": 1})
+    log.close()
+    (file,) = log_files(folder)
+    synced = file.read_bytes()
+    log = open_log()
+    log.record("lost")
+    lost = len(file.read_bytes()) - len(synced)
+    log.record("x")
+    log.witness("checkpoint.commit", {"last": 2})
+    log.close()
+    whole = file.read_bytes()
+    file.write_bytes(synced + b"\0" * (lost - len(hole)) + hole + whole[len(synced) + lost :])
+    log = open_log()
+    log.record("after")
+    log.close()
+    assert events(folder) == ["checkpoint.commit", "audit.repaired", "after"]
+    assert verify_log(folder).problem == ""
+    assert len(file.with_suffix(".torn").read_bytes()) == len(whole) - len(synced)
+
+
+def test_damage_before_what_was_witnessed_is_no_torn_tail_and_stays_to_be_seen(folder: Path, open_log: OpenLog) -> None:
+    log = open_log()
+    log.record("x")
+    for last in (1, 2):
+        log.witness("checkpoint.commit", {"last": last})
+    log.close()
+    (file,) = log_files(folder)
+    damaged = b"\0" + file.read_bytes()[1:]
+    file.write_bytes(damaged)
+    open_log().close()
+    assert file.read_bytes() == damaged
+    assert verify_log(folder).line == 1
+
+
 def test_a_crash_between_two_files_loses_nothing(folder: Path, open_log: OpenLog) -> None:
     log = open_log(max_file_bytes=600)
     log.record("x")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from actod.errors import IntegrityError, TransientError
-from actod.store import repair
+from actod.store import repair, salvage
 from actod.store.ledger import robot_key
 from actod.store.outbox import Sealed
 from actod.store.schema import APPLICATION_ID, ARCHIVE, PAGE_BYTES, QUARANTINE, VERSION
@@ -318,3 +318,59 @@ def test_a_store_of_a_newer_actod_is_left_alone(state: tuple[Path, RememberedLog
     with pytest.raises(IntegrityError, match="store_newer"):
         open_store(folder, clock=clock, log=log)
     assert (folder / "spool.db").read_bytes() == before
+
+
+def test_a_page_that_the_tree_names_again_and_again_is_read_once(tmp_path: Path) -> None:
+    """Damaged trees can name their pages in such a way that one walk along them does not end in a lifetime."""
+    connection = sqlite3.connect(tmp_path / "tree.db", isolation_level=None)
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+    connection.execute("CREATE TABLE t (at INTEGER PRIMARY KEY, body BLOB)")
+    connection.executemany("INSERT INTO t VALUES (?,?)", [(number, b"x" * 100) for number in range(200)])
+    page = PAGE_BYTES * (connection.execute("SELECT rootpage FROM sqlite_schema").fetchone()[0] - 1)
+    connection.close()
+    data = bytearray((tmp_path / "tree.db").read_bytes())
+    assert data[page] == 5, "the root holds pointers to pages"
+    first = None
+    for cell in range(int.from_bytes(data[page + 3 : page + 5])):
+        at = page + int.from_bytes(data[page + 12 + 2 * cell : page + 14 + 2 * cell])
+        first = first or data[at : at + 4]
+        data[at : at + 4] = first
+    (tmp_path / "tree.db").write_bytes(data)
+    with contextlib.closing(sqlite3.connect(tmp_path / "tree.db")) as damaged:
+        assert damaged.execute("SELECT COUNT(*) FROM t").fetchone()[0] > 1  # it raises nothing
+        keys = [at for at, _body in salvage._rows(damaged, "t", "at, body")]
+    assert keys
+    assert sorted(set(keys)) == sorted(keys)
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"\xa5"])
+def test_a_damaged_schema_costs_nothing_because_we_know_it(
+    state: tuple[Path, RememberedLog, HandClock], filler: bytes
+) -> None:
+    folder, log, clock = state
+    file = folder / "spool.db"
+    pages = repair._schema_pages(file.read_bytes())
+    assert len(pages) > 3
+    with file.open("r+b") as opened:
+        for number in pages:
+            opened.seek((number - 1) * PAGE_BYTES)
+            opened.write(filler * PAGE_BYTES)
+    store = open_store(folder, clock=clock, log=log)
+    assert store.repaired
+    assert store.repaired.lost == 0
+    assert check(store, log) == 0
+    assert (folder / "damaged" / "page-1").read_bytes() == filler * PAGE_BYTES, "an expert sees what there was"
+    store.close()
+
+
+def test_a_lost_sector_at_the_beginning_of_the_file_costs_small_tables_alone(
+    state: tuple[Path, RememberedLog, HandClock],
+) -> None:
+    folder, log, clock = state
+    with (folder / "spool.db").open("r+b") as opened:
+        opened.write(bytes(4096))
+    store = open_store(folder, clock=clock, log=log)
+    assert store.repaired
+    assert store.repaired.lost == 0
+    assert check(store, log) == 0
+    store.close()
