@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from actod.config import MAX_SOCKET_PATH_BYTES, Config, MqttConfig
+from actod.config import MAX_SOCKET_PATH_BYTES, Config, DeviceConfig, MqttConfig
 from actod.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}\Z")  # what the collector takes in the path of a device
+_LONGEST_CLIENT_ID, _LONGEST_USERNAME = 128, 1024  # MQTT would take 65535 bytes; the first stands in the audit log
 
 # key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
 _RANGES: dict[str, tuple[float, float]] = {
@@ -121,6 +123,7 @@ def _check_routes(config: Config, origin: Origin) -> None:
 def check_together(config: Config, origin: Origin) -> None:
     """Check what only several values together can get wrong. Raises ConfigError."""
     _check_routes(config, origin)
+    _check_device(config.device, origin)
     _check_mqtt(config.mqtt, origin)
     collector = config.collector
     if collector.backoff_min_seconds > collector.backoff_max_seconds:
@@ -154,7 +157,21 @@ def check_together(config: Config, origin: Origin) -> None:
         )
 
 
+def _check_device(device: DeviceConfig, origin: Origin) -> None:
+    named = [("device.id", device.id)] if device.id else []
+    for key, value in (*named, *(("device.robots", robot_id) for robot_id in device.robots.values())):
+        if not _ID.match(value):
+            raise ConfigError(
+                file=origin.of(key),
+                key=key,
+                expected="ids of 1 to 128 letters, digits, '.', '_' or '-', neither '.' nor '..'",
+                found=repr(value[:140]),
+                fix="choose another id: it is signed into every bundle, and the collector has it in paths",
+            )
+
+
 def _check_mqtt(mqtt: MqttConfig, origin: Origin) -> None:
+    _check_mqtt_names(mqtt, origin)
     for name in ("ca_file", "certificate_file"):
         if getattr(mqtt, name) and not mqtt.tls:
             raise ConfigError(
@@ -172,3 +189,40 @@ def _check_mqtt(mqtt: MqttConfig, origin: Origin) -> None:
             found="none: the password would never be sent",
             fix="add username to [mqtt]",
         )
+
+
+def _check_mqtt_names(mqtt: MqttConfig, origin: Origin) -> None:
+    """Check what goes to the resolver and into the CONNECT packet: a refusal there would end the daemon."""
+    username = mqtt.username
+    for name, good, expected, fix in (
+        (
+            "host",
+            _is_host(mqtt.host),
+            "a host name or an address",
+            "write the broker's name, with an international one as xn--",
+        ),
+        (
+            "client_id",
+            0 < len(mqtt.client_id) <= _LONGEST_CLIENT_ID and mqtt.client_id.isprintable(),
+            f"1 to {_LONGEST_CLIENT_ID} printable characters: without a fixed id the broker keeps no session",
+            "name this client, each at the broker by a name of its own",
+        ),
+        (
+            "username",
+            len(username) <= _LONGEST_USERNAME and (not username or username.isprintable()),
+            f"at most {_LONGEST_USERNAME} printable characters",
+            "write the name that the broker knows",
+        ),
+    ):
+        if not good:
+            found = repr(getattr(mqtt, name)[:80])
+            key = f"mqtt.{name}"
+            raise ConfigError(file=origin.of(key), key=key, expected=expected, found=found, fix=fix)
+
+
+def _is_host(host: str) -> bool:
+    """Whether the resolver can be asked: it raises for an empty label or one of more than 63 bytes."""
+    try:
+        return host.isascii() and host.isprintable() and " " not in host and bool(host.encode("idna"))
+    except UnicodeError:
+        return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
+
 from actod.errors import ConfigError
 
 
@@ -18,6 +20,10 @@ def check_url(url: str, environment: str, *, key: str = "collector.url") -> str:
         raise ConfigError(key=key, expected="no credentials, query or fragment", fix="credentials belong into files")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(key=key, expected="printable ASCII", fix="write an international name in its xn-- form")
+    if not _is_host(url):
+        raise ConfigError(
+            key=key, expected="a host that can be a name or an address", found=repr(url), fix="correct the host"
+        )
     if environment == "prod" and is_loopback(parts.hostname):
         raise ConfigError(
             key=key,
@@ -55,6 +61,14 @@ def is_loopback(host: str) -> bool:
         return name.isdigit() or name.startswith(("127.", "0x7f", "0177."))  # forms that the resolver takes as numbers
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _is_host(url: str) -> bool:
+    """Whether requests can be made: the HTTP library decodes xn-- labels, and names have labels of 1 to 63 bytes."""
+    try:
+        return bool(httpx.URL(url).host.encode("idna"))
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 def _split(url: str, key: str) -> SplitResult:

@@ -118,6 +118,11 @@ def test_systemds_credentials_are_taken_with_the_mask_of_their_access_list(
         "https://collector.example:99999",
         "https://collector.example:x",
         "https://[::1",
+        "https://xn--a.b",
+        "https://a..b",
+        "https://" + "x" * 64 + ".example",
+        "https://999.1.1.1",
+        "https://0177.0.0.1",
         "https://collector example",
         "https://coll\nector.example",
         "https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example",
@@ -147,7 +152,6 @@ LOOPBACKS = [
     "[::ffff:127.0.0.1]",
     "2130706433",
     "0x7f000001",
-    "0177.0.0.1",
 ]
 
 
