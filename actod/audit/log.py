@@ -215,7 +215,7 @@ class AuditLog:
             self._unsynced.clear()
             for file in surplus:
                 file.unlink()
-            sync_folder(self._folder)
+                sync_folder(self._folder)  # one by one: a power cut leaves no hole between two that were to go
 
     def _create(self, n: int) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

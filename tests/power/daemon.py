@@ -20,7 +20,7 @@ from tests.store.parts import HandClock, event
 
 SEAL = SealConfig(max_events=8, max_bytes=6000, max_age_seconds=1000)
 STORE = StoreConfig(max_bytes=400_000)
-AUDIT = AuditConfig(max_file_bytes=9000, max_files=3)
+AUDIT = AuditConfig(max_file_bytes=12_000, max_files=3)
 STREAMS = (
     Stream("r-1", "task", "run", TrafficClass.NORMAL),
     Stream(None, "actod", None, TrafficClass.NORMAL),
@@ -81,6 +81,6 @@ def group_of(first: int, count: int, refused: int, clock: HandClock) -> Group:
         )
     if refused:
         made.refuse(reason=REFUSED, traffic_class="bulk", route="notes", count=refused)
-    if first % 3 == 0:
+    if first % 7 == 0:
         made.identities = {f"{first:06x}": f"robot-{first}"}
     return made
