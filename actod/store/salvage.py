@@ -111,7 +111,9 @@ class Rebuild:
         else:
             self._result.lost = None
             losses += _damaged("damaged_unknown", "_store", 1, wall_ns)
-        pending = old.get("losses", known.losses if known else 0)
+        pending = old.get("losses", 0)
+        if known and known.last > old.get("last", 0):  # the file is older, or does not say
+            pending = max(pending, known.losses)
         told = self._carried + sum(loss.count for loss in found.losses)
         losses += _damaged("damaged", "_ledger", pending - told, wall_ns)
         self._ledger.add_losses(losses)

@@ -184,7 +184,10 @@ class StoreFile:
         """Go on from the audit log where the file is older (its WAL is gone, it was restored); count what is gone."""
         lost = known.last - self._counters.get("last", 0)
         if lost > 0:
+            untold = known.losses - self._counters.get("losses", 0)
             self._lose("damaged", "_store", "normal", lost)
+            if untold > 0:
+                self._lose("damaged", "_ledger", "normal", untold)
             self._counters["last"] = known.last
             self._add("settled", lost)
             self.repaired = Repair(0, lost=lost)

@@ -7,6 +7,7 @@ trace, and the same sample must find each: a simulator that finds nothing proves
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def recorder(scratch: Path) -> Path:
+    if shutil.which("gcc") is None:
+        (pytest.fail if "CI" in os.environ else pytest.skip)("the recorder needs gcc")
     return build_recorder(scratch)
 
 

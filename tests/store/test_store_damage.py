@@ -257,6 +257,28 @@ def test_an_identity_that_the_audit_log_alone_remembers_is_the_robots_still(tmp_
         log.known["identities"] = {}  # the second start has it from the file
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_refusals_that_an_older_file_does_not_know_are_counted_as_lost(tmp_path: Path, damaged: bool) -> None:
+    log, clock = RememberedLog(), HandClock()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    store.run(partial(store.commit, group([0], clock=clock)))
+    store.close()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    made = group([1, 2], clock=clock)
+    made.refuse(reason="not_json", traffic_class="bulk", route="notes", count=7)
+    store.run(partial(store.commit, made))
+    (tmp_path / "2").mkdir()
+    shutil.copy(tmp_path / "1" / "spool.db", tmp_path / "2" / "spool.db")  # its WAL is gone
+    store.close()
+    if damaged:
+        with contextlib.closing(sqlite3.connect(tmp_path / "2" / "spool.db", isolation_level=None)) as old:
+            old.execute("DELETE FROM journal")
+    store = open_store(tmp_path / "2", clock=clock, log=log)
+    losses = {loss.route: loss.count for loss in store._ledger.losses()}
+    assert losses == {"_store": 2 + damaged, "_ledger": 7}
+    store.close()
+
+
 def test_what_an_older_and_damaged_file_lost_is_not_offset_by_what_was_delivered_since(tmp_path: Path) -> None:
     """Bundle 1 was delivered and is back; that its messages are settled says nothing about those that are gone."""
     log, clock = RememberedLog(), HandClock()
