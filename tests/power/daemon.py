@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import structlog
+
 from actod.audit.log import AuditLog
 from actod.config import AuditConfig, SealConfig, StoreConfig
 from actod.model import Group, MaskedReading, Stream, TrafficClass
@@ -84,3 +86,8 @@ def group_of(first: int, count: int, refused: int, clock: HandClock) -> Group:
     if first % 7 == 0:
         made.identities = {f"{first:06x}": f"robot-{first}"}
     return made
+
+
+def quiet() -> None:
+    """Keep the daemon's own log out of a campaign's output."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))

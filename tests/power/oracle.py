@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from actod.audit.verify import verify_log
 from actod.errors import TransientError
 from actod.store.ledger import robot_key
@@ -208,8 +206,3 @@ async def _again(state: Path, held: Held, *, life: int) -> list[str]:
     finally:
         await daemon.close()
     return [] if repaired is None and again == held else ["a second start finds another state"]
-
-
-def quiet() -> None:
-    """Keep the daemon's own log out of a campaign's output."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
