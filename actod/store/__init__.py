@@ -51,7 +51,8 @@ Why no order of un-synced writes breaks it
     Names: SQLite fsyncs the folder when it makes the WAL; genesis and repair do so themselves (D4).
 
     All this needs a disk that honours flush. One that lies is found at the next start, when the audit log, another file,
-    knows better: the difference is counted, numbers and chains go on from the higher of both.
+    knows better: the difference is counted, numbers, chains and identities go on from the higher of both. Where it left
+    pages of several ages in one file, what is gone is counted, but not always to the last message.
 
 A full disk, a read-only one, an I/O error: the transaction is rolled back, TransientError says why, the same call works
 again later. Damage: the file is set aside, each good row is saved, the rest is counted (`salvage.py`), work goes on. The

@@ -8,7 +8,7 @@ The lines, each fsynced by the audit log before the store's call returns:
     checkpoint.settled  last, settled, losses      after a receipt; a purge, damage, a bundle set aside: lost {reason: count}
 
 Full means also device, epoch, device_seq, identities {digest: robot_id} and all heads {robot key: [epoch, seq, hash]}.
-Each FULL_EVERYth line is full, whatever it is called, so the end of the log is enough; the log merges members.
+Now and then (`full_every`) a line is full, whatever it is called, so the end of the log is enough; the log merges members.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FULL_EVERY = 512
+_FULL_EVERY = 32  # the end of the audit log is read at the start: even the smallest allowed holds more than twice as many
+
+
+def full_every(names: int) -> int:
+    """Return how many lines lie between full ones, which hold so many identities and heads: 80 bytes a line."""
+    return _FULL_EVERY + names
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,11 +150,14 @@ class Journal:
         """Read the stream's oldest chunks, checked, up to the limits of a bundle; at least one."""
         cut = Cut()
         query = f"SELECT {COLUMNS} FROM journal WHERE at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - fixed words
+        owner = (stream_key(open_.stream), open_.boot_id)
         rows = self._connection.execute(query, _span(open_.number))
         try:
             for row in rows:
                 if digest(row[:-1]) != row[-1]:
                     raise DamageError("store_damaged", "a journal row does not match its digest")
+                if row[2:4] != owner:
+                    raise DamageError("store_damaged", "a journal row of another stream: an old page came back to life")
                 count, size = row[4], row[5]
                 full = cut.count + count > self._seal.max_events or cut.size + 1 + size > self._seal.max_bytes
                 if cut.rows and full:

@@ -19,7 +19,7 @@ from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
 from actod.store.ledger import Ledger
 from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
 from actod.store.outbox import Outbox, Sealed
-from actod.store.schema import ARCHIVE, OUTBOX, STATE_ROWS
+from actod.store.schema import ARCHIVE, OUTBOX, STATE_ROWS, STREAM_SHIFT
 
 _MOST_PROBES = 4096  # of unreadable places in one table
 _HIGHEST = (1 << 63) - 1
@@ -96,10 +96,13 @@ class Rebuild:
         self._counters["chains"], self._counters["device_seq"] = len(heads), device_seq
 
     def _count_losses(self, found: _Found, known: Known | None, wall_ns: int) -> None:
-        """Enter what is gone: everything that was journaled, less what is settled, less what is here."""
+        """Enter what is gone: everything that was journaled, less what is settled, less what is here.
+
+        Settled by the file's own count: what was delivered since an older file may be here once more.
+        """
         old = found.counters or {}
         last = max(old.get("last", 0), known.last if known else 0, self._highest)
-        settled = max(old.get("settled", 0), known.settled if known else 0)
+        settled = old.get("settled", 0) if old or known is None else known.settled
         losses = list(found.losses)
         if old or known:
             lost = max(0, last - settled - self._present)
@@ -108,7 +111,9 @@ class Rebuild:
         else:
             self._result.lost = None
             losses += _damaged("damaged_unknown", "_store", 1, wall_ns)
-        pending = old.get("losses", known.losses if known else 0)
+        pending = old.get("losses", 0)
+        if known and known.last > old.get("last", 0):  # the file is older, or does not say
+            pending = max(pending, known.losses)
         told = self._carried + sum(loss.count for loss in found.losses)
         losses += _damaged("damaged", "_ledger", pending - told, wall_ns)
         self._ledger.add_losses(losses)
@@ -150,11 +155,14 @@ class Rebuild:
                         yield row[:-1]
 
     def _copy_journal(self) -> None:
+        numbers: dict[tuple[str, str], int] = {}  # an old page may name a stream by a number that is another's now
         for row in _rows(self._old, "journal", JOURNAL_COLUMNS):
             if digest(row[:-1]) != row[-1] or not self._copy_chunks([(row[1], row[4])], row[11], b"", b""):
                 continue
+            number = numbers.setdefault((row[2], row[3]), len(numbers) + 1)
+            placed = (number << STREAM_SHIFT | row[1], *row[1:-1])
             places = ",".join("?" * len(row))
-            self._new.execute(f"INSERT INTO journal VALUES ({places})", row)  # noqa: S608 - question marks
+            self._new.execute(f"INSERT INTO journal VALUES ({places})", (*placed, digest(placed)))  # noqa: S608
             self._present += row[4]
             self._add("journal", row[4])
 

@@ -19,7 +19,7 @@ from actod.errors import IntegrityError
 from actod.model import Bundle, Group, Loss, TrafficClass
 from actod.ports import Clock
 from actod.store import repair
-from actod.store.checkpoint import FULL_EVERY, Known
+from actod.store.checkpoint import Known, full_every
 from actod.store.faults import DamageError, translated
 from actod.store.journal import Cut, Journal
 from actod.store.ledger import Chain, Ledger
@@ -184,10 +184,16 @@ class StoreFile:
         """Go on from the audit log where the file is older (its WAL is gone, it was restored); count what is gone."""
         lost = known.last - self._counters.get("last", 0)
         if lost > 0:
+            untold = known.losses - self._counters.get("losses", 0)
             self._lose("damaged", "_store", "normal", lost)
+            if untold > 0:
+                self._lose("damaged", "_ledger", "normal", untold)
             self._counters["last"] = known.last
             self._add("settled", lost)
             self.repaired = Repair(0, lost=lost)
+        forgotten = {digest: robot for digest, robot in known.identities.items() if digest not in self.identities}
+        self._ledger.write_identities(forgotten)
+        self.identities |= forgotten
         self._counters["device_seq"] = max(self._counters.get("device_seq", 0), known.device_seq)
         for robot, head in known.heads.items():
             if head > self._chains.get(robot, (0, "")):
@@ -263,7 +269,9 @@ class StoreFile:
     def _tell(self, event: str, fields: Mapping[str, Any] | None = None, *, full: bool = False) -> None:
         """Have the audit log bring the new state to its disk. If it cannot, the next call begins with it."""
         self._lines += 1
-        self._owed = (event, dict(fields or {}) | self._fields(full=full or self._lines % FULL_EVERY == 0))
+        full = full or self._lines >= full_every(len(self.identities) + len(self._chains))
+        self._lines = 0 if full else self._lines
+        self._owed = (event, dict(fields or {}) | self._fields(full=full))
         self._settle_witness()
 
     def _mended_fields(self) -> dict[str, Any]:

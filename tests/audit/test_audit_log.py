@@ -435,3 +435,13 @@ def test_a_folder_that_cannot_be_made_is_a_named_failure(tmp_path: Path, clock: 
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(TransientError, match="audit_full"):
         AuditLog(tmp_path / "file" / "audit", clock=clock, config=AuditConfig())
+
+
+def test_what_was_known_before_is_read_from_more_than_two_files_where_they_are_small(
+    folder: Path, open_log: OpenLog
+) -> None:
+    log = open_log(max_file_bytes=600, max_files=10)
+    for number in range(20):
+        log.witness("checkpoint.commit", {"last": number})
+    assert len(log_files(folder)) > 5
+    assert [fields["last"] for _event, fields in log.lines()] == list(range(20))

@@ -14,9 +14,10 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from tests.power.daemon import quiet
 from tests.power.disk import Disk, State, lay_out
 from tests.power.facts import Facts
-from tests.power.oracle import judge, quiet
+from tests.power.oracle import judge
 from tests.power.trace import Op
 
 LIVES = (("0", "12", "close"), ("1", "25", "kill"), ("2", "25", "close"), ("3", "25", "kill"))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import structlog
+
 from actod.audit.log import AuditLog
 from actod.config import AuditConfig, SealConfig, StoreConfig
 from actod.model import Group, MaskedReading, Stream, TrafficClass
@@ -20,7 +22,7 @@ from tests.store.parts import HandClock, event
 
 SEAL = SealConfig(max_events=8, max_bytes=6000, max_age_seconds=1000)
 STORE = StoreConfig(max_bytes=400_000)
-AUDIT = AuditConfig(max_file_bytes=9000, max_files=3)
+AUDIT = AuditConfig(max_file_bytes=12_000, max_files=3)
 STREAMS = (
     Stream("r-1", "task", "run", TrafficClass.NORMAL),
     Stream(None, "actod", None, TrafficClass.NORMAL),
@@ -81,6 +83,11 @@ def group_of(first: int, count: int, refused: int, clock: HandClock) -> Group:
         )
     if refused:
         made.refuse(reason=REFUSED, traffic_class="bulk", route="notes", count=refused)
-    if first % 3 == 0:
+    if first % 7 == 0:
         made.identities = {f"{first:06x}": f"robot-{first}"}
     return made
+
+
+def quiet() -> None:
+    """Keep the daemon's own log out of a campaign's output."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))

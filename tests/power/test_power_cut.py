@@ -7,6 +7,7 @@ trace, and the same sample must find each: a simulator that finds nothing proves
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def recorder(scratch: Path) -> Path:
+    if shutil.which("gcc") is None:
+        (pytest.fail if "CI" in os.environ else pytest.skip)("the recorder needs gcc")
     return build_recorder(scratch)
 
 
@@ -93,6 +96,7 @@ def test_a_repair_that_is_cut_anywhere_is_begun_anew_or_ended_and_counts_what_is
     assert [one.violations for one in campaign.examine(ops, plan) if one.violations] == []
 
 
+DAMAGE = Op("m", "", data=b'{"kind":"damage"}')  # from here on the judge lets be lost what is counted
 Fault = Callable[[Sequence[Op]], list[Op]]
 PLANTED: dict[str, tuple[Fault, str]] = {
     "the WAL is not synced": (lambda ops: faults.without_syncs(ops, "spool.db-wal"), "acknowledged and missing"),
@@ -130,6 +134,13 @@ def test_a_planted_fault_is_found(trace: Sequence[Op], fault: str) -> None:
         result.violations for result in campaign.examine(spoilt, campaign.sample(spoilt, 2000))
     )
     assert any(symptom in violation.wrong for violation in found), "the simulator is blind to it"
+
+
+def test_a_disk_that_lies_about_the_wal_costs_what_it_lost_and_nothing_in_silence(trace: Sequence[Op]) -> None:
+    """The audit log, another file, knows better: all that is gone is counted, and no number names two contents."""
+    lied = [DAMAGE, *faults.without_syncs(trace, "spool.db-wal")]
+    results = list(campaign.examine(lied, campaign.sample(lied, 300)))
+    assert [result.violations for result in results if result.violations] == []
 
 
 def test_a_disk_that_lies_about_the_wal_is_found_in_a_recording_of_its_own(scratch: Path, recorder: Path) -> None:

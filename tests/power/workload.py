@@ -19,7 +19,7 @@ import orjson
 from actod.errors import TransientError
 from actod.model import Envelope
 from actod.store import schema
-from tests.power.daemon import Daemon, group_of, open_daemon
+from tests.power.daemon import Daemon, group_of, open_daemon, quiet
 from tests.power.trace import MARK
 from tests.store.parts import receipt, sealed
 
@@ -129,5 +129,6 @@ async def live(root: Path, life: int, steps: int, end: str, pages: int = 0) -> N
 
 
 if __name__ == "__main__":
+    quiet()
     schema.CHECKPOINT_PAGES = CHECKPOINT_PAGES
     asyncio.run(live(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], *map(int, sys.argv[5:])))

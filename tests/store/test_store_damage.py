@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import shutil
 import sqlite3
@@ -14,9 +15,10 @@ import pytest
 
 from actod.errors import IntegrityError, TransientError
 from actod.store import repair, salvage
+from actod.store.chunk import digest
 from actod.store.ledger import robot_key
 from actod.store.outbox import Sealed
-from actod.store.schema import APPLICATION_ID, ARCHIVE, PAGE_BYTES, QUARANTINE, VERSION
+from actod.store.schema import APPLICATION_ID, ARCHIVE, PAGE_BYTES, QUARANTINE, STREAM_SHIFT, VERSION
 from actod.store.sqlite import SqliteStore
 from tests.store.parts import DEVICE, ROBOT, HandClock, RememberedLog, group, numbers, open_store, receipt, sealed
 
@@ -235,6 +237,102 @@ def test_a_deleted_wal_is_noticed_and_no_number_is_used_twice(tmp_path: Path) ->
     assert again
     assert (again.seq, again.device_seq, again.previous) == (2, 2, sealed(bundle).payload_hash)
     assert [(loss.reason, loss.count) for loss in again.loss] == [("damaged", 30)]
+    store.close()
+
+
+def test_an_identity_that_the_audit_log_alone_remembers_is_the_robots_still(tmp_path: Path) -> None:
+    log, clock = RememberedLog(), HandClock()
+    open_store(tmp_path / "1", clock=clock, log=log).close()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    made = group([0], clock=clock)
+    made.identities = {"0f": "robot-1"}
+    store.run(partial(store.commit, made))
+    (tmp_path / "2").mkdir()
+    shutil.copy(tmp_path / "1" / "spool.db", tmp_path / "2" / "spool.db")  # its WAL is gone
+    store.close()
+    for _ in range(2):
+        store = open_store(tmp_path / "2", clock=clock, log=log)
+        assert store.identities == {"0f": "robot-1"}
+        store.close()
+        log.known["identities"] = {}  # the second start has it from the file
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_refusals_that_an_older_file_does_not_know_are_counted_as_lost(tmp_path: Path, damaged: bool) -> None:
+    log, clock = RememberedLog(), HandClock()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    store.run(partial(store.commit, group([0], clock=clock)))
+    store.close()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    made = group([1, 2], clock=clock)
+    made.refuse(reason="not_json", traffic_class="bulk", route="notes", count=7)
+    store.run(partial(store.commit, made))
+    (tmp_path / "2").mkdir()
+    shutil.copy(tmp_path / "1" / "spool.db", tmp_path / "2" / "spool.db")  # its WAL is gone
+    store.close()
+    if damaged:
+        with contextlib.closing(sqlite3.connect(tmp_path / "2" / "spool.db", isolation_level=None)) as old:
+            old.execute("DELETE FROM journal")
+    store = open_store(tmp_path / "2", clock=clock, log=log)
+    losses = {loss.route: loss.count for loss in store._ledger.losses()}
+    assert losses == {"_store": 2 + damaged, "_ledger": 7}
+    store.close()
+
+
+def test_what_an_older_and_damaged_file_lost_is_not_offset_by_what_was_delivered_since(tmp_path: Path) -> None:
+    """Bundle 1 was delivered and is back; that its messages are settled says nothing about those that are gone."""
+    log, clock = RememberedLog(), HandClock()
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    store.run(partial(store.commit, group(range(20), clock=clock)))
+    while bundle := store.run(store.next_bundle):
+        store.run(partial(store.put, bundle, sealed(bundle)))
+    store.close()
+    (tmp_path / "2").mkdir()
+    shutil.copy(tmp_path / "1" / "spool.db", tmp_path / "2" / "spool.db")
+    store = open_store(tmp_path / "1", clock=clock, log=log)
+    envelope = store.run(store.next_envelope)
+    assert envelope
+    store.run(partial(store.receipt, envelope, receipt(envelope)))
+    store.run(partial(store.commit, group(range(20, 25), clock=clock)))
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "2" / "spool.db", isolation_level=None)) as old:
+        old.execute("DELETE FROM bundle WHERE seq=2")
+    store = open_store(tmp_path / "2", clock=clock, log=log)
+    assert store.repaired
+    assert store.repaired.lost == 15
+    store.close()
+
+
+def test_the_end_of_the_audit_log_is_enough_even_where_its_files_are_as_small_as_is_allowed(tmp_path: Path) -> None:
+    log, clock = RememberedLog(), HandClock()
+    store = open_store(tmp_path, clock=clock, log=log)
+    for number in range(200):
+        store.run(partial(store.commit, group([number], clock=clock)))
+    store.close()
+    full = [index for index, (_event, fields) in enumerate(log.lines) if "device" in fields]
+    assert max(later - earlier for earlier, later in itertools.pairwise(full)) <= 40  # two files of 16 KiB hold 80
+
+
+def test_rows_of_an_old_page_that_bear_another_streams_number_are_sealed_under_their_own_stream(tmp_path: Path) -> None:
+    """The numbers of streams are used again: a page that came back to life may hold rows of another one."""
+    log, clock = RememberedLog(), HandClock()
+    store = open_store(tmp_path, clock=clock, log=log)
+    store.run(partial(store.commit, group(range(3), ROBOT, clock=clock)))
+    store.run(partial(store.commit, group(range(3, 6), DEVICE, clock=clock)))
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db", isolation_level=None)) as file:
+        row = list(file.execute("SELECT * FROM journal ORDER BY at").fetchall()[1])
+        file.execute("DELETE FROM journal WHERE at=?", (row[0],))
+        row[0] = 1 << STREAM_SHIFT | row[1]
+        file.execute(f"INSERT INTO journal VALUES ({','.join('?' * len(row))})", (*row[:-1], digest(tuple(row[:-1]))))  # noqa: S608
+    store = open_store(tmp_path, clock=clock, log=log)
+    found = {}
+    while store.run(store.status).journal_messages:
+        store.run(store.make_due)
+        if bundle := store.run(store.next_bundle):
+            store.run(partial(store.put, bundle, sealed(bundle)))
+            found[bundle.stream] = numbers(bundle.events)
+    assert found == {ROBOT: [0, 1, 2], DEVICE: [3, 4, 5]}
     store.close()
 
 
