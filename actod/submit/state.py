@@ -3,9 +3,9 @@
 Pure: no I/O, no clock; chance comes in with the backoff. The rules, in decreasing strength:
 
 1. What the path (network, TLS, pin, clock, key) did is never held against a bundle: the same one is tried again.
-2. 400, 413 and 422 are the bundle's only if another bundle was accepted since its first refusal. Until then it is passed over,
-   so that each probe is made with the next bundle in turn; nothing is set aside by a server that rejects everything,
-   nor by a proxy whose limit was wrong for a minute.
+2. 400, 413 and 422 are the bundle's only if another bundle was accepted since its first refusal. Until then it is
+   passed over, so that each probe is made with the next bundle in turn; nothing is set aside by a server that rejects
+   everything, nor by a proxy whose limit was wrong for a minute.
 3. 500 is the bundle's only if it came at least three times, another bundle being accepted between each two, and those that
    were accepted had failed so rarely that this cannot be chance. A server that fails a third of requests condemns nobody.
 4. Other failures of the server are never the bundle's; after three in a row it is passed over, so that it cannot hold up
