@@ -46,7 +46,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "collector.request_timeout_seconds": (0.1, 3600),
     "collector.backoff_min_seconds": (0.001, 3600),
     "collector.backoff_max_seconds": (0.001, 86_400),
-    "audit.max_file_bytes": (16 * 1024, 1 << 30),
+    "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
     "audit.max_files": (2, 10_000),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {

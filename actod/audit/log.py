@@ -92,9 +92,16 @@ class AuditLog:
         with self._lock:
             return self._head
 
-    def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (event, fields) of the newest two files, oldest first: what was known before a crash or damage."""
-        for file in log_files(self._folder)[-2:]:
+    def lines(self, *, back_to: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (event, fields) of the newest files, oldest first: what was known before a crash or damage.
+
+        At least two files; with `back_to` as many as it takes to reach a line that has a field of this name.
+        """
+        files = log_files(self._folder)
+        start = max(0, len(files) - 2)
+        while back_to and start and not any(back_to in line for file in files[start:] for line in whole_lines(file)):
+            start -= 1
+        for file in files[start:]:
             for line in whole_lines(file):
                 yield line["event"], {name: value for name, value in line.items() if name not in OWN_FIELDS}
 
