@@ -401,7 +401,7 @@ def test_reading_back_goes_as_far_as_the_last_line_that_says_it_all(open_log: Op
     lines = list(log.lines(back_to="device"))
     assert [fields["device"] for _event, fields in lines if "device" in fields][-1] == "d-2"
     assert [fields["last"] for _event, fields in lines][-20:] == list(range(20))
-    assert list(log.lines(back_to="nowhere"))[0][1]["device"] == "d-1"
+    assert next(log.lines(back_to="nowhere"))[1]["device"] == "d-1"
 
 
 @pytest.mark.parametrize("name", ["audit-copy.jsonl", "audit-000000000001-copy.jsonl", "audit-zzz.jsonl", "audit-1.jsonl"])
