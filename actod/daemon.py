@@ -196,6 +196,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
                 audit=audit,
                 losses=parts.losses,
                 refusals=refusals,
+                largest_event_bytes=parts.config.collector.largest_event_bytes,
             ),
             name="collect",
         )

@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 
 from actod.errors import RejectedError, SuspectError, TransientError
-from actod.model import Delivery, Envelope, Group
+from actod.model import Delivery, Envelope, Group, MaskedReading
 from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
@@ -38,10 +38,11 @@ async def collect(
     audit: AuditLog,
     losses: Iterable[LossCounter],
     refusals: RefusalAudit,
+    largest_event_bytes: int,
 ) -> None:
     """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
     async for deliveries in source.groups():
-        group = await _admit(deliveries, router=router, masker=masker)
+        group = await _admit(deliveries, router=router, masker=masker, largest_event_bytes=largest_event_bytes)
         for counter in losses:
             group.refusals.update(counter.take())
         refusals.count(group.refusals)
@@ -81,12 +82,12 @@ async def _nothing() -> None:
     return
 
 
-async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker) -> Group:
+async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker, largest_event_bytes: int) -> Group:
     """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
     group = Group()
     for index, delivery in enumerate(deliveries):
         try:
-            group.readings.append(masker.mask(router.route(delivery)))
+            group.readings.append(_held_to(largest_event_bytes, masker.mask(router.route(delivery))))
         except RejectedError as refusal:
             route, traffic_class = router.describe(delivery)
             group.refuse(reason=refusal.reason, traffic_class=traffic_class, route=route)
@@ -94,6 +95,13 @@ async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Mask
             await asyncio.sleep(0)
     group.identities.update(router.new_identities())
     return group
+
+
+def _held_to(largest_event_bytes: int, reading: MaskedReading) -> MaskedReading:
+    """Refuse what no collector would take: a canonical event may be four times as long as its payload (1e15)."""
+    if len(reading.event) > largest_event_bytes:
+        raise RejectedError("event_too_large")
+    return reading
 
 
 async def _until_possible(work: Callable[[], Awaitable[None]], audit: AuditLog) -> None:
