@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1024 * 1024
+ENVELOPE_OVERHEAD_BYTES = 32 * 1024  # around the events: 64 lines of the loss ledger take half of it
 MAX_SOCKET_PATH_BYTES = 107  # unix(7): sun_path holds 108, with the zero at its end
 
 
@@ -160,10 +161,15 @@ class CollectorConfig:
     proxy: str = ""  # http://host:port, CONNECT; pins hold inside the tunnel
     connect_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 60.0
-    max_envelope_bytes: int = 512 * 1024
+    max_envelope_bytes: int = 512 * 1024  # what hosted proxies take
     requests_per_second: float = 4.0  # the server allows 5 and answers 500 beyond
     backoff_min_seconds: float = 1.0
     backoff_max_seconds: float = 300.0
+
+    @property
+    def largest_event_bytes(self) -> int:
+        """Return how long a canonical event may be, so that its bundle reaches the server."""
+        return self.max_envelope_bytes - ENVELOPE_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

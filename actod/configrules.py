@@ -12,6 +12,7 @@ from actod.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}\Z")  # what the collector takes in the path of a device
+_SMALLEST_EVENT_BYTES, _MARK_BYTES = 64, 14  # an index of up to six digits and a comma, in two lists
 _LONGEST_CLIENT_ID, _LONGEST_USERNAME = 128, 1024  # MQTT would take 65535 bytes; the first stands in the audit log
 
 # key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
@@ -41,12 +42,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "store.max_bytes": (8 << 20, 1 << 50),
     "signer.timeout_seconds": (0.5, 300),
     "collector.requests_per_second": (0.01, 1_000_000),
-    "collector.max_envelope_bytes": (16 * 1024, 64 << 20),
+    "collector.max_envelope_bytes": (64 * 1024, 64 << 20),
     "collector.connect_timeout_seconds": (0.1, 300),
     "collector.request_timeout_seconds": (0.1, 3600),
     "collector.backoff_min_seconds": (0.001, 3600),
     "collector.backoff_max_seconds": (0.001, 86_400),
-    "audit.max_file_bytes": (16 * 1024, 1 << 30),
+    "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
     "audit.max_files": (2, 10_000),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -134,6 +135,7 @@ def check_together(config: Config, origin: Origin) -> None:
             found=f"{collector.backoff_min_seconds:g}",
             fix="make it smaller",
         )
+    _check_sizes(config, origin)
     for table, certificate, private_key in (
         ("mqtt", config.mqtt.certificate_file, config.mqtt.private_key_file),
         ("collector", collector.certificate_file, collector.private_key_file),
@@ -154,6 +156,21 @@ def check_together(config: Config, origin: Origin) -> None:
             expected=f"a path of at most {MAX_SOCKET_PATH_BYTES} bytes (unix(7))",
             found=f"{config.signer_socket}, {length} bytes",
             fix='set socket in [signer] to a shorter path, such as "/run/actod/signer.sock"',
+        )
+
+
+def _check_sizes(config: Config, origin: Origin) -> None:
+    """Hold a bundle's events, and two marks for each of them, to what the collector takes."""
+    seal = config.seal
+    marks = min(seal.max_events, seal.max_bytes // _SMALLEST_EVENT_BYTES) * _MARK_BYTES
+    room = config.collector.largest_event_bytes - marks
+    if seal.max_bytes > room:
+        raise ConfigError(
+            file=origin.of("seal.max_bytes"),
+            key="seal.max_bytes",
+            expected=f"at most {room}, so that an envelope stays below collector.max_envelope_bytes",
+            found=str(seal.max_bytes),
+            fix="lower seal.max_bytes or seal.max_events, or raise collector.max_envelope_bytes if the server takes more",
         )
 
 

@@ -118,7 +118,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         store=config.store,
         clock=clock,
         witness=audit.witness,
-        known=merged(audit.lines()),
+        known=merged(audit.lines(back_to="device")),  # which stands in a full checkpoint only
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)
@@ -220,6 +220,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
                 losses=parts.losses,
                 refusals=refusals,
                 vault=parts.vault,
+                largest_event_bytes=parts.config.collector.largest_event_bytes,
             ),
             name="collect",
         )

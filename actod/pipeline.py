@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 
 from actod.errors import RejectedError, SuspectError, TransientError
-from actod.model import Delivery, Envelope, Group
+from actod.model import Delivery, Envelope, Group, MaskedReading
 from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
@@ -41,10 +41,11 @@ async def collect(
     losses: Iterable[LossCounter],
     refusals: RefusalAudit,
     vault: Vault | None,
+    largest_event_bytes: int,
 ) -> None:
     """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
     async for deliveries in source.groups():
-        group = await _admit(deliveries, router=router, masker=masker, vault=vault)
+        group = await _admit(deliveries, router=router, masker=masker, vault=vault, largest_event_bytes=largest_event_bytes)
         for counter in losses:
             group.refusals.update(counter.take())
         refusals.count(group.refusals)
@@ -84,14 +85,17 @@ async def _nothing() -> None:
     return
 
 
-async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Masker, vault: Vault | None) -> Group:
+async def _admit(
+    deliveries: Sequence[Delivery], *, router: Router, masker: Masker, vault: Vault | None, largest_event_bytes: int
+) -> Group:
     """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
     group = Group()
     for index, delivery in enumerate(deliveries):
         try:
             reading = router.route(delivery)
             large = len(delivery.payload) > _LARGE_BYTES
-            group.readings.append(await asyncio.to_thread(masker.mask, reading) if large else masker.mask(reading))
+            masked = await asyncio.to_thread(masker.mask, reading) if large else masker.mask(reading)
+            group.readings.append(_held_to(largest_event_bytes, masked))
         except RejectedError as refusal:
             if refusal.reason == _UNMASKABLE and vault is not None:
                 await asyncio.to_thread(vault.keep, delivery)
@@ -101,6 +105,13 @@ async def _admit(deliveries: Sequence[Delivery], *, router: Router, masker: Mask
             await asyncio.sleep(0)
     group.identities.update(router.new_identities())
     return group
+
+
+def _held_to(largest_event_bytes: int, reading: MaskedReading) -> MaskedReading:
+    """Refuse what no collector would take: a canonical event may be four times as long as its payload (1e15)."""
+    if len(reading.event) > largest_event_bytes:
+        raise RejectedError("event_too_large")
+    return reading
 
 
 async def _until_possible(work: Callable[[], Awaitable[None]], audit: AuditLog) -> None:

@@ -43,12 +43,12 @@ def number(_topic: str, data: dict[str, Any]) -> int | None:
 
 
 class Publisher(threading.Thread):
-    """Publishes numbered QoS 1 messages as fast as the broker takes them, then ends."""
+    """Publishes numbered QoS 1 messages as fast as the broker takes them, then ends. It never goes beyond `allowed`."""
 
     def __init__(self, *, port: int, messages: int, per_second: float, first: int = 0) -> None:
         super().__init__(name="publisher")
         self.port, self.messages, self.per_second, self.first = port, messages, per_second, first
-        self.published = 0
+        self.published, self.allowed = 0, messages
 
     def run(self) -> None:
         """Publish; each message is confirmed by the broker before the thread ends."""
@@ -59,6 +59,8 @@ class Publisher(threading.Thread):
         started = time.monotonic()
         last = None
         for index in range(self.first, self.first + self.messages):
+            while self.published >= self.allowed:
+                time.sleep(0.01)
             body = json.dumps({"n": index, "joints": [0.1 * (index % 31), -1.25, 2.5], "state": "ok"})
             last = client.publish(f"robot/{index % 3}/joints", body, qos=1)
             self.published += 1
@@ -84,12 +86,14 @@ def run(rig: Rig, *, kills: int, messages: int, seed: int, per_second: float = 2
     rig.actod.start()
     wait_for(rig.witness.subscribed, seconds=20, what="the subscription")
     publisher = Publisher(port=rig.broker.port, messages=messages, per_second=per_second)
+    publisher.allowed = messages // (kills + 1)  # a slow machine must not run out of messages before the last kill
     publisher.start()
     for kill in range(kills):
         before = rig.witness.count_pubacks()
         wait_for(lambda seen=before: rig.witness.count_pubacks() >= seen + 20, seconds=60, what="20 acknowledgements")
         time.sleep(chance.uniform(0, 0.6))  # the moment of the kill is the experiment
         rig.actod.kill()
+        publisher.allowed = messages if kill == kills - 1 else messages * (kill + 2) // (kills + 1)
         say(f"kill {kill + 1}/{kills}: {rig.witness.count_pubacks()} acknowledged, {len(rig.envelopes())} bundles")
         rig.actod.start()
     publisher.join(120)

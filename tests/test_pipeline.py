@@ -80,7 +80,7 @@ class Parts:
 
 def collect(parts: Any) -> list[Any]:
     roles = {"source": parts, "router": parts, "masker": parts, "spool": parts, "audit": parts, "refusals": parts}
-    asyncio.run(pipeline.collect(**roles, losses=(), vault=parts))
+    asyncio.run(pipeline.collect(**roles, losses=(), vault=parts, largest_event_bytes=500))
     return list(parts.done)
 
 

@@ -20,8 +20,8 @@ def file_name(n: int) -> str:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Return the files of a log, oldest first."""
-    return sorted(folder.glob("audit-*.jsonl"))
+    """Return the files of a log, oldest first. What is called otherwise, such as a copy, is none of them."""
+    return sorted(folder.glob(f"audit-{'[0-9]' * 12}.jsonl"))
 
 
 def parse_line(raw: bytes) -> dict[str, Any] | None:

@@ -30,7 +30,6 @@ from actod.ports import Clock
 from actod.proof.canonical import canonical
 from actod.proof.envelope import iso
 
-_KNOWN_BYTES = 2 << 20  # read at the start: 5000 lines, 0.05 s on a Raspberry Pi
 _MOST_UNSYNCED = 4096  # lines kept in memory while the disk refuses to sync
 
 
@@ -94,19 +93,16 @@ class AuditLog:
         with self._lock:
             return self._head
 
-    def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def lines(self, *, back_to: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (event, fields) of the newest files, oldest first: what was known before a crash or damage.
 
-        Two of them, and more where they are small: the store's full lines lie far apart.
+        At least two files; with `back_to` as many as it takes to reach a line that has a field of this name.
         """
         files = log_files(self._folder)
-        newest, size = files[-2:], sum(file.stat().st_size for file in files[-2:])
-        for file in reversed(files[:-2]):
-            size += file.stat().st_size
-            if size > _KNOWN_BYTES:
-                break
-            newest.insert(0, file)
-        for file in newest:
+        start = max(0, len(files) - 2)
+        while back_to and start and not any(back_to in line for file in files[start:] for line in whole_lines(file)):
+            start -= 1
+        for file in files[start:]:
             for line in whole_lines(file):
                 yield line["event"], {name: value for name, value in line.items() if name not in OWN_FIELDS}
 

@@ -16,7 +16,7 @@ import orjson
 from actod.audit.files import log_files, whole_lines
 from actod.audit.line import OWN_FIELDS
 from actod.audit.verify import verify_log
-from actod.cli.state import add_state_arguments, state_folder
+from actod.cli.state import add_state_arguments, count, state_folder
 from actod.errors import EXIT_FAILED, EXIT_USAGE
 
 _HEAD = re.compile(rb"[0-9a-f]{64}\Z")
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "Without them a log whose end was cut off looks whole",
     )
     show = actions.add_parser("show", help="print the newest lines")
-    show.add_argument("--last", type=_count, default=20, metavar="N")
+    show.add_argument("--last", type=count, default=20, metavar="N")
     show.add_argument("--event", default="", metavar="PREFIX", help="only events that begin so, such as submit.")
     for action in (verify, show):
         add_state_arguments(action)
@@ -103,18 +103,11 @@ def _show(args: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _newest(folder: Path, event: str, count: int) -> Iterator[dict[str, Any]]:
-    """Yield at most `count` lines, the newest first, from as few files as it takes."""
+def _newest(folder: Path, event: str, most: int) -> Iterator[dict[str, Any]]:
+    """Yield at most `most` lines, the newest first, from as few files as it takes."""
     for file in reversed(log_files(folder)):
         for line in reversed([line for line in whole_lines(file) if line["event"].startswith(event)]):
-            if count <= 0:
+            if most <= 0:
                 return
             yield line
-            count -= 1
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+            most -= 1

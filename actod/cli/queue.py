@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from actod.cli.state import add_state_arguments, state_folder
+from actod.cli.state import add_state_arguments, count, state_folder
 from actod.errors import EXIT_FAILED, IntegrityError
 from actod.proof.envelope import iso
 from actod.store.inspection import PLACES, Inspection, inspect
@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the queue in numbers, and its bundles in the order of sending")
     listing.add_argument("--place", choices=sorted(PLACES.values()), help="only these; default: waiting and quarantine")
-    listing.add_argument("--limit", type=int, default=50, help="bundles of each place at most (default 50)")
+    listing.add_argument("--limit", type=count, default=50, help="bundles of each place at most (default 50)")
     show = actions.add_parser("show", help="one bundle")
     show.add_argument("proof_id", metavar="PROOF_ID")
     show.add_argument("--envelope", action="store_true", help="print the envelope, to the byte as it is sent")

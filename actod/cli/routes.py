@@ -30,6 +30,7 @@ _WHAT_TO_DO = {
     "not_json": "it begins like JSON and is none: mend the sender",
     "not_utf8": "JSON must be UTF-8: mend the sender",
     "too_large": "raise intake.largest_payload_bytes (at most 262144), or send less",
+    "event_too_large": "written canonically it fits no bundle (collector.max_envelope_bytes): send less at once",
     "float_too_large": "floats of 1e16 and more are printed differently by verifiers: send an integer or text",
     "integer_range": "integers must fit 64 bits: send text",
     "nan": "NaN and Infinity are no JSON: send null or text",
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         received=SystemClock().now(),
     )
     try:
-        answer = _taken(router.route(delivery), masker)
+        answer = _taken(router.route(delivery), masker, largest_event_bytes=config.collector.largest_event_bytes)
     except RejectedError as refusal:
         route, traffic_class = router.describe(delivery)
         what_to_do = _WHAT_TO_DO.get(refusal.reason, "see docs")
@@ -90,9 +91,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if "refused" in answer else 0
 
 
-def _taken(reading: Reading, masker: PolicyMasker) -> dict[str, Any]:
+def _taken(reading: Reading, masker: PolicyMasker, *, largest_event_bytes: int) -> dict[str, Any]:
     """Say where a message would go, and what would be left of it."""
     masked = masker.mask(reading)
+    if len(masked.event) > largest_event_bytes:
+        raise RejectedError("event_too_large")
     event = json.loads(masked.event)
     return {
         "route": reading.route,

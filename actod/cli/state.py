@@ -21,6 +21,13 @@ def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
 
 
+def count(text: str) -> int:
+    """Read an argument that is a whole number from 1 on."""
+    if not (text.isascii() and text.isdigit() and 0 < len(text.lstrip("0")) < 10):  # noqa: PLR2004 - digits
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected, not {text!r}")
+    return int(text)
+
+
 def state_folder(args: argparse.Namespace) -> Path:
     """Return the folder that the arguments name. Raises ConfigError."""
     return args.state if args.state is not None else configfile.load(args.config).state_directory

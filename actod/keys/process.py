@@ -17,6 +17,7 @@ import socket
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -31,6 +32,7 @@ from actod.proof.thumbprint import base64url
 _PAYLOAD_HASH = re.compile(rb"[0-9a-f]{64}\Z")
 _PURPOSE = re.compile(rb"actod:[a-z-]{1,32}:v1\n")
 _LONGEST_PURPOSE_BYTES = 16 * 1024
+_FINISH_SECONDS = 1.5  # for the call in flight when we are told to end; the parent's patience is 2 s
 _OTHERS_MAY_WRITE = 0o022
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
@@ -38,12 +40,15 @@ _log = structlog.get_logger(__name__)
 
 
 def harden(*, parent: int | None) -> None:
-    """No core files, no ptrace by our own user, and no life after the parent (where there is one)."""
+    """No core files, no ptrace by our own user, and no life after the parent (where there is one).
+
+    SIGTERM, not SIGKILL, when the parent dies: a call to the token must end first, see `serve`.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     if parent is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             raise StopError("parent_gone")
 
@@ -61,6 +66,10 @@ async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]
     _log.info("The signer listens.", socket=str(socket_path))
     async with server:
         await stop.wait()
+    # SoftHSM empties its file in each login and writes it anew: an end in between would destroy the token and its key.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_FINISH_SECONDS):
+            await asyncio.to_thread(executor.shutdown)
     # A call that hangs in the token's driver must not keep the process: the kernel takes it with it.
     os._exit(0)
 

@@ -77,7 +77,7 @@ class HttpsClient:
             return Receipt(proof_id=envelope.proof_id, received_wall_ns=now, server_date=answer.date)
         if reason == "receipt_mismatch":
             self._alarm("submit.receipt_mismatch", expected=envelope.proof_id, named=named)
-        if VERDICTS[reason].blame in {Blame.ITEM, Blame.SIZE}:
+        if VERDICTS[reason].blame is Blame.ITEM:
             raise RejectedError(reason, f"status {answer.status}")
         raise TransientError(reason, f"status {answer.status}", retry_after_seconds=answer.retry_after_seconds)
 

@@ -3,8 +3,9 @@
 Pure: no I/O, no clock; chance comes in with the backoff. The rules, in decreasing strength:
 
 1. What the path (network, TLS, pin, clock, key) did is never held against a bundle: the same one is tried again.
-2. 400 and 422 are the bundle's only if another bundle was accepted since its first refusal. Until then it is passed over,
-   so that each probe is made with the next bundle in turn; nothing is set aside by a server that rejects everything.
+2. 400, 413 and 422 are the bundle's only if another bundle was accepted since its first refusal. Until then it is
+   passed over, so that each probe is made with the next bundle in turn; nothing is set aside by a server that rejects
+   everything, nor by a proxy whose limit was wrong for a minute.
 3. 500 is the bundle's only if it came at least three times, another bundle being accepted between each two, and those that
    were accepted had failed so rarely that this cannot be chance. A server that fails a third of requests condemns nobody.
 4. Other failures of the server are never the bundle's; after three in a row it is passed over, so that it cannot hold up
@@ -25,7 +26,6 @@ _CHANCE = 1e-6  # that a bundle is condemned for the server's bad luck
 _REMEMBERED = 256  # accepted bundles from which the server's own failure rate is estimated
 _MOST_SUSPECTS = 1024
 _IN_PLACE = 3  # tries of one bundle against a failing server before the others get their turn
-_SMALL_BYTES = 64 * 1024  # no server that works calls this too large
 
 
 class Fate(StrEnum):
@@ -88,13 +88,10 @@ class SubmitState:
         suspect = self._suspects.pop(proof_id, None)
         self._failed_before.append(suspect.failures if suspect is not None else 0)
 
-    def failed(self, proof_id: str, reason: str, *, body_bytes: int = 0, retry_after_seconds: float | None = None) -> Step:
+    def failed(self, proof_id: str, reason: str, *, retry_after_seconds: float | None = None) -> Step:
         """Note a failure by its reason (a key of VERDICTS); return what to do."""
         verdict = VERDICTS[reason]
-        if verdict.blame is Blame.SIZE and body_bytes > _SMALL_BYTES:
-            self._settle(proof_id)
-            return Step(Fate.SET_ASIDE, 0.0)
-        if verdict.blame in {Blame.ITEM, Blame.SIZE}:
+        if verdict.blame is Blame.ITEM:
             return self._refused(proof_id, reason)
         self._failures += 1
         self._refusals = 0
@@ -124,7 +121,7 @@ class SubmitState:
         self._refusals += 1
         if self._refusals == 1 and self.state is State.OK:
             return Step(Fate.DEFER, 0.0)  # the next bundle tells whose fault it is
-        self.state, self.reason = State.REJECTED_ALL, reason if reason != "too_large" else "refused_400"
+        self.state, self.reason = State.REJECTED_ALL, reason
         return Step(Fate.DEFER, self._backoff.pause_seconds(self._failures))
 
     def _suspected(self, proof_id: str, pause: float) -> Step:

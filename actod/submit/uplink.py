@@ -137,7 +137,6 @@ class PacedUplink:
         step = self._submit_state.failed(
             envelope.proof_id,
             failure.reason,
-            body_bytes=len(envelope.body),
             retry_after_seconds=failure.retry_after_seconds if isinstance(failure, TransientError) else None,
         )
         until_ns = self._clock.now().monotonic_ns + int(step.pause_seconds * 1e9)

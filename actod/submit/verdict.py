@@ -12,7 +12,7 @@
 | 403, 451 | gate_closed | blocked:gate | stays |
 | 404, 405 and every other 4xx | endpoint_missing | blocked:gate | stays |
 | 408, 425, no answer in time | response_timeout | slow:server | stays |
-| 413 | too_large | ok | set aside if it is large, else as a 400 |
+| 413 | too_large | ok, then blocked:rejected-all | as a 400 |
 | 500 | server_error | slow:server | its own only if it repeats while others pass |
 | 501 to 599 but 511 | server_unavailable | slow:server | stays |
 | connection cut after TLS | cut_off | slow:server | stays |
@@ -51,8 +51,7 @@ class Blame(StrEnum):
     PATH = "path"  # the bundle was not judged: nothing about it can be learned
     SERVER = "server"  # someone answered, or broke off: never the bundle's fault, but others may pass
     SUSPECT = "suspect"  # 500: the server's, unless it is this bundle's alone
-    ITEM = "item"  # 400, 422: the bundle's, if others are accepted
-    SIZE = "size"  # 413
+    ITEM = "item"  # 400, 413, 422: the bundle's, if others are accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,9 @@ VERDICTS: dict[str, Verdict] = {
         Blame.ITEM,
         "the server rejects every bundle (422): check its version and log; nothing is set aside",
     ),
-    "too_large": Verdict(State.OK, Blame.SIZE, "the server takes only smaller bundles (413): lower seal.max_bytes"),
+    "too_large": Verdict(
+        State.REJECTED_ALL, Blame.ITEM, "the server, or a proxy before it, takes only smaller bundles (413): raise its limit"
+    ),
 }
 
 _BY_STATUS = {

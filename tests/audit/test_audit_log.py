@@ -431,6 +431,19 @@ def test_the_newest_lines_can_be_read_back_after_a_crash(open_log: OpenLog, cloc
     assert [fields["last"] for _event, fields in lines] == list(range(10 - len(lines), 10))
 
 
+@pytest.mark.parametrize("name", ["audit-copy.jsonl", "audit-000000000001-copy.jsonl", "audit-zzz.jsonl", "audit-1.jsonl"])
+def test_a_copy_that_somebody_left_in_the_folder_is_no_part_of_the_log(folder: Path, open_log: OpenLog, name: str) -> None:
+    log = open_log()
+    log.record("x")
+    log.close()
+    (folder / name).write_bytes(log_files(folder)[0].read_bytes())
+    log = open_log()
+    log.record("after")
+    assert events(folder) == ["x", "after"]
+    assert verify_log(folder).problem == ""
+    assert (folder / name).read_bytes().count(b"\n") == 1
+
+
 def test_a_folder_that_cannot_be_made_is_a_named_failure(tmp_path: Path, clock: SetClock) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(TransientError, match="audit_full"):

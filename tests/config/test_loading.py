@@ -27,6 +27,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "mqtt.private_key_file": {"mqtt.tls": True, "mqtt.certificate_file": "c.pem"},
     "mqtt.password_file": {"mqtt.username": "robot"},
     "collector.private_key_file": {"collector.certificate_file": "c.pem"},
+    "collector.max_envelope_bytes": {"seal.max_bytes": 8192},
     "masking.rules.type": {"masking.rules.operator": "mask"},
     "masking.rules.path": {"masking.rules.operator": "mask"},
     "masking.rules.profile": {"masking.rules.operator": "mask"},
@@ -77,7 +78,7 @@ def with_all(key: str, value: Any) -> dict[str, Any]:
     config = changed(key, value)
     for name, companion in COMPANIONS.get(key, {}).items():
         table, *rest = name.split(".")
-        inner = config[table]
+        inner = config.setdefault(table, {})
         for part in rest[:-1]:
             inner = inner[part][0]
         inner[rest[-1]] = companion
@@ -104,11 +105,14 @@ def test_both_ends_of_each_range_are_taken_and_what_lies_beyond_is_not(tmp_path:
     step = 1 if hint is int else high * 0.001
     companions = {"collector.backoff_min_seconds": {"collector.backoff_max_seconds": 86_400.0}}
     companions["collector.backoff_max_seconds"] = {"collector.backoff_min_seconds": 0.001}
+    companions["collector.max_envelope_bytes"] = {"seal.max_bytes": 8192}
+    companions["seal.max_bytes"] = {"collector.max_envelope_bytes": 1 << 20}
 
     def load(value: Any) -> Config:
         config = changed(key, value)
         for name, companion in companions.get(key, {}).items():
-            config["collector"][name.partition(".")[2]] = companion
+            table, _, member = name.partition(".")
+            config.setdefault(table, {})[member] = companion
         return configfile.load(write(tmp_path, config))
 
     assert (at(load(low), key), at(load(high), key)) == (low, high)

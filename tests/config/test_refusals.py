@@ -64,6 +64,7 @@ REFUSED = [
     ("intake.max_group", -1, "from 1", "in the range"),
     ("seal.max_age_seconds", float("inf"), "from 0.05", "in the range"),
     ("seal.max_age_seconds", float("nan"), "from 0.05", "in the range"),
+    ("seal.max_bytes", 480 * 1024, "below collector.max_envelope_bytes", "lower seal.max_bytes"),
     ("seal.max_age_seconds", "30", "a number", "right type"),
     ("seal.hash_alg", "md5", "'sha256', 'blake3'", "choose one"),
     ("store.when_full", "drop", "'block', 'drop_oldest'", "choose one"),

@@ -98,7 +98,10 @@ class Spy:
         return f"pkcs11:token={LABEL};object={KEY}?module-path={self.library}"
 
     def logins(self) -> int:
-        file = self.folder / "logins"
+        return self.count("logins")
+
+    def count(self, name: str) -> int:
+        file = self.folder / name
         return file.stat().st_size if file.exists() else 0
 
     def on(self, switch: str) -> None:

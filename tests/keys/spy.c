@@ -2,12 +2,14 @@
  *
  * SPY_MODULE is the module behind it; files in the folder SPY_FOLDER are its switches:
  *   logins        one byte is appended for each C_Login that reaches the token
+ *   logged-in     likewise when it comes back
  *   final-try     the token says that one more wrong PIN locks it
  *   locked        C_Login answers CKR_PIN_LOCKED
  *   hardware      the slot says that it is hardware
  *   sign-once     the second C_Sign of a session fails, as OP-TEE's does
  *   crash         the library ends the process when it is loaded
  *   hang          C_Sign does not come back while the file is there
+ *   hang-login    C_Login likewise
  *
  * The function list is two version bytes and 68 pointers in the order of the standard (PKCS#11 2.40, 5.1 to 5.17).
  */
@@ -39,12 +41,20 @@ static const char *path(const char *name) {
 
 static int switched(const char *name) { return access(path(name), F_OK) == 0; }
 
-static rv login(rv session, rv user, void *pin, rv length) {
-    int file = open(path("logins"), O_WRONLY | O_CREAT | O_APPEND, 0600);
+static void count(const char *name) {
+    int file = open(path(name), O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (write(file, "x", 1) != 1)
         abort();
     close(file);
-    return switched("locked") ? 0xa4 : real->call[LOGIN](session, user, pin, length);
+}
+
+static rv login(rv session, rv user, void *pin, rv length) {
+    count("logins");
+    while (switched("hang-login"))
+        usleep(10000);
+    rv result = switched("locked") ? 0xa4 : real->call[LOGIN](session, user, pin, length);
+    count("logged-in");
+    return result;
 }
 
 static rv token_info(rv slot, char *info) {

@@ -72,6 +72,34 @@ child.wait()
 
 def test_it_dies_with_its_parent(token: SoftToken, make_signer: Callable[..., Signer]) -> None:
     signer = make_signer(token)
+    child = start_under_a_parent(signer)
+    assert signer.process is not None
+    signer.process.kill()
+    signer.process.wait(10)
+    wait_for(lambda: is_dead(child), seconds=5, what="the child's end")
+
+
+def test_a_call_to_the_token_ends_before_the_signer_does_when_its_parent_is_killed(
+    token: SoftToken, make_signer: Callable[..., Signer], spy: Spy
+) -> None:
+    """SoftHSM empties its file in each login and writes it anew: a kill in between destroys the token and its key."""
+    signer = make_signer(token, spy=spy)
+    spy.on("hang-login")
+    child = start_under_a_parent(signer)
+    with signer.connected() as sock:
+        sock.sendall(wire.pack(wire.KEYS))
+        wait_for(lambda: spy.logins() == 1, what="the login")
+        assert signer.process is not None
+        signer.process.kill()
+        signer.process.wait(10)
+        assert not is_dead(child)
+        spy.off("hang-login")
+        wait_for(lambda: is_dead(child), seconds=5, what="the child's end")
+    assert spy.count("logged-in") == 1
+
+
+def start_under_a_parent(signer: Signer) -> int:
+    """Start the signer as the child of a process of its own, which takes its place; return the child's pid."""
     command = [sys.executable, "-m", "actod", "signer", "--config", str(signer.config_file), "--socket", str(signer.socket)]
     with signer.log_file.open("ab") as log:
         parent = subprocess.Popen(
@@ -82,9 +110,7 @@ def test_it_dies_with_its_parent(token: SoftToken, make_signer: Callable[..., Si
         child = int(said.readline())
     signer.process = parent
     wait_for(signer.listens, what="the signer's socket")
-    parent.kill()
-    parent.wait(10)
-    wait_for(lambda: is_dead(child), seconds=5, what="the child's end")
+    return child
 
 
 def is_dead(pid: int) -> bool:

@@ -52,7 +52,7 @@ async def open_daemon(state: Path, *, life: int) -> Daemon:
     clock.boot += life // 2  # every second start is a boot
     clock.advance(life * 1000)
     audit = AuditLog(state / "audit", clock=clock, config=AUDIT)
-    known = merged(audit.lines())
+    known = merged(audit.lines(back_to="device"))
     try:
         spool = await SqliteSpool.open(folder=state, seal=SEAL, store=STORE, clock=clock, witness=audit.witness, known=known)
     except BaseException:

@@ -88,3 +88,12 @@ def test_it_reads_after_a_kill(at_work: SqliteStore, tmp_path: Path) -> None:
         os.chmod(copy / name, 0o600)  # noqa: PTH101
     check_list(copy)
     at_work.close()
+
+
+@pytest.mark.parametrize("limit", ["0", "-5", "x", "1e3"])
+def test_a_limit_that_is_none_is_refused_with_what_is_expected(at_work: SqliteStore, tmp_path: Path, limit: str) -> None:
+    at_work.close()
+    done = actod("list", "--state", tmp_path / "state", f"--limit={limit}")
+    assert done.returncode == 2
+    assert "a whole number from 1 on is expected" in done.stderr.decode()
+    assert done.stdout == b""

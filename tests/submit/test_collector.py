@@ -142,14 +142,27 @@ def test_poison_that_gets_500_is_condemned_and_its_neighbours_are_not(
     assert not robot.audit.of("submit.state"), "a lone 500 among good answers is no state of the server"
 
 
-def test_a_bundle_that_is_too_large_is_set_aside_at_once(
+def test_a_bundle_that_is_too_large_lets_the_others_pass_and_is_then_set_aside(
     folder: Path, authority: CertificateAuthority, collector: Collector
 ) -> None:
     robot = Robot(folder, authority, collector)
     collector.set_faults([{"kind": "too_large", "bytes": 50_000}])
     large = sealed(50, events=2000)
     assert len(large.body) > 64 * 1024
-    assert drive(robot, large, sealed(51)) == ["RejectedError:too_large", "accepted"]
+    endings = drive(robot, large, sealed(51), large)
+    assert endings == ["SuspectError:too_large", "accepted", "RejectedError:too_large"]
+
+
+def test_a_proxy_that_calls_everything_too_large_for_a_while_has_nothing_set_aside(
+    folder: Path, authority: CertificateAuthority, collector: Collector
+) -> None:
+    robot = Robot(folder, authority, collector)
+    bundles = [sealed(number, events=2000) for number in (60, 61)]
+    collector.set_faults([{"kind": "status", "status": 413}])
+    assert drive(robot, *bundles, *bundles) == ["SuspectError:too_large"] * 4
+    assert robot.uplink.state == "blocked:rejected-all"
+    collector.set_faults([])
+    assert drive(robot, *bundles) == ["accepted"] * 2
 
 
 def test_the_documented_rate_limit_is_survived_and_everything_arrives(

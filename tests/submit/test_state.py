@@ -23,7 +23,6 @@ from hil.parts.certificates import CertificateAuthority
 from tests.submit.parts import FakeAudit, FakeClock, FakePause, collector_config, envelope
 
 REASONS = sorted(VERDICTS)
-LARGE = 400_000
 
 
 def fresh() -> SubmitState:
@@ -34,18 +33,17 @@ def fresh() -> SubmitState:
 def test_each_reason_leads_to_its_state_and_never_condemns_a_lone_bundle(reason: str) -> None:
     state, verdict = fresh(), VERDICTS[reason]
     for number in range(1, 40):
-        step = state.failed("a", reason, body_bytes=1000)
+        step = state.failed("a", reason)
         assert step.fate is not Fate.SET_ASIDE
         if verdict.blame is Blame.PATH:
             assert step.fate is Fate.RETRY
         if verdict.blame in {Blame.SUSPECT, Blame.ITEM}:
             assert step.fate is Fate.DEFER
         if number > 1:
-            expected = State.REJECTED_ALL if verdict.blame is Blame.SIZE else verdict.state
-            assert state.state is expected
+            assert state.state is verdict.state
             assert step.pause_seconds == min(300, 2 ** (number - 1)), "doubles up to the cap"
             assert str(state.state) in state.why
-            assert verdict.remedy in state.why or verdict.blame is Blame.SIZE
+            assert verdict.remedy in state.why
     state.accepted("b")
     assert state.state is State.OK
     assert state.why == "ok: nothing is wrong"
@@ -56,7 +54,7 @@ def test_each_reason_leads_to_its_state_and_never_condemns_a_lone_bundle(reason:
 def test_a_server_that_accepts_nothing_has_nothing_set_aside(endings: list[tuple[str, str]]) -> None:
     state = fresh()
     for proof_id, reason in endings:
-        assert state.failed(proof_id, reason, body_bytes=1000).fate is not Fate.SET_ASIDE
+        assert state.failed(proof_id, reason).fate is not Fate.SET_ASIDE
 
 
 @settings(max_examples=300)
@@ -66,24 +64,25 @@ def test_what_is_set_aside_was_refused_before_and_others_were_accepted_since(end
     for proof_id, reason in endings:
         if reason == "accepted":
             state.accepted(proof_id)
-        elif state.failed(proof_id, reason, body_bytes=1000).fate is Fate.SET_ASIDE:
+        elif state.failed(proof_id, reason).fate is Fate.SET_ASIDE:
             blame = VERDICTS[reason].blame
-            assert blame in {Blame.ITEM, Blame.SIZE, Blame.SUSPECT}
-            kinds = {Blame.SUSPECT} if blame is Blame.SUSPECT else {Blame.ITEM, Blame.SIZE}
+            assert blame in {Blame.ITEM, Blame.SUSPECT}
             before = [
                 index for index, (other, why) in enumerate(history)
-                if other == proof_id and why != "accepted" and VERDICTS[why].blame in kinds
+                if other == proof_id and why != "accepted" and VERDICTS[why].blame is blame
             ]  # fmt: skip
             assert len(before) >= (2 if blame is Blame.SUSPECT else 1)
             assert any(other != proof_id and why == "accepted" for other, why in history[before[0] :])
         history.append((proof_id, reason))
 
 
-def test_a_large_bundle_that_is_too_large_is_set_aside_at_once_and_a_small_one_is_not() -> None:
+def test_a_bundle_that_is_too_large_is_set_aside_only_once_a_smaller_one_has_passed() -> None:
     state = fresh()
-    assert state.failed("a", "too_large", body_bytes=LARGE).fate is Fate.SET_ASIDE
+    assert [state.failed("a", "too_large").fate for _ in range(5)] == [Fate.DEFER] * 5
+    assert state.why.startswith("blocked:rejected-all (too_large): ")
+    state.accepted("b")
+    assert state.failed("a", "too_large").fate is Fate.SET_ASIDE
     assert state.state is State.OK
-    assert state.failed("b", "too_large", body_bytes=2000).fate is Fate.DEFER
 
 
 def test_a_retry_after_is_honoured_with_jitter_on_top() -> None:
@@ -141,7 +140,7 @@ class Server:
         self.clock.advance(0.01)
         if reason == "accepted":
             return Receipt(proof_id=envelope.proof_id, received_wall_ns=self.clock.now().wall_ns, server_date=None)
-        kind = RejectedError if VERDICTS[reason].blame in {Blame.ITEM, Blame.SIZE} else TransientError
+        kind = RejectedError if VERDICTS[reason].blame is Blame.ITEM else TransientError
         raise kind(reason)
 
 
