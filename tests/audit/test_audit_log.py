@@ -120,6 +120,17 @@ def test_garbage_behind_the_last_line_is_moved_aside(folder: Path, open_log: Ope
     assert verify_log(folder).problem == ""
 
 
+@pytest.mark.parametrize("n", [-1, 0, 2**63, 2**64 - 1])
+def test_a_line_whose_number_nothing_could_follow_is_none_and_does_not_keep_the_log_from_opening(
+    n: int, folder: Path, open_log: OpenLog
+) -> None:
+    folder.mkdir()
+    (folder / "audit-000000000001.jsonl").write_bytes(b'{"event":"x","hash":"h","n":%d}\n' % n)
+    log = open_log()
+    log.record("a.b")
+    assert [event for event, _ in log.lines()] == ["audit.repaired", "a.b"]
+
+
 def test_a_crash_between_two_files_loses_nothing(folder: Path, open_log: OpenLog) -> None:
     log = open_log(max_file_bytes=600)
     log.record("x")
