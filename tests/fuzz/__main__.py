@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache/fuzz"
 NAMES = ("message", "twice", "transport", "verify", "audit", "wire")
-_LONGEST_INPUT = 16_384
+_LONGEST_INPUT = 6144
 _LEAST_PARTS = 2
 _MISSING = "atheris is not installed: `python -m pip install atheris` (x86-64, for development only)"
 

@@ -7,6 +7,7 @@ signed anew first, so that what lies behind the signature is reached.
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import json
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-import orjson
 from nacl.signing import SigningKey
 
 from actod.cli.verify import _envelopes, _lines
@@ -63,4 +63,4 @@ def _stock() -> Callable[[Any], bool]:
     from acto.proof.engine import _verify_proof_internal  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load
     from acto.proof.models import ProofEnvelope  # type: ignore[import-untyped]  # noqa: PLC0415 - likewise
 
-    return lambda envelope: bool(_verify_proof_internal(ProofEnvelope.model_validate(orjson.loads(orjson.dumps(envelope)))))
+    return lambda envelope: bool(_verify_proof_internal(ProofEnvelope.model_validate(copy.deepcopy(envelope))))
