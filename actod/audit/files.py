@@ -12,6 +12,7 @@ import orjson
 _NAME = "audit-{:012}.jsonl"
 _WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
 _COVERS = 2  # such lines: the last may be torn itself
+_LAST_N = 10**12 - 1  # names sort no further, and the number after a larger one might be none that can be written
 
 
 def file_name(n: int) -> str:
@@ -30,8 +31,9 @@ def parse_line(raw: bytes) -> dict[str, Any] | None:
         line = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-    own = isinstance(line, dict) and type(line.get("n")) is int and isinstance(line.get("event"), str)
-    return line if own and isinstance(line.get("hash"), str) else None
+    if not isinstance(line, dict) or type(line.get("n")) is not int or not 0 < line["n"] <= _LAST_N:
+        return None
+    return line if isinstance(line.get("event"), str) and isinstance(line.get("hash"), str) else None
 
 
 def whole_lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -50,6 +50,8 @@ class SignerClient:
         data = await self._ask(wire.STATS)
         with self._understood():
             answer: dict[str, Any] = orjson.loads(data)
+            if not isinstance(answer, dict):
+                raise TypeError
             return answer
 
     async def busy_seconds(self) -> float:

@@ -68,12 +68,12 @@ class Operators:
 
 
 def coarse_degrees(value: float) -> Any:
-    """Round degrees, or degrees times 10^7, to a grid of a hundredth of a degree. Idempotent."""
+    """Bring degrees, or degrees times 10^7, to a grid of a hundredth of a degree. Idempotent; never a larger number."""
     if isinstance(value, int):
         return value - int(math.copysign(abs(value) % _E7_CELL, value)) if abs(value) >= _E7_CELL else value  # towards 0
     if not math.isfinite(value):
         return 0.0
-    return float(round(value / _E7_CELL) * _E7_CELL) if abs(value) > 360 else round(value, _GRID_DECIMALS)
+    return float(int(value / _E7_CELL) * _E7_CELL) if abs(value) > 360 else round(value, _GRID_DECIMALS)
 
 
 def coarsened(type_: str, value: str) -> str | None:

@@ -30,7 +30,7 @@ _LONGEST_WORD = 64
 _MOST_DIGITS, _MOST_DIGITS_IN_ALL = 6, 8
 _FEWEST_PIECES, _LONGEST_PIECE = 2, 5
 _SHORT, _MOST_BESIDE = 2, 3  # letters of an unknown abbreviation, and digits beside it
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}\Z")
+_IDENTIFIER = re.compile(r"_?[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}\Z")
 _SEPARATOR = re.compile(r"[._:/+#-]")
 _TOKEN = re.compile(r"[A-Za-z]*[0-9]*\Z")  # between separators a word, a number, or a word and its number
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -316,7 +316,7 @@ _TRADE = frozenset(
     "footprint fork frame front gate grid ground group hall header hook horizontal idle index infeed init insufficient "
     "invalid joint kiosk kinematic known lane laser layout level lidar lim limit line load localization logistics main "
     "maint maintenance map mezz mission mode motor nav navigation node none not num obstacle occluded offset ord order origin "
-    "outfeed park parking part path payload pilot pin point pos pose position positioning post production profile protective "
+    "outfeed overflow park parking part path payload pilot pin point pos pose position positioning post production profile protective "
     "pump queue rack ramp range reach ready rear reference reflector route safe safety scanner segment seq sequence side site "
     "slot slow sort source speed staging standby start station stn stuck supported sys system target task temp temperature "
     "tilt timeout top tote tower tracking traffic transfer transport true tsk turn undefined unit unknown unreachable "

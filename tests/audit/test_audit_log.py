@@ -160,6 +160,17 @@ def test_damage_before_what_was_witnessed_is_no_torn_tail_and_stays_to_be_seen(f
     assert verify_log(folder).line == 1
 
 
+@pytest.mark.parametrize("n", [-1, 0, 2**63, 2**64 - 1])
+def test_a_line_whose_number_nothing_could_follow_is_none_and_does_not_keep_the_log_from_opening(
+    n: int, folder: Path, open_log: OpenLog
+) -> None:
+    folder.mkdir()
+    (folder / "audit-000000000001.jsonl").write_bytes(b'{"event":"x","hash":"h","n":%d}\n' % n)
+    log = open_log()
+    log.record("a.b")
+    assert [event for event, _ in log.lines()] == ["audit.repaired", "a.b"]
+
+
 def test_a_crash_between_two_files_loses_nothing(folder: Path, open_log: OpenLog) -> None:
     log = open_log(max_file_bytes=600)
     log.record("x")
@@ -450,11 +461,14 @@ def test_a_folder_that_cannot_be_made_is_a_named_failure(tmp_path: Path, clock: 
         AuditLog(tmp_path / "file" / "audit", clock=clock, config=AuditConfig())
 
 
-def test_what_was_known_before_is_read_from_more_than_two_files_where_they_are_small(
-    folder: Path, open_log: OpenLog
-) -> None:
-    log = open_log(max_file_bytes=600, max_files=10)
-    for number in range(20):
-        log.witness("checkpoint.commit", {"last": number})
-    assert len(log_files(folder)) > 5
-    assert [fields["last"] for _event, fields in log.lines()] == list(range(20))
+def test_reading_back_goes_as_far_as_the_last_line_that_says_it_all(open_log: OpenLog) -> None:
+    log = open_log(max_file_bytes=700)
+    log.witness("checkpoint.opened", {"device": "d-1", "last": 0})
+    log.witness("checkpoint.opened", {"device": "d-2", "last": 0})
+    for number in range(1, 20):
+        log.witness("checkpoint.commit", {"last": number, "note": '"device":'})
+    assert all("device" not in fields for _event, fields in log.lines())
+    lines = list(log.lines(back_to="device"))
+    assert [fields["device"] for _event, fields in lines if "device" in fields][-1] == "d-2"
+    assert [fields["last"] for _event, fields in lines][-20:] == list(range(20))
+    assert next(log.lines(back_to="nowhere"))[1]["device"] == "d-1"

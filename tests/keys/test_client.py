@@ -73,6 +73,16 @@ def test_what_is_no_answer_is_an_absence_with_a_reason(tmp_path: Path, frame: by
     assert asyncio.run(scenario()) == reason
 
 
+@pytest.mark.parametrize("said", [b"5", b"[1]", b"null", b"{"])
+def test_statistics_that_are_no_object_are_an_absence(tmp_path: Path, said: bytes) -> None:
+    async def scenario() -> None:
+        async with behind(tmp_path / "s", answering(wire.pack(b"ok", said))) as client:
+            with pytest.raises(TransientError, match="signer_protocol"):
+                await client.stats()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("said", [b"soon", b"", b"1 2"])
 def test_a_ping_that_is_no_number_is_an_absence(tmp_path: Path, said: bytes) -> None:
     async def scenario() -> None:

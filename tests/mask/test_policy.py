@@ -269,6 +269,12 @@ def test_degrees_are_made_coarser_to_a_hundredth(value: float, coarse: float) ->
     assert coarse_degrees(coarse) == coarse
 
 
+@pytest.mark.parametrize("value", [9999999999999998.0, -9999999999999998.0])
+def test_a_number_made_coarser_stays_among_those_that_can_be_written(value: float) -> None:
+    event = masker().mask(reading({"gps": value})).event
+    assert b'"gps":%d00000.0' % (value // 10**5 if value > 0 else -(-value // 10**5)) in event
+
+
 def test_what_cannot_be_made_coarser_is_redacted() -> None:
     assert coarsened("gps", "52°31'12.0\"N") is None
     assert coarsened("email", "jo@example.org") is None

@@ -181,6 +181,11 @@ def test_an_identifier_that_is_not_plain_becomes_a_pseudonym_that_stays_the_same
     assert masked.stream.robot_id == "amr-07"
 
 
+def test_the_run_that_takes_what_is_too_much_keeps_its_name() -> None:
+    stream = masker().mask(reading({}, task_id="_overflow", run_id="_overflow", mask_profile="strict")).stream
+    assert (stream.task_id, stream.run_id) == ("_overflow", "_overflow")
+
+
 def test_a_value_that_its_neighbour_names_as_sensitive_is_dropped_whatever_it_looks_like() -> None:
     parameters = [{"key": "badge", "value": "B-4471"}, {"key": "height", "value": 1.5}, {"key": "phone", "value": 49151}]
     message = {"actions": [{"actionType": "pick", "actionParameters": parameters}]}

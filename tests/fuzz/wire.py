@@ -1,0 +1,131 @@
+r"""The socket between daemon and signer, spoken to by anybody.
+
+The signer signs only what it is for, and the daemon takes whatever answers for an absence with a reason.
+
+`<stream>`: what the other side sends. A stream that begins with `=` is framed here: its lines are the frames' bodies, with
+the operation before the first space.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, cast
+
+from actod.errors import TransientError
+from actod.keys import wire
+from actod.keys.client import SignerClient
+from actod.keys.process import Desk
+from actod.model import PublicKeys
+
+_US = 1000
+_SIGNABLE = re.compile(rb"[0-9a-f]{64}\Z|actod:[a-z0-9-]+:v1\n", re.DOTALL)
+_LARGEST = wire.MAX_FRAME_BYTES + 4
+
+
+def one_input(data: bytes) -> None:
+    if data[:1] == b"=":
+        data = b"".join(wire.pack(*line.split(b" ", 1)) for line in data[1:].split(b"\n"))
+    asyncio.run(_speak(data[:_LARGEST]))
+
+
+async def _speak(data: bytes) -> None:
+    frames = await _frames(data)
+    writer = _Writer()
+    await Desk(keeper=cast("Any", _Keeper()), executor=cast("Any", _Executor()), peers=frozenset({_US})).answer(
+        _reader(data), cast("Any", writer)
+    )
+    answers = await _frames(bytes(writer.written))
+    assert len(answers) == len(frames)
+    assert writer.closed
+    assert all(word in {b"ok", b"error"} for word, _ in answers)
+    for ask in (SignerClient.public_keys, SignerClient.stats, SignerClient.busy_seconds, _sign):
+        client = SignerClient(Path("/nowhere"), timeout_seconds=5)
+        client._streams = (_reader(data), cast("Any", _Writer()))
+        try:
+            answer = await cast("Callable[[SignerClient], Any]", ask)(client)
+        except TransientError:
+            continue
+        assert isinstance(answer, PublicKeys | dict | float | bytes)
+
+
+async def _sign(client: SignerClient) -> bytes:
+    return await client.sign_payload_hash("a" * 64)
+
+
+async def _frames(data: bytes) -> list[tuple[bytes, bytes]]:
+    reader, frames = _reader(data), []
+    try:
+        while True:
+            frames.append(await wire.receive(reader))
+    except (wire.ProtocolError, asyncio.IncompleteReadError):
+        return frames
+
+
+def _reader(data: bytes) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    return reader
+
+
+class _Token:
+    keys = PublicKeys(ed25519=bytes(32), ed25519_thumbprint="t", p256_thumbprint=None, kind="software")
+
+    @staticmethod
+    def sign_ed25519(message: bytes) -> bytes:
+        assert _SIGNABLE.match(message), "the signer signs what it is not for"
+        return bytes(64)
+
+
+class _Keeper:
+    @staticmethod
+    def call(use: Callable[[Any], bytes]) -> bytes:
+        return use(_Token())
+
+    @staticmethod
+    def busy_seconds() -> float:
+        return 0.0
+
+    @staticmethod
+    def stats() -> dict[str, Any]:
+        return {}
+
+
+class _Executor:
+    """Works at once, on the caller's thread."""
+
+    @staticmethod
+    def submit(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*arguments))
+        return done
+
+
+class _Socket:
+    @staticmethod
+    def getsockopt(*_: int) -> bytes:
+        return struct.pack("3i", 1, _US, _US)
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.closed = False
+
+    @staticmethod
+    def get_extra_info(_name: str) -> _Socket:
+        return _Socket()
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    def close(self) -> None:
+        self.closed = True
