@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from actod.mask.finding import Finding, ungrouped
+from actod.mask.gate import digits_in, gate
 
 _ATOM = r"[^\W_]|[_.!#$%&'*+/=?^`{|}~-]"
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
@@ -101,7 +102,9 @@ _AFTER_VERB = re.compile(
     r"\b[^.;:\n\d]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?\d(?:[ ./()-]{0,2}\d){7,14})(?![\w]|[.-]\d)",
     re.IGNORECASE,
 )
-_ANY_PHONE = re.compile("(?=[0-9(+])(?:" + "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS) + ")")
+_ANY_PHONE = gate("0-9(+", "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS), not_after=r"\w")
+_VERB = gate("A-Za-z", r"(?i:reach|call|ring|phone|text|contact|dial|erreich|anruf|appel|joi|llam|chiam|lig|dzwoni|bel)", not_after=r"\w")
+FEWEST_OF_A_PHONE = 8  # digits
 _DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 
 
@@ -109,9 +112,8 @@ def phones(text: str) -> Iterator[Finding]:
     """Find numbers whose form alone says phone. Weaker forms need a telling word (see context.py)."""
     for pattern, rule, confidence in _PHONE_FORMS if _ANY_PHONE.search(text) else ():
         for m in pattern.finditer(text):
-            digits = sum(ch.isdigit() for ch in m[0])
-            if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):
+            if FEWEST_OF_A_PHONE <= digits_in(m[0]) <= 15 and not _DATE_LIKE.match(m[0]):
                 yield Finding(m.start(), m.end(), "phone", rule, confidence)
-    for m in _AFTER_VERB.finditer(text):
+    for m in _AFTER_VERB.finditer(text) if " " in text and _VERB.search(text) else ():
         if not _DATE_LIKE.match(m[1]):
             yield Finding(m.start(1), m.end(1), "phone", "word_phone_verb", 0.75)

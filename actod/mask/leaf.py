@@ -11,16 +11,20 @@ from actod.mask import encodings
 from actod.mask.assignments import assigned
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
+from actod.mask.gate import gate
 from actod.mask.keys import Hint, KeyBook, fold
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
 from actod.mask.text import only_secrets, scan, without_markers
 
-_LONG_TOKEN = re.compile(
-    r"[A-Za-z0-9+/_-]{16}|[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-]"
+_LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9+/_-")
+_HEX_PAIRS = re.compile(r"[ :,-](?<=[0-9a-fA-F]{2}.)(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]){3}")
+_ESCAPE = gate(
+    r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+"
 )
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
-_SET_APART = re.compile(r"(?<![^\s=:(\[\"'])\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])")
+_SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
+    r"[ \t](?<=\S.)(?<![^\s=:(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
+)
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -165,7 +169,7 @@ class LeafReader:
         return [Finding(start, end, "json", "json", 1.0, closed)]
 
     def _containers(self, text: str, hint: Hint, depth: int) -> list[Finding]:
-        if not _LONG_TOKEN.search(text):
+        if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
             return []
         found: list[Finding] = []
         try:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from actod.mask import checksums
 from actod.mask.finding import Finding, ungrouped
+from actod.mask.gate import gate
 
 
 class Form(NamedTuple):
@@ -68,7 +69,7 @@ _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == 
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
 # One look for all of them: most text has none, and is then not read once for each.
-_ANY_STRONG = re.compile(_B + "(?=[0-9A-Z])(?:" + "|".join(ungrouped(form.pattern.pattern) for form in _STRONG) + ")")
+_ANY_STRONG = gate("0-9A-Z", "|".join(ungrouped(form.pattern.pattern) for form in _STRONG), not_after=r"\w.,/-")
 
 # With a telling key or word a wrong check digit is no excuse: people mistype.
 LOOSE: dict[str, re.Pattern[str]] = {

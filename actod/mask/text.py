@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 
 from actod.mask import context, location, network, person
-from actod.mask.contact import emails, phones, spelled_emails
+from actod.mask.contact import FEWEST_OF_A_PHONE, emails, phones, spelled_emails
 from actod.mask.financial import cards, ibans
 from actod.mask.finding import MARKER, SECRETS, Finding
+from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
 from actod.mask.national import national_ids
 from actod.mask.secrets import opaque_tokens, secrets
@@ -25,16 +26,18 @@ BORING = re.compile(
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
 _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
-_SIX_DIGITS = re.compile(r"\d(?:[ ./()-]{0,3}\d){5}")
-_IDENTITY = re.compile(r"\d[ .-]?[A-Za-z](?![A-Za-z0-9])|[A-Za-z]{2} ?\d\d ?\d|[A-Za-z]{3}\d\d[A-Za-z]\d\d|[XYZ]-?\d{7}")
+_SIX_DIGITS = re.compile(r"[0-9](?:[ ./()-]{0,3}[0-9]){5}")
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}")
 _DECIMALS = re.compile(
-    r"\d\.\d{3}|[°º]|\+[23456789CFGHJMPQRVWX]{2}|\d,\d{3,}|\d[C-HJ-NP-X] ?[A-Z]{2} ?\d{4}|\d[C-HJ-NP-X] \d{6}|\bdeg\b"
+    r"[0-9°º+d](?:(?<=[0-9])(?:\.[0-9]{3}|,[0-9]{3}|[C-HJ-NP-X](?: ?[A-Z]{2} ?[0-9]{4}| [0-9]{6}))"
+    r"|(?<=[°º])|(?<=\+)[23456789CFGHJMPQRVWX]{2}|(?<=d)(?<!\w.)eg\b)"
 )
-_SPELLED = re.compile(
-    r"\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>]", re.IGNORECASE
+_SPELLED = gate(
+    r"dpkDPK\[({<",
+    r"(?i:\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>])",
 )
-_CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff][^\W\d_A-Z]|[A-Z]{2,} [A-Z]|[\u3005-\ud7af]")
+_CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W\d_A-Z]|(?<=[A-Z][A-Z]) [A-Z]|(?<=[\u3005-\ud7af]))")
+_FEWEST_DIGITS = 6  # of what is told by its digits alone
 _MEASURED_BEFORE = re.compile(r"([^\W\d_]+)(?:[\s_-]{1,2}([^\W\d_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
 _WEAK_TYPES = frozenset(
@@ -48,19 +51,17 @@ _LOOSENING = frozenset(
 def scan(text: str, hint: Hint) -> list[Finding]:
     """Look for everything in plain text; `hint` is what the key told."""
     found: list[Finding] = []
+    digits = digits_in(text)
     if "@" in text:
         found.extend(emails(text))
-    if _SIX_DIGITS.search(text):
-        found.extend(cards(text))
-        found.extend(phones(text))
-        found.extend(national_ids(text))
-    elif _IDENTITY.search(text):
-        found.extend(national_ids(text))
-    if _IBAN_HEAD.search(text):
+    if digits >= _FEWEST_DIGITS:
+        _scan_numbers(text, digits, found)
+    if digits > 1 and _IBAN_HEAD.search(text):
         found.extend(ibans(text))
-    if text.count(".") > 1:
+    dots = text.count(".")
+    if dots > 2 and digits > 3:
         found.extend(network.ipv4s(text, version_key=hint.version))
-    if text.count(":") > 1 or text.count("-") > 4 or text.count("_") > 4 or text.count(".") == 2:
+    if text.count(":") > 1 or text.count("-") > 4 or text.count("_") > 4 or dots == 2:
         found.extend(network.macs(text))
         found.extend(network.ipv6s(text))
     found.extend(secrets(text))
@@ -75,6 +76,14 @@ def scan(text: str, hint: Hint) -> list[Finding]:
     if found and (hint.benign or _SIX_DIGITS.search(text)):
         found = [f for f in found if not _measured(text, f, hint)]
     return found
+
+
+def _scan_numbers(text: str, digits: int, found: list[Finding]) -> None:
+    """Look for what is told by its digits."""
+    if digits >= FEWEST_OF_A_PHONE and _SIX_DIGITS.search(text):
+        found.extend(cards(text))
+        found.extend(phones(text))
+    found.extend(national_ids(text))
 
 
 def _scan_prose(text: str, found: list[Finding]) -> None:
