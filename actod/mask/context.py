@@ -82,6 +82,9 @@ def telling(text: str) -> Iterator[Finding]:
     words = [(m.start(), m.end(), fold(m[0])) for m in _WORD.finditer(text[:20_000])]
     index = 0
     while index < len(words):
+        if words[index][2] not in _BEGINNINGS:
+            index += 1
+            continue
         kind, size = _kind_at(words, index)
         if kind in SHAPES:
             yield from _beside(

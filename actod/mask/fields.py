@@ -164,7 +164,7 @@ _GPS_KINDS = frozenset(("gps_lat", "gps_lon"))
 def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case for each kind
     """Return the whole value as a finding where it looks like `kind`, else nothing."""
     plain = text.strip()
-    if not plain or MARKER.fullmatch(plain):
+    if not plain or (plain[0] == "<" and MARKER.fullmatch(plain)):
         return []
     if kind in _GPS_KINDS and _DEGREES.match(plain):
         return [Finding(0, len(text), "gps", "field_degrees", 0.95)]

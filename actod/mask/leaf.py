@@ -25,6 +25,7 @@ _ESCAPE = gate(
 _SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
     r"[ \t](?<=\S.)(?<![^\s=:(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
 )
+_SHORTEST_TOKEN = 16
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -68,7 +69,7 @@ class LeafReader:
         self._budget -= size
         if size > self._policy.max_leaf_bytes or self._budget < 0:
             raise TooMuchError
-        view, positions = normalise(text)
+        view, positions = (text, None) if text.isascii() else normalise(text)
         found = self._in_view(view, hint)
         if found and positions is not None:
             found = [_mapped(f, positions) for f in found]
@@ -106,6 +107,8 @@ class LeafReader:
     def _in_layers(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
         if self._layers >= self._policy.max_decode_depth:
             return [Finding(0, len(text), "unreadable", "layers", 1.0)] if self._has_layer(text) else []
+        if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
+            return []  # one short word: there is nothing to open
         self._layers += 1
         try:
             found = self._json(text, depth)
@@ -127,6 +130,8 @@ class LeafReader:
         return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
 
     def _json(self, text: str, depth: int) -> list[Finding]:
+        if "{" not in text and "[" not in text and '"' not in text:
+            return []
         plain = text.strip()
         if len(plain) < 2:
             return []
@@ -185,6 +190,8 @@ class LeafReader:
 
     def _views(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
         found: list[Finding] = []
+        if view.isalnum() and view.isascii():
+            return found  # no sign between letters and digits: no escape
         if _ESCAPE.search(text):
             opened = encodings.inline_view(text)
             if opened is not None and opened[0] != text:

@@ -33,7 +33,7 @@ _CUE_BEFORE = frozenset(
     ).split()
 )
 _ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
-_LAST_WORD = re.compile(r"([^\W\d_]+)[\s:,(\"'.]*\Z")
+_LAST_WORD = re.compile(r"[\s:,(\"'.]*([^\W\d_]+)")  # of text read backwards
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -99,6 +99,9 @@ class _Run(NamedTuple):
     cue: str
 
 
+_NOBODY = _Run([], titled=False, cued=False, cue="")
+
+
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
     words, titled, cued, cue = _core(run, before)
@@ -128,24 +131,32 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
 
 def _core(run: list[re.Match[str]], before: str) -> _Run:
     """Take our own vocabulary off both ends."""
-    last = _LAST_WORD.search(before)
-    cue = fold(last[1]) if last else ""
-    titled, cued = False, cue in _CUE_BEFORE
+    titled, role = False, ""
     while run:
         word = fold(run[0][0].rstrip("."))
         if word in TITLES:
             titled = True
         elif word in _ROLES:
-            cued, cue = True, word
+            role = word
         elif word in GIVEN_NAMES or not _known(run[0][0], word):
             break
         run = run[1:]
+    if not run:
+        return _NOBODY
+    cue = role or _cue(before)
+    cued = bool(role) or cue in _CUE_BEFORE
     kept = len(run)
     while kept and _known(run[kept - 1][0], word := fold(run[kept - 1][0].rstrip("."))) and word not in GIVEN_NAMES:
         kept -= 1
     if (titled or cued) and kept == 1 < len(run) and _is_given(run[0][0]) and _name_like(run[1][0]):
         kept = 2  # "Operator Philippe Meister": a word of ours may be a family's name, too
     return _Run(run[:kept], titled, cued, cue)
+
+
+def _cue(before: str) -> str:
+    """Return the last word before a run."""
+    last = _LAST_WORD.match(before[::-1])
+    return fold(last[1][::-1]) if last else ""
 
 
 def _vocabulary(folded: str) -> bool:

@@ -53,7 +53,7 @@ _PREFIX = re.compile(
     r"(?<![A-Za-z0-9_])(?:" + "|".join(f"(?P<g{i}>{pattern})" for i, (_, pattern) in enumerate(_PREFIXED)) + ")"
 )
 _GROUP_TYPE = {f"g{i}": type_ for i, (type_, _) in enumerate(_PREFIXED)}
-_SHORTEST_PREFIXED = 15
+SHORTEST_PREFIXED = 15
 _PREFIX_GATE = gate(
     "A-Zac-hk-pr-y0-9",
     r"A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]|TBB)|gh[pousr]_|github_|gl[a-z]{2,4}-|[srp]k[-_]|whsec|sq0|access_token\$|hf_|r8_|gsk_|pplx-|xai-|nvapi-"
@@ -92,16 +92,16 @@ _CONNECTION_KEY = re.compile(
 _WEB_SCHEMES = frozenset(
     "http https rtsp rtsps ftp ftps sftp ssh git ws wss rtmp smb svn scp webdav dav git+https git+ssh onvif srt".split()
 )
-_OPAQUE_40 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/_=-])")
+OPAQUE = 40  # characters of an AWS secret key
+_OPAQUE_40 = re.compile(r"[A-Za-z0-9+/](?<![A-Za-z0-9+/_=-].)[A-Za-z0-9+/]{39}(?![A-Za-z0-9+/_=-])")
 _CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"), re.compile(r"[^A-Za-z0-9]"))
 _HEX = re.compile(r"[0-9a-fA-F-]+\Z")
 
 
 def secrets(text: str) -> Iterator[Finding]:
     """Find what carries its own sign: prefixes, PEM blocks, authorisation headers, passwords in URLs."""
-    if len(text) >= _SHORTEST_PREFIXED and _PREFIX_GATE.search(text):
-        for m in _PREFIX.finditer(text):
-            yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
+    if len(text) >= SHORTEST_PREFIXED:
+        yield from prefixed(text)
     if "-----" in text:
         yield from _pem(text)
     if "://" in text:
@@ -111,6 +111,12 @@ def secrets(text: str) -> Iterator[Finding]:
             yield Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9)
     if len(text) >= 14:
         yield from _authorisation(text)
+
+
+def prefixed(text: str) -> Iterator[Finding]:
+    """Find keys and tokens whose issuer gave them a prefix."""
+    for m in _PREFIX.finditer(text) if _PREFIX_GATE.search(text) else ():
+        yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
 
 
 def _pem(text: str) -> Iterator[Finding]:
