@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from actod.mask.finding import Finding
+from actod.mask.gate import gate
 from actod.mask.keys import fold
 from actod.mask.words import NOT_NAMES
 
@@ -104,20 +105,31 @@ _STREET_END = (
 )
 _UNIT = r"(?:(?:,\s?|\s)(?:suite|ste|apt|apartment|unit|floor|fl|flat|room|rm|building|bldg|po box|appartamento|piso|piano|puerta|bloque|escalera|apto|bloco|m|lok|hus|leilighet)\.?\s?#?[\w/-]{1,8})"
 _NUMBER_FIRST = re.compile(
-    rf"(?<![\w.,:/-])\d{{1,6}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s((?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{1,5}})((?i:{_STREET_END}))\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
+    rf"[0-9](?<![\w.,:/-].)[0-9]{{0,5}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s((?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{1,5}})((?i:{_STREET_END}))\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
 )
+_STREET_ENDINGS = tuple(
+    (
+    "straße|strasse|str.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
+    "straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
+    "gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak"
+    ).split("|")
+)
+_SPACE_AND_NUMBER = re.compile(r"\s[0-9]")
 _SUFFIXED = re.compile(
-    r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
-    r"straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
-    r"gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak)\s\d{1,5}\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
+    rf"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{{0,30}}\s){{0,3}}[A-ZÀ-Ž][\w.-]{{1,40}}?(?i:{'|'.join(map(re.escape, _STREET_ENDINGS))})"
+    r"\s\d{1,5}\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
 )
-_PREFIXED = re.compile(
-    r"(?<!\w)(?:\d{1,5}(?:\s?(?:bis|ter|[a-zA-Z]))?,?\s)?(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
+_PREFIXES = (
+    r"(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
     r"via|viale|piazza|corso|vicolo|strada|contrada|borgo|stretto|incrocio|rotonda|canale|largo|salita|piazzale|lungomare|"
     r"calle|c/|avenida|avda\.?|plaza|paseo|camino|ronda|glorieta|pasaje|cuesta|rambla|acceso|alameda|urbanizaci[oó]n|vial|callej[oó]n|carretera|"
     r"ulica|ul\.|aleja|aleje|al\.|plac|pl\.|os\.|osiedle|rondo|rua|r\.|travessa|pra[çc]a|estrada|viela|rodovia|passarela|quadra|"
     r"condom[ií]nio|loteamento|vale|trevo|n[úu]cleo|morro|lagoa|ladeira|jardim|favela|distrito|colônia|ch[áa]cara|campo|aeroporto|[áa]rea|esplanada|fazenda|feira|"
     r"parque|p[áa]tio|recanto|residencial|setor|s[íi]tio|trecho|vereda|via|vila|str\.|strada|bulevardul|calea|aleea|ulice|n[áa]m[ěe]st[íi]|ul|straat|am|an der|im|zum|zur|auf der|unter den)"
+)
+_PREFIX_GATE = gate("A-Za-záÁ", _PREFIXES + r"\s", not_after=r"\w")
+_PREFIXED = re.compile(
+    rf"(?<!\w)(?:\d{{1,5}}(?:\s?(?:bis|ter|[a-zA-Z]))?,?\s)?{_PREFIXES}"
     r"\s(?:(?:de|du|des|la|le|les|del|della|dei|di|da|do|dos|das|d'|l'|el|los|las|van|der|den|y|e|św\.|gen\.|ks\.|dr\.?)\s?){0,3}"
     r"(?:[A-ZÀ-Ž0-9][\w'’.ª-]{0,30},?\s?(?:(?:de|du|des|la|le|del|della|di|da|do|dos|das|van|der|den|y|e|i)\s){0,2}){1,5}"
     r"(?:,?\s?(?:[nN][°ºr.]?\s?)?\d{1,5}(?:[-/]\d{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
@@ -142,6 +154,7 @@ _WITH_POST_CODE = re.compile(
     rf"(?<![\w.,/:-])(?:({_HOUSE}),?\s)?{_CAPITAL}(?:\s{_CAPITAL}|\s(?:de|da|do|du|la|del|der|di|van|den)){{0,5}}(?:,?\s({_HOUSE})){{0,2}}"
     rf",?\s{_POST_CODE}\s({_CAPITAL})"
 )
+_POST_CODE_GATE = gate("0-9A-Z", _POST_CODE + r"\s" + _CAPITAL, not_after=r"\S")
 # Nor where somebody is said to live, or something to be brought.
 _HOME = (
     r"\b(?:lives?|living|resid\w{2,6}|home|wohnt|wohnhaft|habite|domicili\w{1,6}|vive|reside|abita|mora|mieszka|zam\.|woont|bor|asuu|"
@@ -151,7 +164,7 @@ _BRING = (
     r"\b(?:deliver\w{0,4}|ship\w{0,4}|drop\w{0,4}(?:[ -]?off)?|pick\w{0,4}(?:[ -]?up)?|send|sent|bring|liefer\w{1,4}|zustell\w{1,4}|livr\w{1,4}|"
     r"entreg\w{1,4}|consegn\w{1,5}|dostarcz\w{1,4}|bezorg\w{1,4}|parcel|package|paket|p[äa]ckchen|colis|paquete|pacco|pakket|encomenda|paczk\w)"
 )
-_HOME_OR_BRING = re.compile(_HOME + "|" + _BRING, re.IGNORECASE)
+_HOME_OR_BRING = gate("A-Za-z", f"(?i:{_HOME}|{_BRING})", not_after=r"\w")
 _HOME_WORDS = re.compile(
     _HOME + r"\s?(?:is|ist|est|es|è|é|:|=)?\s(?:at|in|an?|au|en|na|em|te|op|i|w|på)?\s?\Z", re.IGNORECASE
 )
@@ -161,7 +174,7 @@ _BRING_WORDS = re.compile(
 )
 _NUMBER_AND_NAME = re.compile(rf"{_HOUSE},?\s({_CAPITAL})(?:\s{_CAPITAL}){{0,3}}")
 _NAME_AND_NUMBER = re.compile(rf"({_CAPITAL})(?:\s[^\W\d_][\w'’.-]{{0,30}}){{0,3}}\s{_HOUSE}")
-_HOUSE_LIKE = re.compile(r"(?<![\w:/-])(?<!\d[.,])\d{1,6}\s?[A-Za-z]{0,3}(?![\w:])")
+_HOUSE_LIKE = re.compile(r"[0-9](?<![\w:/-].)(?<!\d[.,].)[0-9]{0,5}\s?[A-Za-z]{0,3}(?![\w:])")
 _CJK = re.compile(r"[\u3005\u3007\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af\uf900-\ufaff]")
 _CJK_ADDRESS = re.compile(
     r"(?:〒?\s?\d{3}-?\d{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
@@ -178,17 +191,23 @@ def addresses(text: str) -> Iterator[Finding]:
     if _HOUSE_LIKE.search(text):
         for pattern, rule in (
             (_NUMBER_FIRST, "address_number_first"),
-            (_SUFFIXED, "address_street_suffix"),
-            (_PREFIXED, "address_street_prefix"),
+            (_SUFFIXED if _has_suffix(text) else None, "address_street_suffix"),
+            (_PREFIXED if _PREFIX_GATE.search(text) else None, "address_street_prefix"),
             (_HOUSE_NO, "address_house_no"),
         ):
-            for m in pattern.finditer(text):
+            for m in pattern.finditer(text) if pattern else ():
                 if any(map(str.isdigit, m[0])) and any(map(str.isalpha, m[0])) and not _on_site(rule, m):
                     yield Finding(m.start(), _tail(text, m.end()), "address", rule, 0.7)
         yield from _without_street_word(text)
     if not text.isascii() and _CJK.search(text):
         for m in _CJK_ADDRESS.finditer(text):
             yield Finding(m.start(), m.end(), "address", "address_cjk", 0.8)
+
+
+def _has_suffix(text: str) -> bool:
+    """Whether a word that ends as streets do stands before a number."""
+    lower = text.lower()
+    return any(lower.endswith(_STREET_ENDINGS, 0, m.start()) for m in _SPACE_AND_NUMBER.finditer(lower))
 
 
 def _on_site(rule: str, m: re.Match[str]) -> bool:
@@ -199,7 +218,7 @@ def _on_site(rule: str, m: re.Match[str]) -> bool:
 
 
 def _without_street_word(text: str) -> Iterator[Finding]:
-    for m in _WITH_POST_CODE.finditer(text):
+    for m in _WITH_POST_CODE.finditer(text) if _POST_CODE_GATE.search(text) else ():
         words = [fold(word) for word in _WORD.findall(m[0])]
         if (m[1] or m[2]) and fold(m[3]) not in NOT_NAMES and any(word not in NOT_NAMES for word in words[:-1]):
             yield Finding(m.start(), _tail(text, m.end()), "address", "address_post_code", 0.65)

@@ -11,6 +11,11 @@ from actod.mask.keys import fold
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?")
+# Of ASCII text only the tokens that may stand in a name: capitalised ones, and such as are as short as a particle.
+_IN_NAME = re.compile(
+    r"[A-Zabdeilostuvyz](?<![A-Za-z].)(?<![A-Za-z]['-].)"
+    r"(?:(?<=[A-Z])[A-Za-z]*(?:['-][A-Za-z]+)*|(?<=[a-z])[a-z]{0,4}(?![A-Za-z]|['-][A-Za-z]))\.?"
+)
 _CJK_RUN = re.compile(
     r"[\u3005\u4e00-\u9fff\u3040-\u30ff]+(?:[ \u3000・][\u3005\u4e00-\u9fff\u3040-\u30ff]+)*|[\uac00-\ud7af]{2,4}(?: [\uac00-\ud7af]{1,3})?"
 )
@@ -60,7 +65,7 @@ def names(text: str) -> Iterator[Finding]:
     run: list[re.Match[str]] = []
     before = ""
     previous_end = -1
-    for m in _TOKEN.finditer(text):
+    for m in (_IN_NAME if text.isascii() else _TOKEN).finditer(text):
         word = m[0]
         gap = text[previous_end : m.start()] if previous_end >= 0 else ""
         joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)
