@@ -103,7 +103,11 @@ _AFTER_VERB = re.compile(
     re.IGNORECASE,
 )
 _ANY_PHONE = gate("0-9(+", "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS), not_after=r"\w")
-_VERB = gate("A-Za-z", r"(?i:reach|call|ring|phone|text|contact|dial|erreich|anruf|appel|joi|llam|chiam|lig|dzwoni|bel)", not_after=r"\w")
+_VERB = gate(
+    "A-Za-z",
+    r"(?i:reach|call|ring|phone|text|contact|dial|erreich|anruf|appel|joi|llam|chiam|lig|dzwoni|bel)",
+    not_after=r"\w",
+)
 FEWEST_OF_A_PHONE = 8  # digits
 _DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
 

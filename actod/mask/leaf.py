@@ -19,9 +19,7 @@ from actod.mask.text import only_secrets, scan, without_markers
 
 _LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9+/_-")
 _HEX_PAIRS = re.compile(r"[ :,-](?<=[0-9a-fA-F]{2}.)(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]){3}")
-_ESCAPE = gate(
-    r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+"
-)
+_ESCAPE = gate(r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
 _SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
     r"[ \t](?<=\S.)(?<![^\s=:(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
 )
@@ -60,8 +58,12 @@ class LeafReader:
         self._only = only
         self._mask_json = mask_json
         self._mask_text = mask_text
+        self.begin()
+
+    def begin(self) -> None:
+        """Start anew with what a message may cost."""
         self._layers = 0
-        self._budget = policy.max_leaf_bytes * 4
+        self._budget = self._policy.max_leaf_bytes * 4
 
     def find(self, text: str, hint: Hint, depth: int) -> list[Finding]:
         """Return what is to be replaced, ordered, without overlaps. Raises TooMuchError at a limit."""

@@ -109,9 +109,9 @@ _NUMBER_FIRST = re.compile(
 )
 _STREET_ENDINGS = tuple(
     (
-    "straße|strasse|str.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
-    "straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
-    "gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak"
+        "straße|strasse|str.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
+        "straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
+        "gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak"
     ).split("|")
 )
 _SPACE_AND_NUMBER = re.compile(r"\s[0-9]")
