@@ -10,7 +10,7 @@ from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?")
+_TOKEN = re.compile(r"[^\W0-9_]+(?:['’\-][^\W0-9_]+)*\.?")
 # Of ASCII text only the tokens that may stand in a name: capitalised ones, and such as are as short as a particle.
 _IN_NAME = re.compile(
     r"[A-Zabdeilostuvyz](?<![A-Za-z].)(?<![A-Za-z]['-].)"
@@ -38,7 +38,7 @@ _CUE_BEFORE = frozenset(
     ).split()
 )
 _ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
-_LAST_WORD = re.compile(r"[\s:,(\"'.]*([^\W\d_]+)")  # of text read backwards
+_LAST_WORD = re.compile(r"[\s:,(\"'.]*([^\W0-9_]+)")  # of text read backwards
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -207,12 +207,12 @@ def _cjk_names(text: str) -> Iterator[Finding]:
             yield Finding(m.start(), m.end(), "person", "name_cjk", 0.7)
 
 
-_FIELD_NAME = re.compile(r"[^\W\d_][\w\u0300-\u036f\u0590-\u0eff .,'’\-・\u3000()&/]{0,94}\Z")
+_FIELD_NAME = re.compile(r"[^\W0-9_][\w\u0300-\u036f\u0590-\u0eff .,'’\-・\u3000()&/]{0,94}\Z")
 _LOGIN = re.compile(
     r"\b[Uu]ser ([A-Za-z][\w.-]{2,31}) (?:logged|signed|authenticated|disconnected|connected)\b"
     r"|\b(?:password|publickey) for (?:invalid user )?([A-Za-z][\w.-]{2,31}) from\b|\bsession (?:opened|closed) for user ([A-Za-z][\w.-]{2,31})"
 )
-_CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*\d+[A-Za-z0-9_-]*\Z")
+_CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*[0-9]+[A-Za-z0-9_-]*\Z")
 _FIELD_VOCABULARY = frozenset(
     "none null true false unknown auto automatic manual remote local system robot human anonymous admin root default n/a na any all yes no "
     "active inactive online offline idle busy present absent logged_in logged_out nobody service test guest user operator driver".split()
@@ -228,7 +228,7 @@ def is_name_field(text: str) -> bool:
     if folded in _FIELD_VOCABULARY or (folded in NOT_NAMES and folded not in GIVEN_NAMES):
         return False
     if _CODE_LIKE.match(plain):
-        return any(part in GIVEN_NAMES for part in re.split(r"[_\d-]+", folded)) or (
+        return any(part in GIVEN_NAMES for part in re.split(r"[_0-9-]+", folded)) or (
             plain.isupper() and len(plain) > 3 and plain.isalpha()
         )
     words = folded.split()

@@ -40,12 +40,12 @@ _PREFIXED: tuple[tuple[str, str], ...] = (
         "chat_token",
         rf"xox[abceoprs]-{_T}{{10,255}}|xapp-{_T}{{10,255}}|(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]{{8,255}}",
     ),
-    ("chat_token", r"(?:https?://)?(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks/\d{1,24}/[\w-]{16,128}"),
+    ("chat_token", r"(?:https?://)?(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks/[0-9]{1,24}/[\w-]{16,128}"),
     (
         "chat_token",
         r"(?:https?://)?[\w-]{1,63}\.webhook\.office\.com/[\w@/.-]{16,255}|(?:https?://)?open\.feishu\.cn/open-apis/bot/[\w/-]{16,128}",
     ),
-    ("chat_token", r"\d{8,10}:AA[\w-]{32,34}|[MNO][A-Za-z\d]{23,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("chat_token", r"[0-9]{8,10}:AA[\w-]{32,34}|[MNO][A-Za-z0-9]{23,25}\.[\w-]{6}\.[\w-]{27,38}"),
     ("acto_key", rf"acto_{_T}{{16,255}}"),
     ("jwt", rf"ey[JA-I]{_T}{{8,4096}}\.{_T}{{4,8192}}(?:\.{_T}{{0,1024}}){{0,3}}"),
 )
@@ -58,13 +58,13 @@ _PREFIX_GATE = gate(
     "A-Zac-hk-pr-y0-9",
     r"A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]|TBB)|gh[pousr]_|github_|gl[a-z]{2,4}-|[srp]k[-_]|whsec|sq0|access_token\$|hf_|r8_|gsk_|pplx-|xai-|nvapi-"
     r"|tgp_|fw_|co_|ya29|GOCSPX|do[opr]_|hv[sbr]\.|shp|npm_|glsa|NRAK|lin_|dckr|figd|PMAK|sntrys|atlasv1|pul-|tfe|pypi-|SG\.|key-|SK[0-9a-f]|EAAC"
-    r"|xox|xapp|hooks\.slack|discord|webhook\.office|feishu|[0-9]{8,10}:AA|[MNO][A-Za-z\d]{23}|acto_|ey[JA-I]",
+    r"|xox|xapp|hooks\.slack|discord|webhook\.office|feishu|[0-9]{8,10}:AA|[MNO][A-Za-z0-9]{23}|acto_|ey[JA-I]",
     not_after="A-Za-z0-9_",
 )
 _SCHEME_GATE = gate(
     "BbDdNnAaSsTtKk",
     "(?i:bearer|basic|digest|negotiate|api-?key|aws4-hmac-sha256|sharedaccesssignature|token|key)",
-    not_after=r"\w",
+    not_after="0-9A-Za-z_",
 )
 _PEM_BEGIN = re.compile(r"-----\s?BEGIN (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
 _PEM_END = re.compile(r"-----\s?END (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
