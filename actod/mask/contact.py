@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from actod.mask.finding import Finding, ungrouped
+from actod.mask.gate import digits_in, gate
 
 _ATOM = r"[^\W_]|[_.!#$%&'*+/=?^`{|}~-]"
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
@@ -70,48 +71,53 @@ def spelled_emails(text: str) -> Iterator[Finding]:
 
 _PHONE_FORMS = (
     # + and country code, groups with one separator
-    (re.compile(r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}\d){6,14}(?!\d)"), "phone_international", 0.95),
+    (re.compile(r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}[0-9]){6,14}(?![0-9])"), "phone_international", 0.95),
     (
-        re.compile(r"(?<![\w.,+-])(?=(?:[ ./()-]{0,2}\d){10})00[1-9]\d{0,2}(?:[ ./-]\(?\d{1,5}\)?){2,6}(?![\w-])"),
+        re.compile(r"(?<![\w.,+-])(?=(?:[ ./()-]{0,2}[0-9]){10})00[1-9][0-9]{0,2}(?:[ ./-]\(?[0-9]{1,5}\)?){2,6}(?![\w-])"),
         "phone_international_00",
         0.85,
     ),
-    (re.compile(r"(?<![\w.,-])00[1-9]\d{9,12}(?![\w-])"), "phone_international_00", 0.7),
+    (re.compile(r"(?<![\w.,-])00[1-9][0-9]{9,12}(?![\w-])"), "phone_international_00", 0.7),
     # North America
-    (re.compile(r"(?<![\w.,-])(?:1[ .-])?\([2-9]\d\d\)[ ]?[2-9]\d\d[ .-]\d{4}(?![\w-])"), "phone_nanp", 0.9),
-    (re.compile(r"(?<![\w.,/-])(?:1[ .-])?[2-9]\d\d([ .-])[2-9]\d\d\1\d{4}(?!\w|[.-]\d)"), "phone_nanp", 0.8),
+    (re.compile(r"(?<![\w.,-])(?:1[ .-])?\([2-9][0-9][0-9]\)[ ]?[2-9][0-9][0-9][ .-][0-9]{4}(?![\w-])"), "phone_nanp", 0.9),
+    (re.compile(r"(?<![\w.,/-])(?:1[ .-])?[2-9][0-9][0-9]([ .-])[2-9][0-9][0-9]\1[0-9]{4}(?!\w|[.-][0-9])"), "phone_nanp", 0.8),
     # an area code in brackets
-    (re.compile(r"(?<![\w.,-])\(0?\d{1,4}\) ?\d{2,5}(?:[ .-]?\d{2,5}){1,3}(?![\w-])"), "phone_area_code", 0.8),
+    (re.compile(r"(?<![\w.,-])\(0?[0-9]{1,4}\) ?[0-9]{2,5}(?:[ .-]?[0-9]{2,5}){1,3}(?![\w-])"), "phone_area_code", 0.8),
     # trunk zero, then groups: 030-1234567, 0171/1234567, 06 12 34 56 78, 090-1234-5678
-    (re.compile(r"(?<![\w.,/:-])0[1-9]\d{0,4}(?:[ /-]{1,3}\d{2,9}){1,5}(?!\w|[.,/:-]\d)"), "phone_trunk", 0.75),
-    (re.compile(r"(?<![\w.,-])0[1-9](?:\.\d\d){4}(?![\w.])"), "phone_trunk_dots", 0.85),
-    (re.compile(r"(?<![\w.,-])0[1-9]\d{0,3}(?:\.\d{3,4}){2,3}(?![\w.])"), "phone_trunk_dots", 0.7),
-    (re.compile(r"(?<![\w.,/:-])0[6-9]\d{9}(?![\w-]|\.\d)"), "phone_trunk_mobile", 0.65),
+    (re.compile(r"(?<![\w.,/:-])0[1-9][0-9]{0,4}(?:[ /-]{1,3}[0-9]{2,9}){1,5}(?!\w|[.,/:-][0-9])"), "phone_trunk", 0.75),
+    (re.compile(r"(?<![\w.,-])0[1-9](?:\.[0-9][0-9]){4}(?![\w.])"), "phone_trunk_dots", 0.85),
+    (re.compile(r"(?<![\w.,-])0[1-9][0-9]{0,3}(?:\.[0-9]{3,4}){2,3}(?![\w.])"), "phone_trunk_dots", 0.7),
+    (re.compile(r"(?<![\w.,/:-])0[6-9][0-9]{9}(?![\w-]|\.[0-9])"), "phone_trunk_mobile", 0.65),
     # mobile numbers written in groups without a trunk digit: 612 345 678, 342 123 4567, 98212 34567, 11 91234-5678
-    (re.compile(r"(?<![\w.,/:-])[4-9]\d\d \d{3} \d{3}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])[3-9]\d\d \d{3} \d{4}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])[6-9]\d{4}[ -]\d{5}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])[4-9]\d{2} \d{2} \d{2} \d{2}(?! ?\d|\w|[.,-]\d)"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])(?:\d{2} )?9\d{4}-\d{4}(?!\w|-)"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])01\d-\d{3,4}-\d{4}(?!\w|-)"), "phone_groups", 0.7),
+    (re.compile(r"(?<![\w.,/:-])[4-9][0-9][0-9] [0-9]{3} [0-9]{3}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])[3-9][0-9][0-9] [0-9]{3} [0-9]{4}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])[6-9][0-9]{4}[ -][0-9]{5}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])[4-9][0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])(?:[0-9]{2} )?9[0-9]{4}-[0-9]{4}(?!\w|-)"), "phone_groups", 0.6),
+    (re.compile(r"(?<![\w.,/:-])01[0-9]-[0-9]{3,4}-[0-9]{4}(?!\w|-)"), "phone_groups", 0.7),
 )
 # "reach maintenance at ...", "ring him on ...": any number of a telephone's length.
 _AFTER_VERB = re.compile(
     r"\b(?:reach|call|ring|phone|text|contact|dial|erreich\w{1,4}|anruf\w{0,3}|appel\w{1,3}|joindre|joignable|llam\w{1,4}|chiam\w{1,4}|lig\w{1,3}|dzwoni\w{0,2}|bel|bellen)"
-    r"\b[^.;:\n\d]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?\d(?:[ ./()-]{0,2}\d){7,14})(?![\w]|[.-]\d)",
+    r"\b[^.;:\n0-9]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?[0-9](?:[ ./()-]{0,2}[0-9]){7,14})(?![\w]|[.-][0-9])",
     re.IGNORECASE,
 )
-_ANY_PHONE = re.compile("(?=[0-9(+])(?:" + "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS) + ")")
-_DATE_LIKE = re.compile(r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d./-])")
+_ANY_PHONE = gate("0-9(+", "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS), not_after="0-9A-Za-z_")
+_VERB = gate(
+    "A-Za-z",
+    r"(?i:reach|call|ring|phone|text|contact|dial|erreich|anruf|appel|joi|llam|chiam|lig|dzwoni|bel)",
+    not_after="0-9A-Za-z_",
+)
+FEWEST_OF_A_PHONE = 8  # digits
+_DATE_LIKE = re.compile(r"(?:[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2})(?![0-9./-])")
 
 
 def phones(text: str) -> Iterator[Finding]:
     """Find numbers whose form alone says phone. Weaker forms need a telling word (see context.py)."""
     for pattern, rule, confidence in _PHONE_FORMS if _ANY_PHONE.search(text) else ():
         for m in pattern.finditer(text):
-            digits = sum(ch.isdigit() for ch in m[0])
-            if 8 <= digits <= 15 and not _DATE_LIKE.match(m[0]):
+            if FEWEST_OF_A_PHONE <= digits_in(m[0]) <= 15 and not _DATE_LIKE.match(m[0]):
                 yield Finding(m.start(), m.end(), "phone", rule, confidence)
-    for m in _AFTER_VERB.finditer(text):
+    for m in _AFTER_VERB.finditer(text) if " " in text and _VERB.search(text) else ():
         if not _DATE_LIKE.match(m[1]):
             yield Finding(m.start(1), m.end(1), "phone", "word_phone_verb", 0.75)

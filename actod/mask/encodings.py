@@ -13,6 +13,7 @@ import re
 import zlib
 from typing import NamedTuple
 
+from actod.mask.gate import gate
 from actod.mask.keys import fold
 from actod.mask.normal import Positions
 
@@ -47,8 +48,10 @@ _SPOKEN.update(
     }
 )
 _NO_DIGIT = frozenset("+.-")
-SPELLED_DIGIT = re.compile(
-    r"\b(?:" + "|".join(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r")\b"
+SPELLED_DIGIT = gate(
+    "a-z",
+    r"(?:" + "|".join(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r")\b",
+    not_after=r"\w",
 )
 """A digit as a word, in folded text: five of them make it worth to look closer."""
 _FEWEST_SPOKEN = 5
@@ -56,7 +59,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{60,76}(?:\r?\n[A-Za-z0-9+/_-]{1,76})+={0,2
 _HEX_TOKEN = re.compile(r"(?:0[xX])?[0-9a-fA-F]{16,}\Z")
 _HEX_SPACED = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?:[ :,-](?:0x)?[0-9a-fA-F]{2}){7,}(?![\w:])")
 _STARTS = re.compile(r"(?:eyJ|eyI|ewo|ewog|W3s|WyJ|H4sI|LS0t|eJ[wxyz]|eN[oprq]|PD94|PG)")
-_PRINTABLE = frozenset(range(32, 127)) | {9, 10, 13}
+_OF_TEXT = bytes({*range(32, 127), *range(128, 256), 9, 10, 13})
 _PROBE_BYTES = 12
 _SMALLEST_TEXT = 5
 _MOST_VIEW = 262_144
@@ -243,8 +246,7 @@ def _compressed(head: bytes) -> bool:
 
 
 def _may_be_text(head: bytes) -> bool:
-    odd = sum(byte not in _PRINTABLE and byte < 0x80 for byte in head[:_PROBE_BYTES])
-    return odd == 0
+    return not head[:_PROBE_BYTES].translate(None, _OF_TEXT)
 
 
 def _text_of(raw: bytes, start: int, end: int, limit_bytes: int) -> tuple[str, str] | None:

@@ -46,13 +46,16 @@ class PolicyMasker:
         self._operators = Operators(
             key=pseudonym_key, mask_char=self._policy.mask_char, preserve_length=self._policy.preserve_length
         )
+        # Walks that no message is in. A call takes one out: two at once never share one.
+        self._idle: dict[str, list[Walk | StrictWalk]] = {profile: [] for profile in PROFILES}
         self._names.clear()
 
     def mask(self, reading: Reading) -> MaskedReading:
         """Apply the policy to data, topic and ids. Raises RejectedError("mask_failed") where nothing can be kept."""
         counts: Counter[str] = Counter()
+        walk, idle = self._take(reading.mask_profile)
+        walk.begin(counts, None)
         try:
-            walk = self._walk(reading.mask_profile, counts)
             data = walk.message(reading.data, reading.topic)
             topic = self._name(walk, "topic", reading.topic)
             stream = Stream(
@@ -66,6 +69,7 @@ class PolicyMasker:
             raise
         except Exception as exc:  # noqa: BLE001 - fails closed, whatever it was
             raise RejectedError("mask_failed", type(exc).__name__) from None  # the exception may carry content
+        idle.append(walk)
         return MaskedReading(
             stream=stream,
             event=event,
@@ -81,15 +85,27 @@ class PolicyMasker:
     ) -> tuple[Any, str, Counter[str]]:
         """Mask any JSON value and a topic, keeping the order of members. Returns (value, topic, counts by type)."""
         counts: Counter[str] = Counter()
-        walk = self._walk(profile, counts, explain)
+        walk, idle = self._take(profile)
+        walk.begin(counts, explain)
         try:
-            return walk.message(value, topic), walk.topic(topic), counts
+            masked = walk.message(value, topic)
+            topic = self._name(walk, "topic", topic) if explain is None else walk.topic(topic)
         except Exception as exc:  # noqa: BLE001 - likewise
             raise RejectedError("mask_failed", type(exc).__name__) from None
+        idle.append(walk)
+        return masked, topic, counts
 
-    def _walk(self, profile: str, counts: Counter[str], explain: Explain | None = None) -> Walk | StrictWalk:
-        if profile not in PROFILES:
+    def _take(self, profile: str) -> tuple[Walk | StrictWalk, list[Walk | StrictWalk]]:
+        """Return a walk that no other call is in, and where it goes back to. One that broke off does not come back."""
+        idle = self._idle.get(profile)
+        if idle is None:
             raise RejectedError("mask_failed", "unknown profile")
+        try:
+            return idle.pop(), idle
+        except IndexError:
+            return self._walk(profile), idle
+
+    def _walk(self, profile: str) -> Walk | StrictWalk:
         walk = Walk(
             profile=profile,
             policy=self._policy,
@@ -97,8 +113,6 @@ class PolicyMasker:
             operators=self._operators,
             book=self._book,
             only=SECRETS if profile == "secrets-only" else None,
-            counts=counts,
-            explain=explain,
         )
         return StrictWalk(strict=self._strict, walk=walk) if profile == "strict" else walk
 

@@ -23,16 +23,16 @@ _TRIVIAL = frozenset(
 _PATH = re.compile(
     r"(?:[A-Za-z]:\\|\.{0,2}/|~/|file://|pkcs11:|env:|\$\{|\$\(|vault:)|[\w-]+\.(?:pem|key|crt|cer|p12|jks|json|txt|conf)\Z"
 )
-_WHOLE_NUMBER_LIKE = re.compile(r"[\d\s().,/+#x:;*_-]{4,40}\Z", re.IGNORECASE)
+_WHOLE_NUMBER_LIKE = re.compile(r"[0-9\s().,/+#x:;*_-]{4,40}\Z", re.IGNORECASE)
 _IP_TEXT = re.compile(
-    r"\[?(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(?:%\w+)?|\d{1,3}(?:\.\d{1,3}){3})\]?(?:/\d{1,3})?(?::\d{1,5})?\Z"
+    r"\[?(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(?:%\w+)?|[0-9]{1,3}(?:\.[0-9]{1,3}){3})\]?(?:/[0-9]{1,3})?(?::[0-9]{1,5})?\Z"
 )
 _MAC_TEXT = re.compile(r"(?:[0-9A-Fa-f]{2}[ :._-]?){5,7}[0-9A-Fa-f]{2}\Z|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\Z")
-_DEGREES = re.compile(r"[-+]?\d{1,3}[.,]\d{3,}\s?°?\s?[NSEWO]?\Z")
-_DEGREES_PARTS = re.compile(r"[NSEWO]?\s?[-+]?\d{1,3}\s?[°º:d\s].{2,30}\Z|\d{4,5}\.\d{3,}\Z")
+_DEGREES = re.compile(r"[-+]?[0-9]{1,3}[.,][0-9]{3,}\s?°?\s?[NSEWO]?\Z")
+_DEGREES_PARTS = re.compile(r"[NSEWO]?\s?[-+]?[0-9]{1,3}\s?[°º:d\s].{2,30}\Z|[0-9]{4,5}\.[0-9]{3,}\Z")
 _TURN = re.compile(r"[a-z0-9][A-Z]")
 _VOWELLESS = re.compile(r"[B-DF-HJ-NP-TV-Z]{7,12}\Z")
-_WORD_PAIR = re.compile(r"[^\W\d_]{2,}")
+_WORD_PAIR = re.compile(r"[^\W0-9_]{2,}")
 
 
 def _digits(text: str) -> int:
@@ -164,7 +164,7 @@ _GPS_KINDS = frozenset(("gps_lat", "gps_lon"))
 def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case for each kind
     """Return the whole value as a finding where it looks like `kind`, else nothing."""
     plain = text.strip()
-    if not plain or MARKER.fullmatch(plain):
+    if not plain or (plain[0] == "<" and MARKER.fullmatch(plain)):
         return []
     if kind in _GPS_KINDS and _DEGREES.match(plain):
         return [Finding(0, len(text), "gps", "field_degrees", 0.95)]

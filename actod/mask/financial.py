@@ -9,11 +9,12 @@ from actod.mask.checksums import luhn, mod97
 from actod.mask.finding import Finding
 
 _CARD = re.compile(
-    r"(?<![A-Za-z0-9.])(?:\d{4}([ .-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .-])\d{6}\2\d{4,5}|\d{12,19})(?![A-Za-z0-9]|[.-]\d)"
+    r"[0-9](?<![A-Za-z0-9.].)[0-9]{3}(?:([ .-])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|([ .-])[0-9]{6}\2[0-9]{4,5}|[0-9]{8,15})"
+    r"(?![A-Za-z0-9]|[.-][0-9])"
 )
 _ISSUER = re.compile(r"4|5[0-8]|2[2-7]|3[4-9]|30|6(?:011|[2-9])|62|35|9[2-5]|2014|2149|1800|2131")
 _CARD_LENGTHS = range(12, 20)
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,31}")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,31}")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
 _IBAN_LENGTHS = range(15, 35)
 

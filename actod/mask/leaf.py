@@ -11,16 +11,19 @@ from actod.mask import encodings
 from actod.mask.assignments import assigned
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
+from actod.mask.gate import gate
 from actod.mask.keys import Hint, KeyBook, fold
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
 from actod.mask.text import only_secrets, scan, without_markers
 
-_LONG_TOKEN = re.compile(
-    r"[A-Za-z0-9+/_-]{16}|[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-](?:0x)?[0-9a-fA-F]{2}[ :,-]"
+_LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9+/_-")
+_HEX_PAIRS = re.compile(r"[ :,-](?<=[0-9a-fA-F]{2}.)(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]){3}")
+_ESCAPE = gate(r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
+_SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
+    r"[ \t](?<=\S.)(?<![^\s=:(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
 )
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
-_SET_APART = re.compile(r"(?<![^\s=:(\[\"'])\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])")
+_SHORTEST_TOKEN = 16
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -55,8 +58,12 @@ class LeafReader:
         self._only = only
         self._mask_json = mask_json
         self._mask_text = mask_text
+        self.begin()
+
+    def begin(self) -> None:
+        """Start anew with what a message may cost."""
         self._layers = 0
-        self._budget = policy.max_leaf_bytes * 4
+        self._budget = self._policy.max_leaf_bytes * 4
 
     def find(self, text: str, hint: Hint, depth: int) -> list[Finding]:
         """Return what is to be replaced, ordered, without overlaps. Raises TooMuchError at a limit."""
@@ -64,7 +71,7 @@ class LeafReader:
         self._budget -= size
         if size > self._policy.max_leaf_bytes or self._budget < 0:
             raise TooMuchError
-        view, positions = normalise(text)
+        view, positions = (text, None) if text.isascii() else normalise(text)
         found = self._in_view(view, hint)
         if found and positions is not None:
             found = [_mapped(f, positions) for f in found]
@@ -102,6 +109,8 @@ class LeafReader:
     def _in_layers(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
         if self._layers >= self._policy.max_decode_depth:
             return [Finding(0, len(text), "unreadable", "layers", 1.0)] if self._has_layer(text) else []
+        if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
+            return []  # one short word: there is nothing to open
         self._layers += 1
         try:
             found = self._json(text, depth)
@@ -123,6 +132,8 @@ class LeafReader:
         return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
 
     def _json(self, text: str, depth: int) -> list[Finding]:
+        if "{" not in text and "[" not in text and '"' not in text:
+            return []
         plain = text.strip()
         if len(plain) < 2:
             return []
@@ -165,7 +176,7 @@ class LeafReader:
         return [Finding(start, end, "json", "json", 1.0, closed)]
 
     def _containers(self, text: str, hint: Hint, depth: int) -> list[Finding]:
-        if not _LONG_TOKEN.search(text):
+        if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
             return []
         found: list[Finding] = []
         try:
@@ -181,6 +192,8 @@ class LeafReader:
 
     def _views(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
         found: list[Finding] = []
+        if view.isalnum() and view.isascii():
+            return found  # no sign between letters and digits: no escape
         if _ESCAPE.search(text):
             opened = encodings.inline_view(text)
             if opened is not None and opened[0] != text:

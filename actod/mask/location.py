@@ -6,34 +6,35 @@ import re
 from collections.abc import Iterator
 
 from actod.mask.finding import Finding
+from actod.mask.gate import gate
 from actod.mask.keys import fold
 from actod.mask.words import NOT_NAMES
 
-_DEC = r"[-+]?\d{1,3}[.,]\d{3,}"
+_DEC = r"[-+]?[0-9]{1,3}[.,][0-9]{3,}"
 _LAT_WORD = r"(?:lat(?:itude|itud|itudine)?|breite(?:ngrad)?|y)"
 _LON_WORD = r"(?:lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?|x)"
 _PAIR = re.compile(
-    r"(?<![\w.])([-+]?\d{1,3}\.\d{3,12})\s?(?:°|deg)?\s?([NS])?\s?[,;/|]?\s{0,3}([-+]?\d{1,3}\.\d{3,12})\s?(?:°|deg)?\s?([EWO])?(?![\w.]*\d)"
+    r"(?<![\w.])([-+]?[0-9]{1,3}\.[0-9]{3,12})\s?(?:°|deg)?\s?([NS])?\s?[,;/|]?\s{0,3}([-+]?[0-9]{1,3}\.[0-9]{3,12})\s?(?:°|deg)?\s?([EWO])?(?![\w.]*[0-9])"
 )
 _NAMED = re.compile(
     rf"\b(lat(?:itude|itud|itudine)?|breite(?:ngrad)?|lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?)\b[\"']?\s{{0,2}}[=:]?\s{{0,2}}[\"']?({_DEC})",
     re.IGNORECASE,
 )
 _HEMISPHERE = re.compile(
-    r"(?<![\w.])(\d{1,3}\.\d{3,12})\s?(?:°|º|deg)?\s?([NSEWO])\b|\b([NSEWO])\s?(\d{1,3}\.\d{3,12})(?!\d)"
+    r"(?<![\w.])([0-9]{1,3}\.[0-9]{3,12})\s?(?:°|º|deg)?\s?([NSEWO])\b|\b([NSEWO])\s?([0-9]{1,3}\.[0-9]{3,12})(?![0-9])"
 )
 _DMS = re.compile(
-    r"(?<![\w.])(?:[NSEWO]\s?)?[-+]?\d{1,3}\s?(?:°|º|deg|d|\s)\s?\d{1,2}(?:[.,]\d+)?\s?(?:['′’´m]|min)?\s?"
-    r"(?:\d{1,2}(?:[.,]\d+)?\s?(?:\"|″|”|''|s|sec)?\s?)?[NSEWO]?(?![\w])"
+    r"(?<![\w.])(?:[NSEWO]\s?)?[-+]?[0-9]{1,3}\s?(?:°|º|deg|d|\s)\s?[0-9]{1,2}(?:[.,][0-9]+)?\s?(?:['′’´m]|min)?\s?"
+    r"(?:[0-9]{1,2}(?:[.,][0-9]+)?\s?(?:\"|″|”|''|s|sec)?\s?)?[NSEWO]?(?![\w])"
 )
 _DMS_SIGN = re.compile(r"[°º]|\bdeg\b")
-_NMEA = re.compile(r"(?<!\d)\d{4,5}\.\d{2,8},[NS],\d{5}\.\d{2,8},[EW]")
+_NMEA = re.compile(r"(?<![0-9])[0-9]{4,5}\.[0-9]{2,8},[NS],[0-9]{5}\.[0-9]{2,8},[EW]")
 _PLUS_CODE = re.compile(r"(?<![\w+])[23456789CFGHJMPQRVWX]{4,8}\+[23456789CFGHJMPQRVWX]{2,3}(?![\w+])", re.IGNORECASE)
 _WKT = re.compile(
-    r"\b(?:POINT|LINESTRING|POLYGON)\s?Z?\s?\(\(?\s?(-?\d{1,3}\.\d{3,}\s-?\d{1,3}\.\d{3,}[^()]{0,400})\)?\)", re.IGNORECASE
+    r"\b(?:POINT|LINESTRING|POLYGON)\s?Z?\s?\(\(?\s?(-?[0-9]{1,3}\.[0-9]{3,}\s-?[0-9]{1,3}\.[0-9]{3,}[^()]{0,400})\)?\)", re.IGNORECASE
 )
 _MGRS = re.compile(
-    r"(?<![\w])\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{4,5}\s?\d{4,5}(?!\w)|(?<!\w)\d{2}[C-HJ-NP-X] \d{6}(?:\.\d+)? \d{7}(?:\.\d+)?(?!\w)"
+    r"(?<![\w])[0-9]{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?[0-9]{4,5}\s?[0-9]{4,5}(?!\w)|(?<!\w)[0-9]{2}[C-HJ-NP-X] [0-9]{6}(?:\.[0-9]+)? [0-9]{7}(?:\.[0-9]+)?(?!\w)"
 )
 _GEO_WORDS = re.compile(
     r"\b(?:gps|gnss|geo|lat|lon|wgs ?84|coord\w*|position|location|located|standort|ubicaci\w+|posizione|maps?)\b|@|[?&](?:q|ll|center)=|°",
@@ -104,23 +105,34 @@ _STREET_END = (
 )
 _UNIT = r"(?:(?:,\s?|\s)(?:suite|ste|apt|apartment|unit|floor|fl|flat|room|rm|building|bldg|po box|appartamento|piso|piano|puerta|bloque|escalera|apto|bloco|m|lok|hus|leilighet)\.?\s?#?[\w/-]{1,8})"
 _NUMBER_FIRST = re.compile(
-    rf"(?<![\w.,:/-])\d{{1,6}}(?:[A-Za-z]|[-/]\d{{1,5}})?,?\s((?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{1,5}})((?i:{_STREET_END}))\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
+    rf"[0-9](?<![\w.,:/-].)[0-9]{{0,5}}(?:[A-Za-z]|[-/][0-9]{{1,5}})?,?\s((?:[A-Z\u00c0-\u024f][\w'’.-]{{0,30}}\s){{1,5}})((?i:{_STREET_END}))\b\.?(?:\s(?:North|South|East|West|N|S|E|W|NW|NE|SW|SE)\b\.?)?{_UNIT}?",
 )
+_STREET_ENDINGS = tuple(
+    (
+        "straße|strasse|str.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
+        "straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
+        "gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak"
+    ).split("|")
+)
+_SPACE_AND_NUMBER = re.compile(r"\s[0-9]")
 _SUFFIXED = re.compile(
-    r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
-    r"straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
-    r"gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak)\s\d{1,5}\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
+    rf"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{{0,30}}\s){{0,3}}[A-ZÀ-Ž][\w.-]{{1,40}}?(?i:{'|'.join(map(re.escape, _STREET_ENDINGS))})"
+    r"\s[0-9]{1,5}\s?[a-zA-Z]?\b(?:[-/ ][0-9]{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
 )
-_PREFIXED = re.compile(
-    r"(?<!\w)(?:\d{1,5}(?:\s?(?:bis|ter|[a-zA-Z]))?,?\s)?(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
+_PREFIXES = (
+    r"(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
     r"via|viale|piazza|corso|vicolo|strada|contrada|borgo|stretto|incrocio|rotonda|canale|largo|salita|piazzale|lungomare|"
     r"calle|c/|avenida|avda\.?|plaza|paseo|camino|ronda|glorieta|pasaje|cuesta|rambla|acceso|alameda|urbanizaci[oó]n|vial|callej[oó]n|carretera|"
     r"ulica|ul\.|aleja|aleje|al\.|plac|pl\.|os\.|osiedle|rondo|rua|r\.|travessa|pra[çc]a|estrada|viela|rodovia|passarela|quadra|"
     r"condom[ií]nio|loteamento|vale|trevo|n[úu]cleo|morro|lagoa|ladeira|jardim|favela|distrito|colônia|ch[áa]cara|campo|aeroporto|[áa]rea|esplanada|fazenda|feira|"
     r"parque|p[áa]tio|recanto|residencial|setor|s[íi]tio|trecho|vereda|via|vila|str\.|strada|bulevardul|calea|aleea|ulice|n[áa]m[ěe]st[íi]|ul|straat|am|an der|im|zum|zur|auf der|unter den)"
+)
+_PREFIX_GATE = gate("A-Za-záÁ", _PREFIXES + r"\s", not_after="0-9A-Za-z_")
+_PREFIXED = re.compile(
+    rf"(?<!\w)(?:[0-9]{{1,5}}(?:\s?(?:bis|ter|[a-zA-Z]))?,?\s)?{_PREFIXES}"
     r"\s(?:(?:de|du|des|la|le|les|del|della|dei|di|da|do|dos|das|d'|l'|el|los|las|van|der|den|y|e|św\.|gen\.|ks\.|dr\.?)\s?){0,3}"
     r"(?:[A-ZÀ-Ž0-9][\w'’.ª-]{0,30},?\s?(?:(?:de|du|des|la|le|del|della|di|da|do|dos|das|van|der|den|y|e|i)\s){0,2}){1,5}"
-    r"(?:,?\s?(?:[nN][°ºr.]?\s?)?\d{1,5}(?:[-/]\d{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
+    r"(?:,?\s?(?:[nN][°ºr.]?\s?)?[0-9]{1,5}(?:[-/][0-9]{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
 )
 _SITE_ENDS = frozenset(
     "station point points run path row port ports ramp loop pass field fields center centers light lights crossing tunnel bridge gateway key keys "
@@ -131,17 +143,18 @@ _SITE_STEM = re.compile(
     r"sicherheits|rettungs|flucht|schlepp|mess|pr[üu]f|werkzeug)(?:weg|platz|ring|hof|tor|damm|steig|baan|plein)\b)"
 )
 _HOUSE_NO = re.compile(
-    r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])\d{1,3}[/-]\d{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
+    r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])[0-9]{1,3}[/-][0-9]{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
 )
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W0-9_]{2,}")
 _CAPITAL = r"[A-ZÀ-Ž\u0100-\u024f\u0386-\u03ab\u0400-\u042f\u0590-\u0eff][\w\u0590-\u0eff'’.-]{0,30}"
-_POST_CODE = r"(?:[A-Z]{1,2}[- ])?(?:\d{4,6}(?:-\d{2,4})?|\d{3} \d{2}|\d{2}-\d{3}|\d{4} [A-Z]{2}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)"
-_HOUSE = r"\d{1,5}(?:\s?[a-zA-Z]\b)?(?:[/-]\d{1,5}[a-zA-Z]?)?"
+_POST_CODE = r"(?:[A-Z]{1,2}[- ])?(?:[0-9]{4,6}(?:-[0-9]{2,4})?|[0-9]{3} [0-9]{2}|[0-9]{2}-[0-9]{3}|[0-9]{4} [A-Z]{2}|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9])"
+_HOUSE = r"[0-9]{1,5}(?:\s?[a-zA-Z]\b)?(?:[/-][0-9]{1,5}[a-zA-Z]?)?"
 # No street word is needed where a house number and a post code with its town stand together.
 _WITH_POST_CODE = re.compile(
     rf"(?<![\w.,/:-])(?:({_HOUSE}),?\s)?{_CAPITAL}(?:\s{_CAPITAL}|\s(?:de|da|do|du|la|del|der|di|van|den)){{0,5}}(?:,?\s({_HOUSE})){{0,2}}"
     rf",?\s{_POST_CODE}\s({_CAPITAL})"
 )
+_POST_CODE_GATE = gate("0-9A-Z", _POST_CODE + r"\s" + _CAPITAL, not_after=r"\S")
 # Nor where somebody is said to live, or something to be brought.
 _HOME = (
     r"\b(?:lives?|living|resid\w{2,6}|home|wohnt|wohnhaft|habite|domicili\w{1,6}|vive|reside|abita|mora|mieszka|zam\.|woont|bor|asuu|"
@@ -151,7 +164,7 @@ _BRING = (
     r"\b(?:deliver\w{0,4}|ship\w{0,4}|drop\w{0,4}(?:[ -]?off)?|pick\w{0,4}(?:[ -]?up)?|send|sent|bring|liefer\w{1,4}|zustell\w{1,4}|livr\w{1,4}|"
     r"entreg\w{1,4}|consegn\w{1,5}|dostarcz\w{1,4}|bezorg\w{1,4}|parcel|package|paket|p[äa]ckchen|colis|paquete|pacco|pakket|encomenda|paczk\w)"
 )
-_HOME_OR_BRING = re.compile(_HOME + "|" + _BRING, re.IGNORECASE)
+_HOME_OR_BRING = gate("A-Za-z", f"(?i:{_HOME}|{_BRING})", not_after="0-9A-Za-z_")
 _HOME_WORDS = re.compile(
     _HOME + r"\s?(?:is|ist|est|es|è|é|:|=)?\s(?:at|in|an?|au|en|na|em|te|op|i|w|på)?\s?\Z", re.IGNORECASE
 )
@@ -160,15 +173,15 @@ _BRING_WORDS = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_AND_NAME = re.compile(rf"{_HOUSE},?\s({_CAPITAL})(?:\s{_CAPITAL}){{0,3}}")
-_NAME_AND_NUMBER = re.compile(rf"({_CAPITAL})(?:\s[^\W\d_][\w'’.-]{{0,30}}){{0,3}}\s{_HOUSE}")
-_HOUSE_LIKE = re.compile(r"(?<![\w:/-])(?<!\d[.,])\d{1,6}\s?[A-Za-z]{0,3}(?![\w:])")
+_NAME_AND_NUMBER = re.compile(rf"({_CAPITAL})(?:\s[^\W0-9_][\w'’.-]{{0,30}}){{0,3}}\s{_HOUSE}")
+_HOUSE_LIKE = re.compile(r"[0-9](?<![\w:/-].)(?<![0-9][.,].)[0-9]{0,5}\s?[A-Za-z]{0,3}(?![\w:])")
 _CJK = re.compile(r"[\u3005\u3007\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af\uf900-\ufaff]")
 _CJK_ADDRESS = re.compile(
-    r"(?:〒?\s?\d{3}-?\d{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
+    r"(?:〒?\s?[0-9]{3}-?[0-9]{4}\s?)?[\u3005\u3400-\u9fff\u3040-\u30ff]{1,8}?[都道府県市区郡町村](?:[\u3005\u3007\u3400-\u9fff\u3040-\u30ff0-9０-９a-zA-Z－ー\-−]+\s?)*"
     r"|[\uac00-\ud7af]{1,8}(?:특별시|광역시|특별자치시|도|시|군|구)\s(?:[\uac00-\ud7af0-9\-()]+\s?){1,8}"
 )
 _TAIL = re.compile(
-    r",?\s(?:(?:[A-Z]{1,2}[- ]?)?\d{4,6}(?:[- ]\d{2,4})?|\d{2}-\d{3}|\d{3} \d{2}|[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2})?(?:[A-Z]{2}\s)?\s?"
+    r",?\s(?:(?:[A-Z]{1,2}[- ]?)?[0-9]{4,6}(?:[- ][0-9]{2,4})?|[0-9]{2}-[0-9]{3}|[0-9]{3} [0-9]{2}|[A-Z]{1,2}[0-9][A-Z0-9]?\s?[0-9][A-Z]{2})?(?:[A-Z]{2}\s)?\s?"
     r"(?:[A-ZÀ-Ž][\w'’.-]{1,30}(?:[ -](?:de|du|la|le|am|an|der|im|in|di|da|do|del|sur|sous|upon|[A-ZÀ-Ž][\w'’.-]{1,30})){0,5})?"
 )
 
@@ -178,17 +191,23 @@ def addresses(text: str) -> Iterator[Finding]:
     if _HOUSE_LIKE.search(text):
         for pattern, rule in (
             (_NUMBER_FIRST, "address_number_first"),
-            (_SUFFIXED, "address_street_suffix"),
-            (_PREFIXED, "address_street_prefix"),
+            (_SUFFIXED if _has_suffix(text) else None, "address_street_suffix"),
+            (_PREFIXED if _PREFIX_GATE.search(text) else None, "address_street_prefix"),
             (_HOUSE_NO, "address_house_no"),
         ):
-            for m in pattern.finditer(text):
+            for m in pattern.finditer(text) if pattern else ():
                 if any(map(str.isdigit, m[0])) and any(map(str.isalpha, m[0])) and not _on_site(rule, m):
                     yield Finding(m.start(), _tail(text, m.end()), "address", rule, 0.7)
         yield from _without_street_word(text)
     if not text.isascii() and _CJK.search(text):
         for m in _CJK_ADDRESS.finditer(text):
             yield Finding(m.start(), m.end(), "address", "address_cjk", 0.8)
+
+
+def _has_suffix(text: str) -> bool:
+    """Whether a word that ends as streets do stands before a number."""
+    lower = text.lower()
+    return any(lower.endswith(_STREET_ENDINGS, 0, m.start()) for m in _SPACE_AND_NUMBER.finditer(lower))
 
 
 def _on_site(rule: str, m: re.Match[str]) -> bool:
@@ -199,7 +218,7 @@ def _on_site(rule: str, m: re.Match[str]) -> bool:
 
 
 def _without_street_word(text: str) -> Iterator[Finding]:
-    for m in _WITH_POST_CODE.finditer(text):
+    for m in _WITH_POST_CODE.finditer(text) if _POST_CODE_GATE.search(text) else ():
         words = [fold(word) for word in _WORD.findall(m[0])]
         if (m[1] or m[2]) and fold(m[3]) not in NOT_NAMES and any(word not in NOT_NAMES for word in words[:-1]):
             yield Finding(m.start(), _tail(text, m.end()), "address", "address_post_code", 0.65)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from actod.mask import checksums
 from actod.mask.finding import Finding, ungrouped
+from actod.mask.gate import gate
 
 
 class Form(NamedTuple):
@@ -28,7 +29,7 @@ def _always(_: str) -> bool:
     return True
 
 
-_B, _E = r"(?<![\w.,/-])", r"(?!\w|[./-]\d)"  # not inside a longer number or word
+_B, _E = r"(?<![\w.,/-])", r"(?!\w|[./-][0-9])"  # not inside a longer number or word
 
 
 def _form(type_: str, rule: str, pattern: str, holds: Callable[[str], bool], confidence: float) -> Form:
@@ -36,56 +37,56 @@ def _form(type_: str, rule: str, pattern: str, holds: Callable[[str], bool], con
 
 
 FORMS: tuple[Form, ...] = (
-    _form("us_ssn", "us_ssn_hyphens", r"(?!000|666)[0-8]\d\d-(?!00)\d\d-(?!0000)\d{4}", _always, 0.8),
-    _form("us_ssn", "us_ssn_spaces", r"(?!000|666)[0-8]\d\d (?!00)\d\d (?!0000)\d{4}", _always, 0.55),
+    _form("us_ssn", "us_ssn_hyphens", r"(?!000|666)[0-8][0-9][0-9]-(?!00)[0-9][0-9]-(?!0000)[0-9]{4}", _always, 0.8),
+    _form("us_ssn", "us_ssn_spaces", r"(?!000|666)[0-8][0-9][0-9] (?!00)[0-9][0-9] (?!0000)[0-9]{4}", _always, 0.55),
     _form(
         "uk_nino",
         "uk_nino",
-        r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]([ -]?)\d\d\1\d\d\1\d\d\1[A-D]",
+        r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]([ -]?)[0-9][0-9]\1[0-9][0-9]\1[0-9][0-9]\1[A-D]",
         _always,
         0.85,
     ),
-    _form("uk_nino", "uk_nino", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{6} ?[A-D]", _always, 0.85),
-    _form("de_steuerid", "de_steuerid_groups", r"[1-9]\d ?\d{3} ?\d{3} ?\d{3}", checksums.steuerid, 0.75),
-    _form("de_steuerid", "de_steuerid_bare", r"[1-9]\d{10}", checksums.steuerid, 0.4),
-    _form("fr_nir", "fr_nir_groups", r"[12378] \d\d \d\d (?:\d\d|2[AB]) \d{3} \d{3} ?\d\d", checksums.nir, 0.97),
-    _form("fr_nir", "fr_nir_bare", r"[12378]\d\d(?:0[1-9]|1[0-2]|[2-9]\d)(?:\d\d|2[AB])\d{6} ?\d\d", checksums.nir, 0.7),
-    _form("es_dni", "es_dni", r"\d{2}\.?\d{3}\.?\d{3}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.8),
-    _form("es_dni", "es_nie", r"[XYZ][ -]?\d{7}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.9),
-    _form("it_cf", "it_cf", r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", checksums.codice_fiscale, 0.98),
+    _form("uk_nino", "uk_nino", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{6} ?[A-D]", _always, 0.85),
+    _form("de_steuerid", "de_steuerid_groups", r"[1-9][0-9] ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", checksums.steuerid, 0.75),
+    _form("de_steuerid", "de_steuerid_bare", r"[1-9][0-9]{10}", checksums.steuerid, 0.4),
+    _form("fr_nir", "fr_nir_groups", r"[12378] [0-9][0-9] [0-9][0-9] (?:[0-9][0-9]|2[AB]) [0-9]{3} [0-9]{3} ?[0-9][0-9]", checksums.nir, 0.97),
+    _form("fr_nir", "fr_nir_bare", r"[12378][0-9][0-9](?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9][0-9]|2[AB])[0-9]{6} ?[0-9][0-9]", checksums.nir, 0.7),
+    _form("es_dni", "es_dni", r"[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.8),
+    _form("es_dni", "es_nie", r"[XYZ][ -]?[0-9]{7}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.9),
+    _form("it_cf", "it_cf", r"[A-Z]{6}[0-9][0-9][A-EHLMPRST][0-9][0-9][A-Z][0-9]{3}[A-Z]", checksums.codice_fiscale, 0.98),
     _form(
-        "it_cf", "it_cf_groups", r"[A-Z]{3} ?[A-Z]{3} ?\d\d[A-EHLMPRST]\d\d ?[A-Z]\d{3}[A-Z]", checksums.codice_fiscale, 0.97
+        "it_cf", "it_cf_groups", r"[A-Z]{3} ?[A-Z]{3} ?[0-9][0-9][A-EHLMPRST][0-9][0-9] ?[A-Z][0-9]{3}[A-Z]", checksums.codice_fiscale, 0.97
     ),
-    _form("nl_bsn", "nl_bsn_groups", r"\d{4}\.\d\d\.\d{3}|\d{3}[. ]\d{3}[. ]\d{3}", checksums.bsn, 0.6),
-    _form("nl_bsn", "nl_bsn_bare", r"\d{9}", checksums.bsn, 0.3),
-    _form("pl_pesel", "pl_pesel_bare", r"\d{11}", checksums.pesel, 0.4),
-    _form("br_cpf", "br_cpf_groups", r"\d{3}\.\d{3}\.\d{3}[-/]\d\d", checksums.cpf, 0.97),
-    _form("br_cpf", "br_cpf_bare", r"\d{11}|\d{9}-\d\d", checksums.cpf, 0.4),
-    _form("in_aadhaar", "in_aadhaar_groups", r"[2-9]\d{3}([ -])\d{4}\1\d{4}", checksums.verhoeff, 0.75),
-    _form("in_aadhaar", "in_aadhaar_bare", r"[2-9]\d{11}", checksums.verhoeff, 0.4),
+    _form("nl_bsn", "nl_bsn_groups", r"[0-9]{4}\.[0-9][0-9]\.[0-9]{3}|[0-9]{3}[. ][0-9]{3}[. ][0-9]{3}", checksums.bsn, 0.6),
+    _form("nl_bsn", "nl_bsn_bare", r"[0-9]{9}", checksums.bsn, 0.3),
+    _form("pl_pesel", "pl_pesel_bare", r"[0-9]{11}", checksums.pesel, 0.4),
+    _form("br_cpf", "br_cpf_groups", r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}[-/][0-9][0-9]", checksums.cpf, 0.97),
+    _form("br_cpf", "br_cpf_bare", r"[0-9]{11}|[0-9]{9}-[0-9][0-9]", checksums.cpf, 0.4),
+    _form("in_aadhaar", "in_aadhaar_groups", r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}", checksums.verhoeff, 0.75),
+    _form("in_aadhaar", "in_aadhaar_bare", r"[2-9][0-9]{11}", checksums.verhoeff, 0.4),
 )
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
 # One look for all of them: most text has none, and is then not read once for each.
-_ANY_STRONG = re.compile(_B + "(?=[0-9A-Z])(?:" + "|".join(ungrouped(form.pattern.pattern) for form in _STRONG) + ")")
+_ANY_STRONG = gate("0-9A-Z", "|".join(ungrouped(form.pattern.pattern) for form in _STRONG), not_after="0-9A-Za-z_.,/-")
 
 # With a telling key or word a wrong check digit is no excuse: people mistype.
 LOOSE: dict[str, re.Pattern[str]] = {
-    "us_ssn": re.compile(r"(?<!\d)\d{3}[ .-]?\d{2}[ .-]?\d{4}(?!\d)"),
-    "uk_nino": re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}(?:[ -]?\d\d){3}[ -]?[A-Da-d](?![A-Za-z0-9])"),
-    "de_steuerid": re.compile(r"(?<!\d)\d(?:[ ./-]?\d){9,12}(?!\d)"),
-    "fr_nir": re.compile(r"(?<!\d)[1-478](?:[ .-]?\d){4}[ .-]?(?:\d\d|2[ABab])(?:[ .-]?\d){6,8}(?!\d)"),
-    "es_dni": re.compile(r"(?<![A-Za-z0-9])(?:[XYZxyz][ -]?)?\d{1,2}\.?\d{3}\.?\d{3}[ -]?[A-Za-z]?(?![A-Za-z0-9])"),
+    "us_ssn": re.compile(r"(?<![0-9])[0-9]{3}[ .-]?[0-9]{2}[ .-]?[0-9]{4}(?![0-9])"),
+    "uk_nino": re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}(?:[ -]?[0-9][0-9]){3}[ -]?[A-Da-d](?![A-Za-z0-9])"),
+    "de_steuerid": re.compile(r"(?<![0-9])[0-9](?:[ ./-]?[0-9]){9,12}(?![0-9])"),
+    "fr_nir": re.compile(r"(?<![0-9])[1-478](?:[ .-]?[0-9]){4}[ .-]?(?:[0-9][0-9]|2[ABab])(?:[ .-]?[0-9]){6,8}(?![0-9])"),
+    "es_dni": re.compile(r"(?<![A-Za-z0-9])(?:[XYZxyz][ -]?)?[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-Za-z]?(?![A-Za-z0-9])"),
     "it_cf": re.compile(
         r"(?<![A-Za-z0-9])[A-Za-z]{3} ?[A-Za-z]{3} ?[0-9A-Za-z]{2}[A-Za-z][0-9A-Za-z]{2} ?[A-Za-z][0-9A-Za-z]{3}[A-Za-z]"
     ),
-    "nl_bsn": re.compile(r"(?<!\d)\d(?:[ .-]?\d){7,8}(?!\d)"),
-    "pl_pesel": re.compile(r"(?<!\d)\d(?:[ .-]?\d){10}(?!\d)"),
-    "br_cpf": re.compile(r"(?<!\d)\d(?:[ ./-]?\d){10}(?!\d)"),
-    "in_aadhaar": re.compile(r"(?<!\d)\d(?:[ .-]?\d){11}(?!\d)"),
+    "nl_bsn": re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){7,8}(?![0-9])"),
+    "pl_pesel": re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){10}(?![0-9])"),
+    "br_cpf": re.compile(r"(?<![0-9])[0-9](?:[ ./-]?[0-9]){10}(?![0-9])"),
+    "in_aadhaar": re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){11}(?![0-9])"),
     "national_id": re.compile(
-        r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,4}[ -]?\d)[A-Za-z0-9](?:[ ./-]?[A-Za-z0-9]){5,19}(?![A-Za-z0-9])"
+        r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,4}[ -]?[0-9])[A-Za-z0-9](?:[ ./-]?[A-Za-z0-9]){5,19}(?![A-Za-z0-9])"
     ),
 }
 

@@ -7,18 +7,20 @@ import re
 from collections.abc import Iterator
 
 from actod.mask.finding import Finding
+from actod.mask.gate import gate
 
 _MAC = re.compile(
-    r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}([:_-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
-    r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
+    r"[0-9A-Fa-f](?<![A-Za-z0-9:-].)[0-9A-Fa-f](?:([:_-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
+    r"|[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
 )
 _MAC_SPACES = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[ _][0-9A-Fa-f]{2}){5}(?![\w:-]| [0-9A-Fa-f]{2}\b)")
 _MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)(?!\.\d)")
-_IPV4_PORT = re.compile(r"(?:/\d{1,2}|:\d{2,5})\b")
+_IPV4 = re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?\w)(?!\.[0-9])")
+_IPV4_PORT = re.compile(r"(?:/[0-9]{1,2}|:[0-9]{2,5})\b")
 _IPV6 = re.compile(
-    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:%\w{1,16})?(?![\w:])"
+    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%\w{1,16})?(?![\w:])"
 )
+_IPV6_GATE = gate("0-9A-Fa-f:", r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:", not_after="0-9A-Za-z_:.")
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:version|ver|firmware|fw|sw|hw|software|release|rev|revision|build|kernel|driver|bootloader|v|update|upgrade|patch|image|"
     r"schema|protocol|package|pkg|lib|library|api|from|to|section|chapter|bios|versao|versione|wersja|versie|logiciel|micrologiciel)"
@@ -87,7 +89,7 @@ def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
 
 def ipv6s(text: str) -> Iterator[Finding]:
     """Find IPv6 addresses; clock times and C++ scopes do not parse as one."""
-    for m in _IPV6.finditer(text):
+    for m in _IPV6.finditer(text) if _IPV6_GATE.search(text) else ():
         plain = m[0].partition("%")[0]
         if _MAC.fullmatch(plain):  # EUI-64 reads as an address of eight groups, too
             continue

@@ -10,7 +10,12 @@ from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?")
+_TOKEN = re.compile(r"[^\W0-9_]+(?:['’\-][^\W0-9_]+)*\.?")
+# Of ASCII text only the tokens that may stand in a name: capitalised ones, and such as are as short as a particle.
+_IN_NAME = re.compile(
+    r"[A-Zabdeilostuvyz](?<![A-Za-z].)(?<![A-Za-z]['-].)"
+    r"(?:(?<=[A-Z])[A-Za-z]*(?:['-][A-Za-z]+)*|(?<=[a-z])[a-z]{0,4}(?![A-Za-z]|['-][A-Za-z]))\.?"
+)
 _CJK_RUN = re.compile(
     r"[\u3005\u4e00-\u9fff\u3040-\u30ff]+(?:[ \u3000・][\u3005\u4e00-\u9fff\u3040-\u30ff]+)*|[\uac00-\ud7af]{2,4}(?: [\uac00-\ud7af]{1,3})?"
 )
@@ -33,7 +38,7 @@ _CUE_BEFORE = frozenset(
     ).split()
 )
 _ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
-_LAST_WORD = re.compile(r"([^\W\d_]+)[\s:,(\"'.]*\Z")
+_LAST_WORD = re.compile(r"[\s:,(\"'.]*([^\W0-9_]+)")  # of text read backwards
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -60,7 +65,7 @@ def names(text: str) -> Iterator[Finding]:
     run: list[re.Match[str]] = []
     before = ""
     previous_end = -1
-    for m in _TOKEN.finditer(text):
+    for m in (_IN_NAME if text.isascii() else _TOKEN).finditer(text):
         word = m[0]
         gap = text[previous_end : m.start()] if previous_end >= 0 else ""
         joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)
@@ -99,6 +104,9 @@ class _Run(NamedTuple):
     cue: str
 
 
+_NOBODY = _Run([], titled=False, cued=False, cue="")
+
+
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
     words, titled, cued, cue = _core(run, before)
@@ -128,24 +136,32 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
 
 def _core(run: list[re.Match[str]], before: str) -> _Run:
     """Take our own vocabulary off both ends."""
-    last = _LAST_WORD.search(before)
-    cue = fold(last[1]) if last else ""
-    titled, cued = False, cue in _CUE_BEFORE
+    titled, role = False, ""
     while run:
         word = fold(run[0][0].rstrip("."))
         if word in TITLES:
             titled = True
         elif word in _ROLES:
-            cued, cue = True, word
+            role = word
         elif word in GIVEN_NAMES or not _known(run[0][0], word):
             break
         run = run[1:]
+    if not run:
+        return _NOBODY
+    cue = role or _cue(before)
+    cued = bool(role) or cue in _CUE_BEFORE
     kept = len(run)
     while kept and _known(run[kept - 1][0], word := fold(run[kept - 1][0].rstrip("."))) and word not in GIVEN_NAMES:
         kept -= 1
     if (titled or cued) and kept == 1 < len(run) and _is_given(run[0][0]) and _name_like(run[1][0]):
         kept = 2  # "Operator Philippe Meister": a word of ours may be a family's name, too
     return _Run(run[:kept], titled, cued, cue)
+
+
+def _cue(before: str) -> str:
+    """Return the last word before a run."""
+    last = _LAST_WORD.match(before[::-1])
+    return fold(last[1][::-1]) if last else ""
 
 
 def _vocabulary(folded: str) -> bool:
@@ -191,12 +207,12 @@ def _cjk_names(text: str) -> Iterator[Finding]:
             yield Finding(m.start(), m.end(), "person", "name_cjk", 0.7)
 
 
-_FIELD_NAME = re.compile(r"[^\W\d_][\w\u0300-\u036f\u0590-\u0eff .,'’\-・\u3000()&/]{0,94}\Z")
+_FIELD_NAME = re.compile(r"[^\W0-9_][\w\u0300-\u036f\u0590-\u0eff .,'’\-・\u3000()&/]{0,94}\Z")
 _LOGIN = re.compile(
     r"\b[Uu]ser ([A-Za-z][\w.-]{2,31}) (?:logged|signed|authenticated|disconnected|connected)\b"
     r"|\b(?:password|publickey) for (?:invalid user )?([A-Za-z][\w.-]{2,31}) from\b|\bsession (?:opened|closed) for user ([A-Za-z][\w.-]{2,31})"
 )
-_CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*\d+[A-Za-z0-9_-]*\Z")
+_CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*[0-9]+[A-Za-z0-9_-]*\Z")
 _FIELD_VOCABULARY = frozenset(
     "none null true false unknown auto automatic manual remote local system robot human anonymous admin root default n/a na any all yes no "
     "active inactive online offline idle busy present absent logged_in logged_out nobody service test guest user operator driver".split()
@@ -212,7 +228,7 @@ def is_name_field(text: str) -> bool:
     if folded in _FIELD_VOCABULARY or (folded in NOT_NAMES and folded not in GIVEN_NAMES):
         return False
     if _CODE_LIKE.match(plain):
-        return any(part in GIVEN_NAMES for part in re.split(r"[_\d-]+", folded)) or (
+        return any(part in GIVEN_NAMES for part in re.split(r"[_0-9-]+", folded)) or (
             plain.isupper() and len(plain) > 3 and plain.isalpha()
         )
     words = folded.split()

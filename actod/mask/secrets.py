@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from math import log2
 
 from actod.mask.finding import Finding
+from actod.mask.gate import gate
 
 _T = r"[A-Za-z0-9_-]"
 # (type, pattern). Each begins with a fixed prefix, so a scan is one alternation of literals.
@@ -39,12 +40,12 @@ _PREFIXED: tuple[tuple[str, str], ...] = (
         "chat_token",
         rf"xox[abceoprs]-{_T}{{10,255}}|xapp-{_T}{{10,255}}|(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]{{8,255}}",
     ),
-    ("chat_token", r"(?:https?://)?(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks/\d{1,24}/[\w-]{16,128}"),
+    ("chat_token", r"(?:https?://)?(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks/[0-9]{1,24}/[\w-]{16,128}"),
     (
         "chat_token",
         r"(?:https?://)?[\w-]{1,63}\.webhook\.office\.com/[\w@/.-]{16,255}|(?:https?://)?open\.feishu\.cn/open-apis/bot/[\w/-]{16,128}",
     ),
-    ("chat_token", r"\d{8,10}:AA[\w-]{32,34}|[MNO][A-Za-z\d]{23,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("chat_token", r"[0-9]{8,10}:AA[\w-]{32,34}|[MNO][A-Za-z0-9]{23,25}\.[\w-]{6}\.[\w-]{27,38}"),
     ("acto_key", rf"acto_{_T}{{16,255}}"),
     ("jwt", rf"ey[JA-I]{_T}{{8,4096}}\.{_T}{{4,8192}}(?:\.{_T}{{0,1024}}){{0,3}}"),
 )
@@ -52,10 +53,18 @@ _PREFIX = re.compile(
     r"(?<![A-Za-z0-9_])(?:" + "|".join(f"(?P<g{i}>{pattern})" for i, (_, pattern) in enumerate(_PREFIXED)) + ")"
 )
 _GROUP_TYPE = {f"g{i}": type_ for i, (type_, _) in enumerate(_PREFIXED)}
-_PREFIX_GATE = re.compile(
+SHORTEST_PREFIXED = 15
+_PREFIX_GATE = gate(
+    "A-Zac-hk-pr-y0-9",
     r"A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]|TBB)|gh[pousr]_|github_|gl[a-z]{2,4}-|[srp]k[-_]|whsec|sq0|access_token\$|hf_|r8_|gsk_|pplx-|xai-|nvapi-"
     r"|tgp_|fw_|co_|ya29|GOCSPX|do[opr]_|hv[sbr]\.|shp|npm_|glsa|NRAK|lin_|dckr|figd|PMAK|sntrys|atlasv1|pul-|tfe|pypi-|SG\.|key-|SK[0-9a-f]|EAAC"
-    r"|xox|xapp|hooks\.slack|discord|webhook\.office|feishu|:AA|[MNO][A-Za-z\d]{23}|acto_|ey[JA-I]"
+    r"|xox|xapp|hooks\.slack|discord|webhook\.office|feishu|[0-9]{8,10}:AA|[MNO][A-Za-z0-9]{23}|acto_|ey[JA-I]",
+    not_after="A-Za-z0-9_",
+)
+_SCHEME_GATE = gate(
+    "BbDdNnAaSsTtKk",
+    "(?i:bearer|basic|digest|negotiate|api-?key|aws4-hmac-sha256|sharedaccesssignature|token|key)",
+    not_after="0-9A-Za-z_",
 )
 _PEM_BEGIN = re.compile(r"-----\s?BEGIN (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
 _PEM_END = re.compile(r"-----\s?END (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
@@ -83,16 +92,16 @@ _CONNECTION_KEY = re.compile(
 _WEB_SCHEMES = frozenset(
     "http https rtsp rtsps ftp ftps sftp ssh git ws wss rtmp smb svn scp webdav dav git+https git+ssh onvif srt".split()
 )
-_OPAQUE_40 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/_=-])")
+OPAQUE = 40  # characters of an AWS secret key
+_OPAQUE_40 = re.compile(r"[A-Za-z0-9+/](?<![A-Za-z0-9+/_=-].)[A-Za-z0-9+/]{39}(?![A-Za-z0-9+/_=-])")
 _CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"), re.compile(r"[^A-Za-z0-9]"))
 _HEX = re.compile(r"[0-9a-fA-F-]+\Z")
 
 
 def secrets(text: str) -> Iterator[Finding]:
     """Find what carries its own sign: prefixes, PEM blocks, authorisation headers, passwords in URLs."""
-    if _PREFIX_GATE.search(text):
-        for m in _PREFIX.finditer(text):
-            yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
+    if len(text) >= SHORTEST_PREFIXED:
+        yield from prefixed(text)
     if "-----" in text:
         yield from _pem(text)
     if "://" in text:
@@ -102,6 +111,12 @@ def secrets(text: str) -> Iterator[Finding]:
             yield Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9)
     if len(text) >= 14:
         yield from _authorisation(text)
+
+
+def prefixed(text: str) -> Iterator[Finding]:
+    """Find keys and tokens whose issuer gave them a prefix."""
+    for m in _PREFIX.finditer(text) if _PREFIX_GATE.search(text) else ():
+        yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
 
 
 def _pem(text: str) -> Iterator[Finding]:
@@ -133,7 +148,7 @@ def _authorisation(text: str) -> Iterator[Finding]:
     for m in _OPTION.finditer(text) if " -" in text else ():
         group = m.lastindex or 1
         yield Finding(m.start(group), m.end(group), "password", "command_option", 0.8)
-    for m in _SCHEME_WORD.finditer(text):
+    for m in _SCHEME_WORD.finditer(text) if _SCHEME_GATE.search(text) else ():
         scheme, value = m[1].lower(), m[2]
         header = "uthorization" in text[max(0, m.start() - 24) : m.start()]
         if (

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from actod.mask.finding import MARKER, UNREADABLE, Finding
 from actod.mask.keys import fold
 from actod.mask.operators import DROPPED
 from actod.mask.vda5050 import ACTION_TYPES, ANY, COUNT, FLAG, ID, MESSAGES, NUMBER, OWN, TEXT, TIME, UNIT, VERSION, Words
+from actod.mask.verdicts import Decision
 from actod.mask.vocabulary import BENIGN
 from actod.mask.walk import Walk
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES
@@ -117,6 +119,10 @@ class StrictWalk:
         self._path = walk.verdicts.path
         self._ruled = bool(walk.verdicts.rules_with_path)
         self._levels: frozenset[str] = frozenset()
+
+    def begin(self, counts: Counter[str], explain: Callable[[Decision], None] | None) -> None:
+        """Start a message: its counts, its limits."""
+        self._walk.begin(counts, explain)
 
     def message(self, value: Any, topic: str) -> Any:
         """Return what of a message goes through; {} for one that is no object."""

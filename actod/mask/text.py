@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 
 from actod.mask import context, location, network, person
-from actod.mask.contact import emails, phones, spelled_emails
+from actod.mask.contact import FEWEST_OF_A_PHONE, emails, phones, spelled_emails
 from actod.mask.financial import cards, ibans
 from actod.mask.finding import MARKER, SECRETS, Finding
+from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
 from actod.mask.national import national_ids
-from actod.mask.secrets import opaque_tokens, secrets
+from actod.mask.secrets import OPAQUE, SHORTEST_PREFIXED, opaque_tokens, prefixed, secrets
 from actod.mask.vocabulary import BENIGN
 
 # Strings that hold nothing under a neutral key: one word with a short number, a time stamp, a UUID, a digest.
@@ -25,17 +26,19 @@ BORING = re.compile(
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
 _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
-_SIX_DIGITS = re.compile(r"\d(?:[ ./()-]{0,3}\d){5}")
-_IDENTITY = re.compile(r"\d[ .-]?[A-Za-z](?![A-Za-z0-9])|[A-Za-z]{2} ?\d\d ?\d|[A-Za-z]{3}\d\d[A-Za-z]\d\d|[XYZ]-?\d{7}")
-_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}")
+_SIX_DIGITS = re.compile(r"[0-9](?:[ ./()-]{0,3}[0-9]){5}")
+_IBAN_HEAD = re.compile(r"[0-9](?<=[A-Za-z]{2}.)(?<![A-Za-z0-9]...)[0-9][ -]?[A-Za-z0-9]{2}")  # looked for from its digits
 _DECIMALS = re.compile(
-    r"\d\.\d{3}|[°º]|\+[23456789CFGHJMPQRVWX]{2}|\d,\d{3,}|\d[C-HJ-NP-X] ?[A-Z]{2} ?\d{4}|\d[C-HJ-NP-X] \d{6}|\bdeg\b"
+    r"[0-9°º+d](?:(?<=[0-9])(?:\.[0-9]{3}|,[0-9]{3}|[C-HJ-NP-X](?: ?[A-Z]{2} ?[0-9]{4}| [0-9]{6}))"
+    r"|(?<=[°º])|(?<=\+)[23456789CFGHJMPQRVWX]{2}|(?<=d)(?<!\w.)eg\b)"
 )
-_SPELLED = re.compile(
-    r"\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>]", re.IGNORECASE
+_SPELLED = gate(
+    r"dpkDPK\[({<",
+    r"(?i:\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>])",
 )
-_CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff][^\W\d_A-Z]|[A-Z]{2,} [A-Z]|[\u3005-\ud7af]")
-_MEASURED_BEFORE = re.compile(r"([^\W\d_]+)(?:[\s_-]{1,2}([^\W\d_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
+_CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W0-9_A-Z]|(?<=[A-Z][A-Z]) [A-Z]|(?<=[\u3005-\ud7af]))")
+_FEWEST_DIGITS, _FEWEST_OF_A_GRID = 6, 8  # of what is told by its digits, and of a place on the military grid
+_MEASURED_BEFORE = re.compile(r"([^\W0-9_]+)(?:[\s_-]{1,2}([^\W0-9_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
 _WEAK_TYPES = frozenset(
     "phone card us_ssn uk_nino de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar gps plate passport ipv4 badge iban".split()
@@ -48,33 +51,71 @@ _LOOSENING = frozenset(
 def scan(text: str, hint: Hint) -> list[Finding]:
     """Look for everything in plain text; `hint` is what the key told."""
     found: list[Finding] = []
-    if "@" in text:
-        found.extend(emails(text))
-    if _SIX_DIGITS.search(text):
-        found.extend(cards(text))
-        found.extend(phones(text))
-        found.extend(national_ids(text))
-    elif _IDENTITY.search(text):
-        found.extend(national_ids(text))
-    if _IBAN_HEAD.search(text):
-        found.extend(ibans(text))
-    if text.count(".") > 1:
-        found.extend(network.ipv4s(text, version_key=hint.version))
-    if text.count(":") > 1 or text.count("-") > 4 or text.count("_") > 4 or text.count(".") == 2:
-        found.extend(network.macs(text))
-        found.extend(network.ipv6s(text))
-    found.extend(secrets(text))
-    if len(text) >= 40:
-        found.extend(opaque_tokens(text))
-    if _DECIMALS.search(text):
-        found.extend(location.coordinates(text))
-    if " " in text or not text.isascii():
-        _scan_prose(text, found)
+    if text.isalnum() and text.isascii():
+        _scan_word(text, found)
+    else:
+        _scan_text(text, hint, found)
     if found and text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
         found = [f for f in found if not any(start <= f.start < end or start < f.end <= end for start, end in uuids)]
     if found and (hint.benign or _SIX_DIGITS.search(text)):
         found = [f for f in found if not _measured(text, f, hint)]
     return found
+
+
+def _scan_word(text: str, found: list[Finding]) -> None:
+    """Look for what can be told in letters and digits alone, without any sign between them."""
+    size, digits = len(text), digits_in(text)
+    if digits == size:
+        _scan_numbers(text, digits, found)
+        return
+    if not text.islower():
+        if digits >= _FEWEST_DIGITS:
+            found.extend(national_ids(text))
+        if size >= SHORTEST_PREFIXED:
+            found.extend(prefixed(text))
+        if digits >= _FEWEST_OF_A_GRID and _DECIMALS.search(text):
+            found.extend(location.coordinates(text))
+    if digits > 1 and _IBAN_HEAD.search(text):
+        found.extend(ibans(text))
+    if size >= OPAQUE:
+        found.extend(opaque_tokens(text))
+
+
+def _scan_text(text: str, hint: Hint, found: list[Finding]) -> None:
+    digits = digits_in(text)
+    if "@" in text:
+        found.extend(emails(text))
+    if digits >= _FEWEST_DIGITS:
+        _scan_numbers(text, digits, found)
+    if digits > 1 and _IBAN_HEAD.search(text):
+        found.extend(ibans(text))
+    _scan_network(text, digits, hint, found)
+    found.extend(secrets(text))
+    if len(text) >= OPAQUE:
+        found.extend(opaque_tokens(text))
+    if _DECIMALS.search(text):
+        found.extend(location.coordinates(text))
+    if " " in text or not text.isascii():
+        _scan_prose(text, found)
+
+
+def _scan_network(text: str, digits: int, hint: Hint, found: list[Finding]) -> None:
+    """Look for addresses of machines where there are enough of the signs that stand between their parts."""
+    dots, colons = text.count("."), text.count(":")
+    if dots > 2 and digits > 3:
+        found.extend(network.ipv4s(text, version_key=hint.version))
+    if colons > 4 or dots == 2 or (colons > 1 and dots > 2) or text.count("-") > 4 or text.count("_") > 4:
+        found.extend(network.macs(text))
+    if colons > 1:
+        found.extend(network.ipv6s(text))
+
+
+def _scan_numbers(text: str, digits: int, found: list[Finding]) -> None:
+    """Look for what is told by its digits."""
+    if digits >= FEWEST_OF_A_PHONE and _SIX_DIGITS.search(text):
+        found.extend(cards(text))
+        found.extend(phones(text))
+    found.extend(national_ids(text))
 
 
 def _scan_prose(text: str, found: list[Finding]) -> None:

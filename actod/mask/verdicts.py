@@ -22,7 +22,7 @@ class Decision(NamedTuple):
 
 
 class Verdicts:
-    """Applies one policy to the findings of one message. `path` is where the walk stands; the walk keeps it up to date."""
+    """Applies one policy to what is found. `path` is where the walk stands; the walk keeps it up to date."""
 
     def __init__(
         self,
@@ -31,8 +31,6 @@ class Verdicts:
         rules: tuple[Rule, ...],
         operators: Operators,
         only: frozenset[str] | None,
-        counts: Counter[str],
-        explain: Callable[[Decision], None] | None,
     ) -> None:
         self.path: list[str] = []
         self.rules_with_path = tuple(rule for rule in rules if rule.path is not None and not rule.type)
@@ -42,6 +40,10 @@ class Verdicts:
         self._rules = rules
         self._operators = operators
         self._only = only
+        self.begin(Counter(), None)
+
+    def begin(self, counts: Counter[str], explain: Callable[[Decision], None] | None) -> None:
+        """Count and explain what is decided from now on."""
         self._counts = counts
         self._explain = explain
 

@@ -27,7 +27,7 @@ _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", ".
 
 
 class Walk:
-    """Masks one message (data, topic, ids) under one profile."""
+    """Masks one message (data, topic, ids) after the other under one profile; `begin` stands before each."""
 
     def __init__(
         self,
@@ -38,13 +38,11 @@ class Walk:
         operators: Operators,
         book: KeyBook,
         only: frozenset[str] | None,
-        counts: Counter[str],
-        explain: Callable[[Decision], None] | None = None,
     ) -> None:
         self.profile = profile
         self._book = book
         self._max_depth = policy.max_depth
-        self.verdicts = Verdicts(policy=policy, rules=rules, operators=operators, only=only, counts=counts, explain=explain)
+        self.verdicts = Verdicts(policy=policy, rules=rules, operators=operators, only=only)
         self._path = self.verdicts.path
         self._path_rules = self.verdicts.path_rules
         self._reader = LeafReader(
@@ -54,6 +52,11 @@ class Walk:
         self._memo = not rules and not policy.detectors
 
     # --- entry points
+
+    def begin(self, counts: Counter[str], explain: Callable[[Decision], None] | None) -> None:
+        """Start a message: its counts, its limits."""
+        self.verdicts.begin(counts, explain)
+        self._reader.begin()
 
     def message(self, value: Any, _topic: str) -> Any:
         """Mask a whole JSON value."""
