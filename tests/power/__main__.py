@@ -2,7 +2,7 @@
 
 Every operation of a trace, `--orders` states each; then `--again` of these states are gone on from, and the power fails
 once more at every operation of the start and the work that follow; then `--repairs` stores are damaged, and the power
-fails at every operation of their repair.
+fails at every operation of their repair, in a quarter of the orders.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _repairs(folder: Path, recorder: Path, orders: int, repairs: int) -> campaig
     total = campaign.Result()
     for seed, lives in enumerate(campaign.REPAIRS[:repairs]):
         ops = record(folder / f"damaged-{seed}", lives, recorder=recorder)
-        for result in campaign.run(ops, campaign.repair_only(ops, orders)):
+        for result in campaign.run(ops, campaign.repair_only(ops, max(1, orders // 4))):
             total.add(result)
             _tell(f"repair {seed}, ", result)
         _say(f"{seed + 1} of {repairs} repairs, {len(total.violations)} violations")
