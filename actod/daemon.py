@@ -257,7 +257,8 @@ async def _record_start(parts: Parts) -> None:
     facts: dict[str, Any] = {"config": digest, "policy": parts.policy_digest, "environment": parts.config.environment}
     parts.audit.record("daemon.started", **facts, genesis=parts.spool.genesis)
     with suppress(TransientError):
-        if parts.spool.genesis:
+        untold = (await parts.spool.status()).acknowledged == 0 and parts.spool.epoch == 1  # a kill came before the record
+        if parts.spool.genesis or untold:
             await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
         await parts.records.write("start", **facts, software=inventory())
     _log.info("Collecting.", device=parts.spool.device, config=digest)
