@@ -52,7 +52,7 @@ class IntakeConfig:
     max_bytes: int = 8 * MIB  # likewise
     largest_payload_bytes: int = 256 * 1024  # a larger one could not fit a bundle
     max_depth: int = 64  # nesting of JSON; the canonical domain ends at 128
-    max_open_runs: int = 32  # beyond it readings go to the run _overflow
+    max_open_runs: int = 32  # beyond it readings go to the robot's run _overflow, beyond as many of these to the device's
     new_runs_per_minute: int = 60
 
 

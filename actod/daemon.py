@@ -48,6 +48,8 @@ _DRAIN_SECONDS = 6.0  # of the 20 that a stop may take: commit and acknowledge w
 _FINISH_SECONDS = 6.0  # and end the request in flight
 _LAST_RECORD_SECONDS = 3.0
 _EPOCH_LOOK_SECONDS = 3600.0
+_RETRY_SECONDS = 2.0
+_MAKE_ROOM = "make room on the disk of state_directory, and see that it can be written: `actod check`"
 
 _log = structlog.get_logger(__name__)
 
@@ -98,11 +100,38 @@ async def run(config: Config, *, config_file: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        parts = await build(config, config_file=config_file, stack=stack)
+        parts = await _build_when_possible(config, config_file=config_file, stack=stack, stop=stop)
         try:
-            await supervise(parts, stop)
+            if parts is not None:
+                await supervise(parts, stop)
         except BaseExceptionGroup as group:
             raise _first_of_ours(group) from group
+
+
+async def _build_when_possible(
+    config: Config, *, config_file: Path, stack: AsyncExitStack, stop: asyncio.Event
+) -> Parts | None:
+    """Build, however long the disk refuses: a full one must not keep the robot from coming back. None if told to stop."""
+    refused = ""
+    while not stop.is_set():
+        attempt = AsyncExitStack()
+        try:
+            parts = await build(config, config_file=config_file, stack=attempt)
+        except TransientError as exc:
+            await attempt.aclose()
+            if str(exc) != refused:
+                refused = str(exc)
+                _log.error("The state folder cannot be opened; it is tried again.", reason=refused, fix=_MAKE_ROOM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await stop.wait()
+        except BaseException:
+            await attempt.aclose()
+            raise
+        else:
+            stack.push_async_callback(attempt.aclose)
+            return parts
+    return None
 
 
 async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> Parts:
@@ -252,7 +281,8 @@ async def _record_start(parts: Parts) -> None:
     facts: dict[str, Any] = {"config": digest, "policy": parts.policy_digest, "environment": parts.config.environment}
     parts.audit.record("daemon.started", **facts, genesis=parts.spool.genesis)
     with suppress(TransientError):
-        if parts.spool.genesis:
+        untold = (await parts.spool.status()).acknowledged == 0 and parts.spool.epoch == 1  # a kill came before the record
+        if parts.spool.genesis or untold:
             await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
         await parts.records.write("start", **facts, software=inventory())
     _log.info("Collecting.", device=parts.spool.device, config=digest)

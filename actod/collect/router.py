@@ -44,6 +44,7 @@ class PayloadRouter:
         self._identities = dict(identities)
         self._new: dict[str, str] = {}
         self._runs = OpenRuns(intake)
+        self._overflow = OpenRuns(intake)  # a robot's overflow is a bundle, too: beyond the bound it is the device's
         self._vda = Vda5050()
         self.overflowed = 0  # readings that went to the overflow run since the start
         self._last_run: dict[str | None, tuple[str | None, str, str | None]] = {}
@@ -74,6 +75,8 @@ class PayloadRouter:
         else:
             task_id, run_id = OVERFLOW, OVERFLOW
             self.overflowed += 1
+            if not self._overflow.admit((robot_id, OVERFLOW, OVERFLOW), now_ns):
+                robot_id = None
         return Reading(
             robot_id=robot_id,
             task_id=task_id,

@@ -1,5 +1,7 @@
 """A bound on runs: at most so many open at once and so many new a minute; the rest goes to the run `_overflow`.
 
+A bundle holds one robot, so the runs `_overflow` are bounded likewise: the rest of them goes to the device's own.
+
 A run that its robot has left still counts for half a minute, since its bundle is still open then. Robots whose messages
 alternate between two tasks do not begin a new run with each of them.
 """

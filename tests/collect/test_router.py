@@ -194,6 +194,21 @@ def test_runs_beyond_the_bound_go_to_the_overflow_and_are_counted() -> None:
     assert router.route(deliver("s/0/x", {"order": {"id": 0}})).task_id == "0"
 
 
+def test_robots_beyond_the_bound_share_the_overflow_of_the_device_itself() -> None:
+    """A bundle holds one robot: with a bundle of its own for each, 200 serial numbers outran the pace of submission."""
+    route = RouteConfig(name="r", topic="r/+", robot_id="topic:2", traffic_class="bulk")
+    router = make_router(route, intake={"max_open_runs": 4, "new_runs_per_minute": 1000})
+    readings = [router.route(deliver(f"r/{n}")) for _ in range(3) for n in range(200)]
+    streams = {(r.robot_id, r.task_id, r.run_id) for r in readings}
+    assert len(streams) == 4 + 4 + 1
+    assert (None, "_overflow", "_overflow") in streams
+    assert router.overflowed == 3 * 196
+    later = [router.route(deliver(f"r/{n}", at=1300)) for n in range(100, 104)]
+    assert {r.run_id for r in later} == {None}
+    again = [router.route(deliver(f"r/{n}", at=1300)) for n in range(104, 108)]
+    assert None not in {r.robot_id for r in again}
+
+
 def test_two_routes_of_one_robot_with_tasks_of_their_own_do_not_use_up_the_new_runs() -> None:
     patrol = RouteConfig(name="patrol", topic="p/+", robot_id="topic:2", task_id="=patrol")
     power = RouteConfig(name="power", topic="b/+", robot_id="topic:2", task_id="=power")

@@ -75,3 +75,22 @@ def test_a_disk_that_fills_up_stops_nothing_and_loses_nothing(rig: Rig) -> None:
     assert log_says(rig, "The disk takes data again")
     assert rig.actod.stop() == 0
     assert judge(rig, number=number, published=range(1000)).problems() == []
+
+
+def test_a_start_on_a_full_disk_waits_for_room_and_is_stopped_like_any_other(rig: Rig) -> None:
+    rig.actod.start()
+    wait_for(rig.witness.subscribed, what="the subscription")
+    publish(rig, 0, 100)
+    wait_for(lambda: set(range(100)) <= held(rig), what="what came before")
+    assert rig.actod.stop() == 0
+    ballast = fill(rig.state)
+    rig.actod.start()
+    wait_for(lambda: log_says(rig, "cannot be opened"), what="the word of the full disk")
+    publish(rig, 100, 200)
+    assert rig.actod.stop() == 0
+    rig.actod.start()
+    wait_for(lambda: rig.actod.log_file.read_text().count("cannot be opened") == 2, what="the second start")
+    ballast.unlink()
+    wait_for(lambda: set(range(200)) <= held(rig), what="what the broker kept")
+    assert rig.actod.stop() == 0
+    assert judge(rig, number=number, published=range(200)).problems() == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actod.errors import EXIT_CONFIG, EXIT_INTEGRITY, ConfigError, IntegrityError
+from actod.errors import EXIT_CONFIG, EXIT_INTEGRITY, ConfigError, IntegrityError, TransientError
 from actod.service.folder import check_folder, own_folder
 from actod.service.keyfile import read_or_make
 from hil.rig import ROOT
@@ -30,6 +30,11 @@ def test_a_key_is_made_once_at_random_and_ours_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_a_key_that_cannot_be_made_is_a_disk_that_refuses_and_is_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="key_file_unwritable"):
+        read_or_make(tmp_path / "nowhere" / "a.key")
+
+
 def test_a_key_is_closed_from_the_first_byte_and_on_disk_before_it_has_its_name(tmp_path: Path) -> None:
     (tmp_path / ".a.key.new").write_bytes(b"left by a power cut")
     (tmp_path / ".a.key.new").chmod(0o644)
