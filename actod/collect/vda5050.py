@@ -19,10 +19,10 @@ _UINT32 = 2**32
 _LARGEST_GAP = 100_000  # beyond it a number is a restart, not a loss
 _MOST_SENDERS = 4096  # then the oldest is forgotten: a publisher of endless serial numbers must not fill the memory
 _MANUFACTURER, _SERIAL, _KIND = 2, 3, 4
-_DONE = {"FINISHED", "FAILED"}
+_DONE = ("FINISHED", "FAILED")  # a tuple asks whether it is equal: what a message holds may be a list, which has no hash
 _BULK = {"visualization", "factsheet"}
 _BY_ITSELF = {"AUTOMATIC", "STARTUP"}  # in any other mode a person has the say
-_WILL = {"CONNECTIONBROKEN", "CONNECTION_BROKEN"}
+_WILL = ("CONNECTIONBROKEN", "CONNECTION_BROKEN")  # likewise
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

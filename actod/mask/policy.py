@@ -23,6 +23,7 @@ PROFILES = ("strict", "balanced", "secrets-only")
 OPERATORS = ("mask", "redact", "hash", "coarsen", "drop", "keep")
 _DEFAULT_OPERATORS = {"gps": "coarsen", "identifier": "hash", "free_text": "drop", "unknown_field": "drop"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 _LONGEST_PATTERN = 2048
 _PATTERN_MEMORY_BYTES = 1 << 20
@@ -59,7 +60,10 @@ class Detector:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where it matches, in characters."""
-        return [m.span() for m in self.pattern.finditer(text) if m.end() > m.start()]
+        plain = (
+            text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+        )  # of JSON in a string; the engine takes UTF-8 only
+        return [m.span() for m in self.pattern.finditer(plain) if m.end() > m.start()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

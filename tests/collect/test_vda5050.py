@@ -141,14 +141,14 @@ def test_the_words_are_those_of_the_published_schemas() -> None:
         if version == "3.0":
             actions, safety = found["definitions"]["actionState"], found["definitions"]["safetyState"]
         statuses = set(actions["properties"]["actionStatus"]["enum"])
-        assert statuses - vda5050._DONE <= {"WAITING", "INITIALIZING", "RUNNING", "PAUSED", "RETRIABLE"}
-        assert statuses >= vda5050._DONE
+        assert statuses - set(vda5050._DONE) <= {"WAITING", "INITIALIZING", "RUNNING", "PAUSED", "RETRIABLE"}
+        assert statuses >= set(vda5050._DONE)
         assert set(members) >= {"orderId", "nodeStates", "edgeStates", "actionStates", "operatingMode", "safetyState"}
         stop = "activeEmergencyStop" if version == "3.0" else "eStop"
         assert "NONE" in safety["properties"][stop]["enum"]
         assert "fieldViolation" in safety["properties"]
         assert "AUTOMATIC" in members["operatingMode"]["enum"]
-        will = set(schema(version, "connection")["properties"]["connectionState"]["enum"]) & vda5050._WILL
+        will = set(schema(version, "connection")["properties"]["connectionState"]["enum"]) & set(vda5050._WILL)
         assert will == {"CONNECTION_BROKEN" if version == "3.0" else "CONNECTIONBROKEN"}
 
 
@@ -242,6 +242,23 @@ def test_serial_numbers_without_end_take_little_memory_and_forget_the_oldest_fir
     assert len(vda._robots) == len(vda._header_ids) == 4096
     placed = vda.place(["uagv", "v2", "m", "s-9999", "visualization"], {})
     assert (placed.task_id, placed.traffic_class) == ("o-1", TrafficClass.BULK)
+
+
+_MEMBERS = ["connectionState", "orderId", "operatingMode", "actionStates", "nodeStates", "edgeStates", "safetyState"]
+
+
+@pytest.mark.parametrize("kind", ["connection", "state", "order", "instantActions", "visualization"])
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("value", [[], {}, [[]], [{}], 1, True, None, "x"], ids=repr)
+def test_a_member_of_any_type_stops_nobody(prefix: str, kind: str, value: Any) -> None:
+    router = make_router(VDA2, VDA3)
+    inside = {
+        "actionStates": [{"actionStatus": value}],
+        "safetyState": {"eStop": value, "activeEmergencyStop": value, "fieldViolation": value},
+    }
+    for message in ({"headerId": 1, member: value} for member in _MEMBERS):
+        router.route(deliver(f"{prefix}/{kind}", message))
+    router.route(deliver(f"{prefix}/{kind}", {"headerId": value, "timestamp": value, **inside}))
 
 
 def test_a_topic_that_names_no_robot_is_placed_nowhere() -> None:

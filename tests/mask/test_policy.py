@@ -269,6 +269,12 @@ def test_degrees_are_made_coarser_to_a_hundredth(value: float, coarse: float) ->
     assert coarse_degrees(coarse) == coarse
 
 
+def test_half_a_character_in_text_inside_of_text_does_not_break_an_own_detector() -> None:
+    message = {"raw": '{"s": "\\ud800 B4711", "t": "B4711"}'}
+    result = masked(message, detectors=[_detector(r"B\d{4}")])
+    assert result == {"raw": '{"s": "\\ud800 <SITE_BADGE>", "t": "<SITE_BADGE>"}'}
+
+
 @pytest.mark.parametrize("value", [9999999999999998.0, -9999999999999998.0])
 def test_a_number_made_coarser_stays_among_those_that_can_be_written(value: float) -> None:
     event = masker().mask(reading({"gps": value})).event
