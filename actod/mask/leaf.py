@@ -113,7 +113,7 @@ class LeafReader:
             return []  # one short word: there is nothing to open
         self._layers += 1
         try:
-            found = self._json(text, depth)
+            found = self._json(text, depth) if "{" in text or "[" in text or '"' in text else []
             if not found:
                 found = self._containers(text, hint, depth)
                 found.extend(self._views(text, view, positions, hint, depth))
@@ -132,8 +132,6 @@ class LeafReader:
         return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
 
     def _json(self, text: str, depth: int) -> list[Finding]:
-        if "{" not in text and "[" not in text and '"' not in text:
-            return []
         plain = text.strip()
         if len(plain) < 2:
             return []

@@ -46,16 +46,34 @@ FORMS: tuple[Form, ...] = (
         _always,
         0.85,
     ),
-    _form("uk_nino", "uk_nino", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{6} ?[A-D]", _always, 0.85),
+    _form(
+        "uk_nino", "uk_nino", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{6} ?[A-D]", _always, 0.85
+    ),
     _form("de_steuerid", "de_steuerid_groups", r"[1-9][0-9] ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", checksums.steuerid, 0.75),
     _form("de_steuerid", "de_steuerid_bare", r"[1-9][0-9]{10}", checksums.steuerid, 0.4),
-    _form("fr_nir", "fr_nir_groups", r"[12378] [0-9][0-9] [0-9][0-9] (?:[0-9][0-9]|2[AB]) [0-9]{3} [0-9]{3} ?[0-9][0-9]", checksums.nir, 0.97),
-    _form("fr_nir", "fr_nir_bare", r"[12378][0-9][0-9](?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9][0-9]|2[AB])[0-9]{6} ?[0-9][0-9]", checksums.nir, 0.7),
+    _form(
+        "fr_nir",
+        "fr_nir_groups",
+        r"[12378] [0-9][0-9] [0-9][0-9] (?:[0-9][0-9]|2[AB]) [0-9]{3} [0-9]{3} ?[0-9][0-9]",
+        checksums.nir,
+        0.97,
+    ),
+    _form(
+        "fr_nir",
+        "fr_nir_bare",
+        r"[12378][0-9][0-9](?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9][0-9]|2[AB])[0-9]{6} ?[0-9][0-9]",
+        checksums.nir,
+        0.7,
+    ),
     _form("es_dni", "es_dni", r"[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.8),
     _form("es_dni", "es_nie", r"[XYZ][ -]?[0-9]{7}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.9),
     _form("it_cf", "it_cf", r"[A-Z]{6}[0-9][0-9][A-EHLMPRST][0-9][0-9][A-Z][0-9]{3}[A-Z]", checksums.codice_fiscale, 0.98),
     _form(
-        "it_cf", "it_cf_groups", r"[A-Z]{3} ?[A-Z]{3} ?[0-9][0-9][A-EHLMPRST][0-9][0-9] ?[A-Z][0-9]{3}[A-Z]", checksums.codice_fiscale, 0.97
+        "it_cf",
+        "it_cf_groups",
+        r"[A-Z]{3} ?[A-Z]{3} ?[0-9][0-9][A-EHLMPRST][0-9][0-9] ?[A-Z][0-9]{3}[A-Z]",
+        checksums.codice_fiscale,
+        0.97,
     ),
     _form("nl_bsn", "nl_bsn_groups", r"[0-9]{4}\.[0-9][0-9]\.[0-9]{3}|[0-9]{3}[. ][0-9]{3}[. ][0-9]{3}", checksums.bsn, 0.6),
     _form("nl_bsn", "nl_bsn_bare", r"[0-9]{9}", checksums.bsn, 0.3),
