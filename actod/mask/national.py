@@ -86,6 +86,10 @@ FORMS: tuple[Form, ...] = (
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
+_FROM_LETTER = tuple(
+    (number, form) for number, form in enumerate(_STRONG) if form.rule.startswith(("uk_nino", "es_nie", "it_cf"))
+)
+_FROM_DIGIT = tuple((number, form) for number, form in enumerate(_STRONG) if (number, form) not in _FROM_LETTER)
 # One look for all of them: most text has none, and is then not read once for each.
 _ANY_STRONG = gate("0-9A-Z", "|".join(ungrouped(form.pattern.pattern) for form in _STRONG), not_after="0-9A-Za-z_.,/-")
 
@@ -111,12 +115,15 @@ LOOSE: dict[str, re.Pattern[str]] = {
 
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
-    if not _ANY_STRONG.search(text):
-        return
-    for form in _STRONG:
-        for m in form.pattern.finditer(text):
-            if form.holds(plain(m[0])):
-                yield Finding(m.start(), m.end(), form.type, form.rule, form.confidence)
+    ends: dict[int, int] = {}
+    for candidate in _ANY_STRONG.finditer(text):
+        start = candidate.start()
+        for number, form in _FROM_DIGIT if text[start].isdigit() else _FROM_LETTER:
+            m = form.pattern.match(text, start)
+            if m and start >= ends.get(number, 0):  # a form's next match begins behind its last one
+                ends[number] = m.end()
+                if form.holds(plain(m[0])):
+                    yield Finding(start, m.end(), form.type, form.rule, form.confidence)
 
 
 def plain(text: str) -> str:
