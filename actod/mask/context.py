@@ -12,6 +12,9 @@ from actod.mask.secrets import classes, looks_random
 from actod.mask.vocabulary import WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
+_MOST_READ = 20_000  # characters
+_LONGEST_PHRASE = 4  # words
 _REACH = 44  # characters after a telling word in which its value begins
 _REACH_BACK = 28  # and before it: "... is his SSN"
 
@@ -29,7 +32,9 @@ _PLATE = re.compile(
 )
 _PHONE = re.compile(r"(?<![\w])[+(]?[0-9](?:[ ./()-]{0,3}[0-9]){5,14}(?!\w)")
 _CARD = re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){11,18}(?![0-9])")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){8,30}(?![A-Za-z0-9])|(?<![0-9])[0-9](?:[ .-]?[0-9]){7,25}(?![0-9])")
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){8,30}(?![A-Za-z0-9])|(?<![0-9])[0-9](?:[ .-]?[0-9]){7,25}(?![0-9])"
+)
 _VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
 _BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}[0-9])[A-Za-z0-9](?:[:-]?[A-Za-z0-9]){3,31}(?!\w)")
 _SIGNS = frozenset("#!$%&*@_^~+")
@@ -79,32 +84,37 @@ _BEGINNINGS = frozenset(word[:size] for word in WORDS for size in range(1, len(w
 
 def telling(text: str) -> Iterator[Finding]:
     """Find values that stand beside a word which names their kind."""
-    words = [(m.start(), m.end(), fold(m[0])) for m in _WORD.finditer(text[:20_000])]
+    pattern = _ASCII_WORD if text.isascii() else _WORD
+    words = [fold(word) for word in pattern.findall(text, 0, _MOST_READ)]
+    spans: list[tuple[int, int]] = []
     index = 0
     while index < len(words):
-        if words[index][2] not in _BEGINNINGS:
+        if words[index] not in _BEGINNINGS:
             index += 1
             continue
         kind, size = _kind_at(words, index)
-        if kind in SHAPES:
-            yield from _beside(
-                text, words[index][0], words[index + size - 1][1], kind, weak=words[index][2] in _COMMON and size == 1
-            )
-        elif kind in ("ip", "mac"):
-            yield from _machine_address(text, words[index + size - 1][1], kind)
-        elif kind in ("password", "token", "key", "wifi_key"):
-            yield from _secret_after(text, words[index + size - 1][1], kind)
+        if kind:
+            spans = spans or [m.span() for m in pattern.finditer(text, 0, _MOST_READ)]
+            weak = size == 1 and words[index] in _COMMON
+            yield from _told(text, spans[index][0], spans[index + size - 1][1], kind, weak=weak)
         index += size
 
 
-def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
+def _told(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterator[Finding]:
+    if kind in SHAPES:
+        yield from _beside(text, start, end, kind, weak=weak)
+    elif kind in ("ip", "mac"):
+        yield from _machine_address(text, end, kind)
+    elif kind in ("password", "token", "key", "wifi_key"):
+        yield from _secret_after(text, end, kind)
+
+
+def _kind_at(words: list[str], index: int) -> tuple[str, int]:
     """Read the longest telling phrase that starts at a word."""
     gram = ""
     best, best_size = "", 1
-    for size in range(1, 5):
-        if index + size > len(words):
-            break
-        gram += words[index + size - 1][2]
+    for size, word in enumerate(words[index : index + _LONGEST_PHRASE], 1):
+        gram += word
         if gram not in _BEGINNINGS:
             break
         kind = WORDS.get(gram)

@@ -60,6 +60,7 @@ _HEX_TOKEN = re.compile(r"(?:0[xX])?[0-9a-fA-F]{16,}\Z")
 _HEX_SPACED = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?:[ :,-](?:0x)?[0-9a-fA-F]{2}){7,}(?![\w:])")
 _STARTS = re.compile(r"(?:eyJ|eyI|ewo|ewog|W3s|WyJ|H4sI|LS0t|eJ[wxyz]|eN[oprq]|PD94|PG)")
 _OF_TEXT = bytes({*range(32, 127), *range(128, 256), 9, 10, 13})
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PROBE_BYTES = 12
 _SMALLEST_TEXT = 5
 _MOST_VIEW = 262_144
@@ -271,8 +272,7 @@ def _text_of(raw: bytes, start: int, end: int, limit_bytes: int) -> tuple[str, s
         if kind:
             raise BrokenContainerError(start, end) from None
         return None
-    odd = sum(ord(ch) < 32 and ch not in "\t\n\r" for ch in text[:256])
-    if len(text) < _SMALLEST_TEXT or odd or "\x7f" in text[:256]:
+    if len(text) < _SMALLEST_TEXT or _CONTROL.search(text, 0, 256):
         if kind and text:
             raise BrokenContainerError(start, end)
         return None

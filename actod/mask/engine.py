@@ -30,7 +30,9 @@ class PolicyMasker:
 
     def __init__(self, *, policy: Policy, pseudonym_key: bytes) -> None:
         self._policy = policy
-        self._book = KeyBook()
+        # What the profile secrets-only finds clean may hold a name: it remembers in a book of its own.
+        book = KeyBook()
+        self._books = {profile: KeyBook() if profile == "secrets-only" else book for profile in PROFILES}
         self._strict = Strict()
         self._rules = {profile: policy.rules_for(profile) for profile in PROFILES}
         self._names: dict[tuple[str, str, str], str] = {}
@@ -111,7 +113,7 @@ class PolicyMasker:
             policy=self._policy,
             rules=self._rules[profile],
             operators=self._operators,
-            book=self._book,
+            book=self._books[profile],
             only=SECRETS if profile == "secrets-only" else None,
         )
         return StrictWalk(strict=self._strict, walk=walk) if profile == "strict" else walk

@@ -1,4 +1,4 @@
-"""Cheap questions that stand before the detectors: can this text hold what a dear pattern looks for?
+"""Gates: cheap questions that stand before dear patterns.
 
 The regular expression engine is quick only where a pattern begins with a set of characters: then it runs to the next of
 them in a tight loop, and tries nothing in between. Patterns that begin with a look-around, an option or a choice have no such

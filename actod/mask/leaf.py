@@ -24,6 +24,7 @@ _SET_APART = re.compile(  # six signs with a space between each and the next; lo
     r"[ \t](?<=\S.)(?<![^\s=:(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
 )
 _SHORTEST_TOKEN = 16
+_OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
 _FEWEST_SPELLED = 5
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -71,13 +72,16 @@ class LeafReader:
         self._budget -= size
         if size > self._policy.max_leaf_bytes or self._budget < 0:
             raise TooMuchError
+        opened = self._whole_json(text, hint, depth)
+        if opened and opened[0].replacement is not None:
+            return opened  # what stands in it was masked on the way
         view, positions = (text, None) if text.isascii() else normalise(text)
         found = self._in_view(view, hint)
         if found and positions is not None:
             found = [_mapped(f, positions) for f in found]
         whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
         if not whole:
-            found.extend(self._in_layers(text, view, positions, hint, depth))
+            found.extend(self._in_layers(text, view, positions, hint, depth, opened))
         if self._only is not None:
             found = only_secrets(found)
         return merge(found)
@@ -106,14 +110,30 @@ class LeafReader:
 
     # --- layers
 
-    def _in_layers(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
+    def _whole_json(self, text: str, hint: Hint, depth: int) -> list[Finding] | None:
+        """Open text that is JSON from end to end before it is read as text; None where it is none, or not to be opened."""
+        if text[:1] not in _OPENING or text[-1:] not in _CLOSING or hint.kind or self._policy.detectors:
+            return None
+        if self._layers >= self._policy.max_decode_depth or len(text) < 2:
+            return None
+        self._layers += 1
+        try:
+            return self._json(text, depth)
+        finally:
+            self._layers -= 1
+
+    def _in_layers(
+        self, text: str, view: str, positions: Positions, hint: Hint, depth: int, opened: list[Finding] | None
+    ) -> list[Finding]:
         if self._layers >= self._policy.max_decode_depth:
             return [Finding(0, len(text), "unreadable", "layers", 1.0)] if self._has_layer(text) else []
         if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
             return []  # one short word: there is nothing to open
         self._layers += 1
         try:
-            found = self._json(text, depth)
+            if opened is None:
+                opened = self._json(text, depth) if "{" in text or "[" in text or '"' in text else []
+            found = opened
             if not found:
                 found = self._containers(text, hint, depth)
                 found.extend(self._views(text, view, positions, hint, depth))
@@ -132,8 +152,6 @@ class LeafReader:
         return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
 
     def _json(self, text: str, depth: int) -> list[Finding]:
-        if "{" not in text and "[" not in text and '"' not in text:
-            return []
         plain = text.strip()
         if len(plain) < 2:
             return []

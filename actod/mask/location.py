@@ -31,7 +31,8 @@ _DMS_SIGN = re.compile(r"[°º]|\bdeg\b")
 _NMEA = re.compile(r"(?<![0-9])[0-9]{4,5}\.[0-9]{2,8},[NS],[0-9]{5}\.[0-9]{2,8},[EW]")
 _PLUS_CODE = re.compile(r"(?<![\w+])[23456789CFGHJMPQRVWX]{4,8}\+[23456789CFGHJMPQRVWX]{2,3}(?![\w+])", re.IGNORECASE)
 _WKT = re.compile(
-    r"\b(?:POINT|LINESTRING|POLYGON)\s?Z?\s?\(\(?\s?(-?[0-9]{1,3}\.[0-9]{3,}\s-?[0-9]{1,3}\.[0-9]{3,}[^()]{0,400})\)?\)", re.IGNORECASE
+    r"\b(?:POINT|LINESTRING|POLYGON)\s?Z?\s?\(\(?\s?(-?[0-9]{1,3}\.[0-9]{3,}\s-?[0-9]{1,3}\.[0-9]{3,}[^()]{0,400})\)?\)",
+    re.IGNORECASE,
 )
 _MGRS = re.compile(
     r"(?<![\w])[0-9]{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?[0-9]{4,5}\s?[0-9]{4,5}(?!\w)|(?<!\w)[0-9]{2}[C-HJ-NP-X] [0-9]{6}(?:\.[0-9]+)? [0-9]{7}(?:\.[0-9]+)?(?!\w)"

@@ -46,16 +46,34 @@ FORMS: tuple[Form, ...] = (
         _always,
         0.85,
     ),
-    _form("uk_nino", "uk_nino", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{6} ?[A-D]", _always, 0.85),
+    _form(
+        "uk_nino", "uk_nino", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{6} ?[A-D]", _always, 0.85
+    ),
     _form("de_steuerid", "de_steuerid_groups", r"[1-9][0-9] ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", checksums.steuerid, 0.75),
     _form("de_steuerid", "de_steuerid_bare", r"[1-9][0-9]{10}", checksums.steuerid, 0.4),
-    _form("fr_nir", "fr_nir_groups", r"[12378] [0-9][0-9] [0-9][0-9] (?:[0-9][0-9]|2[AB]) [0-9]{3} [0-9]{3} ?[0-9][0-9]", checksums.nir, 0.97),
-    _form("fr_nir", "fr_nir_bare", r"[12378][0-9][0-9](?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9][0-9]|2[AB])[0-9]{6} ?[0-9][0-9]", checksums.nir, 0.7),
+    _form(
+        "fr_nir",
+        "fr_nir_groups",
+        r"[12378] [0-9][0-9] [0-9][0-9] (?:[0-9][0-9]|2[AB]) [0-9]{3} [0-9]{3} ?[0-9][0-9]",
+        checksums.nir,
+        0.97,
+    ),
+    _form(
+        "fr_nir",
+        "fr_nir_bare",
+        r"[12378][0-9][0-9](?:0[1-9]|1[0-2]|[2-9][0-9])(?:[0-9][0-9]|2[AB])[0-9]{6} ?[0-9][0-9]",
+        checksums.nir,
+        0.7,
+    ),
     _form("es_dni", "es_dni", r"[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.8),
     _form("es_dni", "es_nie", r"[XYZ][ -]?[0-9]{7}[ -]?[A-HJ-NP-TV-Z]", checksums.dni, 0.9),
     _form("it_cf", "it_cf", r"[A-Z]{6}[0-9][0-9][A-EHLMPRST][0-9][0-9][A-Z][0-9]{3}[A-Z]", checksums.codice_fiscale, 0.98),
     _form(
-        "it_cf", "it_cf_groups", r"[A-Z]{3} ?[A-Z]{3} ?[0-9][0-9][A-EHLMPRST][0-9][0-9] ?[A-Z][0-9]{3}[A-Z]", checksums.codice_fiscale, 0.97
+        "it_cf",
+        "it_cf_groups",
+        r"[A-Z]{3} ?[A-Z]{3} ?[0-9][0-9][A-EHLMPRST][0-9][0-9] ?[A-Z][0-9]{3}[A-Z]",
+        checksums.codice_fiscale,
+        0.97,
     ),
     _form("nl_bsn", "nl_bsn_groups", r"[0-9]{4}\.[0-9][0-9]\.[0-9]{3}|[0-9]{3}[. ][0-9]{3}[. ][0-9]{3}", checksums.bsn, 0.6),
     _form("nl_bsn", "nl_bsn_bare", r"[0-9]{9}", checksums.bsn, 0.3),
@@ -68,6 +86,10 @@ FORMS: tuple[Form, ...] = (
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
+_FROM_LETTER = tuple(
+    (number, form) for number, form in enumerate(_STRONG) if form.rule.startswith(("uk_nino", "es_nie", "it_cf"))
+)
+_FROM_DIGIT = tuple((number, form) for number, form in enumerate(_STRONG) if (number, form) not in _FROM_LETTER)
 # One look for all of them: most text has none, and is then not read once for each.
 _ANY_STRONG = gate("0-9A-Z", "|".join(ungrouped(form.pattern.pattern) for form in _STRONG), not_after="0-9A-Za-z_.,/-")
 
@@ -93,12 +115,15 @@ LOOSE: dict[str, re.Pattern[str]] = {
 
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
-    if not _ANY_STRONG.search(text):
-        return
-    for form in _STRONG:
-        for m in form.pattern.finditer(text):
-            if form.holds(plain(m[0])):
-                yield Finding(m.start(), m.end(), form.type, form.rule, form.confidence)
+    ends: dict[int, int] = {}
+    for candidate in _ANY_STRONG.finditer(text):
+        start = candidate.start()
+        for number, form in _FROM_DIGIT if text[start].isdigit() else _FROM_LETTER:
+            m = form.pattern.match(text, start)
+            if m and start >= ends.get(number, 0):  # a form's next match begins behind its last one
+                ends[number] = m.end()
+                if form.holds(plain(m[0])):
+                    yield Finding(start, m.end(), form.type, form.rule, form.confidence)
 
 
 def plain(text: str) -> str:

@@ -67,22 +67,30 @@ def names(text: str) -> Iterator[Finding]:
     previous_end = -1
     for m in (_IN_NAME if text.isascii() else _TOKEN).finditer(text):
         word = m[0]
-        gap = text[previous_end : m.start()] if previous_end >= 0 else ""
-        joins = gap == " " or (gap == " " * len(gap) and 0 < len(gap) <= 2)
         capital = word[0].isupper()
-        particle = word in PARTICLES or word.rstrip(".") in PARTICLES
-        if gap == ", " and len(run) == 1 and _is_given(word) and not _known(run[0][0], fold(run[0][0])):
-            joins = True  # "Kowalska, Marta"
-        if run and not (joins and (capital or particle)):
-            yield from _judge(run, before)
-            run = []
-        if capital or (run and particle):
-            if not run:
-                before = text[max(0, m.start() - 24) : m.start()]
-            run.append(m)
+        if run:
+            if not (_joins(run, text[previous_end : m.start()], word) and (capital or _is_particle(word))):
+                yield from _judge(run, before)
+                run = []
+            else:
+                run.append(m)
+        if capital and not run:
+            before = text[max(0, m.start() - 24) : m.start()]
+            run = [m]
         previous_end = m.end()
     if run:
         yield from _judge(run, before)
+
+
+def _joins(run: list[re.Match[str]], gap: str, word: str) -> bool:
+    """Whether a word goes on with a run: behind one or two spaces, or as in "Kowalska, Marta"."""
+    if gap in (" ", "  "):
+        return True
+    return gap == ", " and len(run) == 1 and _is_given(word) and not _known(run[0][0], fold(run[0][0]))
+
+
+def _is_particle(word: str) -> bool:
+    return word in PARTICLES or word.rstrip(".") in PARTICLES
 
 
 def logins(text: str) -> Iterator[Finding]:
@@ -109,6 +117,8 @@ _NOBODY = _Run([], titled=False, cued=False, cue="")
 
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
+    if len(run) == 1 and _is_ours(run[0][0]):
+        return
     words, titled, cued, cue = _core(run, before)
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
@@ -166,6 +176,12 @@ def _cue(before: str) -> str:
 
 def _vocabulary(folded: str) -> bool:
     return folded in NOT_NAMES or (len(folded) > 6 and folded.endswith(_ENDINGS_OF_WORDS))
+
+
+def _is_ours(word: str) -> bool:
+    """Whether a word that stands alone names nobody, whatever stands before it."""
+    folded = fold(word.rstrip("."))
+    return folded in TITLES or folded in _ROLES or (folded not in GIVEN_NAMES and _known(word, folded))
 
 
 def _is_given(word: str) -> bool:

@@ -159,8 +159,12 @@ class Walk:
         return self._rebuilt(members, changed) if changed else members
 
     def _rebuilt(self, members: dict[str, Any], changed: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+        if all(new_key is key and new is not DROPPED for key, (new_key, new) in changed.items()):
+            masked = members.copy()
+            masked.update((key, new) for key, (_, new) in changed.items())
+            return masked
         taken = {key for key in members if changed.get(key, (key,))[0] is key}
-        masked: dict[str, Any] = {}
+        masked = {}
         for key, value in members.items():
             new_key, new = changed.get(key, (key, value))
             if new is DROPPED:
@@ -243,6 +247,8 @@ class Walk:
 
     def _text(self, text: str, hint: Hint, depth: int) -> Any:
         if not hint.kind and self._memo and BORING.fullmatch(text) is not None:
+            if text.isalpha():
+                hint.remember(text)  # words repeat; numbers and times do not
             return text
         try:
             found = self._reader.find(text, hint, depth)

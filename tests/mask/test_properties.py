@@ -306,6 +306,14 @@ def test_what_a_warm_masker_says_a_cold_one_says_too(value: Any) -> None:
     assert MASKER.mask_value(value)[0] == masked(value)
 
 
+@pytest.mark.parametrize("plant", [plant for plant in PLANTED if plant[0] == "note"], ids=lambda plant: plant[1])
+def test_what_one_profile_lets_through_is_still_found_by_another(plant: tuple[str, str, str]) -> None:
+    one = masker()
+    for profile in ("secrets-only", "strict"):
+        one.mask_value({"note": plant[1], plant[1]: [plant[1]]}, profile=profile)
+    assert plant[2] not in json.dumps(one.mask_value({"note": plant[1], plant[1]: [plant[1]]})[0])
+
+
 @given(value=_values)
 @_quick
 def test_a_message_is_never_changed_in_place(value: Any) -> None:
