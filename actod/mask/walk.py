@@ -21,7 +21,14 @@ from actod.mask.text import BORING
 from actod.mask.verdicts import Decision, Verdicts
 from actod.mask.words import GIVEN_NAMES
 
-_GEOJSON = frozenset(("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"))
+_GEOJSON = (
+    "Point",
+    "LineString",
+    "Polygon",
+    "MultiPoint",
+    "MultiLineString",
+    "MultiPolygon",
+)  # a tuple: a type may be a list, which has no hash
 _DIGITS_OF_AN_IDENTITY = 6
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 

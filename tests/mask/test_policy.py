@@ -269,6 +269,20 @@ def test_degrees_are_made_coarser_to_a_hundredth(value: float, coarse: float) ->
     assert coarse_degrees(coarse) == coarse
 
 
+@pytest.mark.parametrize("kind", [[], {}, None, 1, "Point"])
+@pytest.mark.parametrize("profile", ["balanced", "secrets-only", "strict"])
+def test_coordinates_beside_a_type_of_any_kind_are_masked(kind: Any, profile: str) -> None:
+    message = {
+        "type": kind,
+        "coordinates": [13.404954, 52.520008],
+        "note": "jo.doe@example.org",
+        "api_key": "Zx81kQ2mmP0yT7bb",
+    }
+    result = masked(message, profile=profile)
+    assert "Zx81kQ" not in str(result)
+    assert "jo.doe" not in str(result) or profile == "secrets-only"
+
+
 def test_half_a_character_in_text_inside_of_text_does_not_break_an_own_detector() -> None:
     message = {"raw": '{"s": "\\ud800 B4711", "t": "B4711"}'}
     result = masked(message, detectors=[_detector(r"B\d{4}")])
