@@ -56,6 +56,7 @@ def admit(*payloads: bytes) -> Group:
             audit=line,
             losses=(),
             refusals=line,
+            vault=None,
             largest_event_bytes=CONFIG.largest_event_bytes,
         )
     )
