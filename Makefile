@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak clean
+.PHONY: setup demo test lint format soak power fuzz clean
 
 setup:
 	@.ci/setup
@@ -23,6 +23,14 @@ format: setup
 # The main job under kills: KILLS=N (default 10) SIGKILLs over MESSAGES=N (default 20000) messages.
 soak: setup
 	@.venv/bin/python -m hil.soak --kills $(or $(KILLS),10) --messages $(or $(MESSAGES),20000)
+
+# Power cuts at every system call of a store's life, in ORDERS=N (default 20) orders of what was not synced; 7 minutes.
+power: setup
+	@.venv/bin/python -m tests.power --orders $(or $(ORDERS),20)
+
+# Hostile input for SECONDS=N (default 600); needs `pip install atheris` in .venv, which is for x86 and development only.
+fuzz: setup
+	@.venv/bin/python -m tests.fuzz $(or $(TARGET),message) --seconds $(or $(SECONDS),600)
 
 clean:
 	rm -rf .venv .cache dist build demo-run

@@ -87,6 +87,8 @@ def verify_log(folder: Path, *, expected_heads: Sequence[str] = ()) -> AuditRepo
                 return _report(files, walk, problem, file, number, n)
         if rest:
             return _report(files, walk, "torn: no line feed ends the line", file, len(lines) + 1, walk.last_n + 1)
+    if files and not walk.lines:
+        return _report(files, walk, "empty: a log that was ever opened has a line", files[0], 1, 1)
     if walk.lines and walk.before_first not in walk.removed:
         problem = f"cut at the beginning: lines 1 to {walk.first_n - 1} are missing, and the log does not say why"
         return _report(files, walk, problem, files[0], 1, walk.first_n)

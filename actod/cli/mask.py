@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from actod.config import DetectorConfig, MaskingConfig, MaskRuleConfig
-from actod.errors import EXIT_FAILED, ConfigError, RejectedError
+from actod.errors import EXIT_FAILED, EXIT_USAGE, ConfigError, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import PROFILES, Policy
 from actod.mask.verdicts import Decision
@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
     masker = PolicyMasker(policy=Policy.compile(load_policy(args.policy)), pseudonym_key=key)
     if args.check:
         return _check(masker, args)
+    if args.paths:
+        print("actod mask: files are searched with --check; to mask one, give it on standard input", file=sys.stderr)
+        return EXIT_USAGE
     return _filter(masker, args, sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -65,17 +65,17 @@ class PayloadRouter:
         if robot is None and task_id == _OWN_TASK:
             raise RejectedError("bad_task_id", "the device's own records bear this name")
         robot_id = self._robot_id(robot)
-        key = (robot_id, task_id, run_id)
+        run = (robot_id, task_id, run_id)
         now_ns = delivery.received.monotonic_ns
         last = self._last_run.get(robot_id)
-        if last is not None and last != key:
+        if last is not None and last != run:
             self._runs.end(last, now_ns)
-        if self._runs.admit(key, now_ns):
-            self._last_run[robot_id] = key
+        if self._runs.admit((*run, traffic_class), now_ns):
+            self._last_run[robot_id] = run
         else:
             task_id, run_id = OVERFLOW, OVERFLOW
             self.overflowed += 1
-            if not self._overflow.admit((robot_id, OVERFLOW, OVERFLOW), now_ns):
+            if not self._overflow.admit((robot_id, OVERFLOW, OVERFLOW, traffic_class), now_ns):
                 robot_id = None
         return Reading(
             robot_id=robot_id,

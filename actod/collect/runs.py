@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 
 from actod.config import IntakeConfig
+from actod.model import TrafficClass
 
 OVERFLOW = "_overflow"
 _IDLE_NS = 600 * 1_000_000_000
 _ENDING_NS = 30 * 1_000_000_000
 _MINUTE_NS = 60 * 1_000_000_000
 
-Key = tuple[str | None, str, str | None]
+Run = tuple[str | None, str, str | None]
+Key = tuple[str | None, str, str | None, TrafficClass]  # what one bundle may hold
 
 
 class OpenRuns:
-    """Which (robot, task, run) are open. Pure: time is passed in, and never goes back."""
+    """Which (robot, task, run, class) are open. Pure: time is passed in, and never goes back."""
 
     def __init__(self, intake: IntakeConfig) -> None:
         self._most, self._per_minute = intake.max_open_runs, intake.new_runs_per_minute
@@ -43,10 +45,11 @@ class OpenRuns:
         self._open[key] = now_ns
         return True
 
-    def end(self, key: Key, now_ns: int) -> None:
+    def end(self, run: Run, now_ns: int) -> None:
         """Note that a robot went on to another run."""
-        if self._open.pop(key, None) is not None:
-            self._ending[key] = now_ns
+        for traffic_class in TrafficClass:
+            if self._open.pop((*run, traffic_class), None) is not None:
+                self._ending[*run, traffic_class] = now_ns
 
     def __len__(self) -> int:
         """Return how many count as open."""

@@ -108,7 +108,8 @@ def verify_envelope(envelope: Any, *, source: str = "") -> Checked:
         result.created_at, result.hash_alg = str(payload["created_at"]), str(payload["hash_alg"])
         result.problems.extend(_problems(envelope, payload, result))
     except _FORM_ERRORS as exc:
-        result.problems.append(f"not an ACTO proof envelope ({type(exc).__name__})")
+        why = "no JSON: cut off?" if envelope is None else type(exc).__name__
+        result.problems.append(f"not an ACTO proof envelope ({why})")
     return result
 
 

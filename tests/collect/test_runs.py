@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from actod.collect.runs import Key, OpenRuns
 from actod.config import IntakeConfig
+from actod.model import TrafficClass
 
 SECOND = 1_000_000_000
 
@@ -16,7 +17,7 @@ def runs(most: int = 32, a_minute: int = 60) -> OpenRuns:
 
 
 def key(number: int) -> Key:
-    return ("r", f"task-{number}", None)
+    return ("r", f"task-{number}", None, TrafficClass.NORMAL)
 
 
 def test_so_many_are_open_and_the_next_one_is_not() -> None:
@@ -33,7 +34,7 @@ def test_the_default_is_32() -> None:
 def test_a_run_that_its_robot_left_makes_room_half_a_minute_later() -> None:
     opened = runs(1)
     assert opened.admit(key(0), SECOND)
-    opened.end(key(0), 2 * SECOND)
+    opened.end(key(0)[:3], 2 * SECOND)
     assert not opened.admit(key(1), 32 * SECOND)
     assert opened.admit(key(1), 32 * SECOND + 1)
 
@@ -68,7 +69,7 @@ def test_a_run_that_is_taken_up_again_is_no_new_one() -> None:
     for step in range(100):
         mine, other = key(step % 2), key(1 - step % 2)
         assert opened.admit(mine, (1 + step) * SECOND // 10)
-        opened.end(other, (1 + step) * SECOND // 10)
+        opened.end(other[:3], (1 + step) * SECOND // 10)
 
 
 @settings(deadline=None)  # a busy machine is no defect
@@ -86,7 +87,7 @@ def test_neither_bound_is_ever_exceeded(steps: list[tuple[str, int, int]], most:
         now += seconds * SECOND
         name = key(number)
         if verb == "end":
-            opened.end(name, now)
+            opened.end(name[:3], now)
         elif opened.admit(name, now):
             if now - last_seen.get(name, -(10**18)) > 630 * SECOND:
                 begun.append(now)
@@ -94,3 +95,12 @@ def test_neither_bound_is_ever_exceeded(steps: list[tuple[str, int, int]], most:
         assert len(opened) <= most
         assert sum(now - at <= 30 * SECOND for at in last_seen.values()) <= most
         assert sum(now - at <= 60 * SECOND for at in begun) <= a_minute
+
+
+def test_each_class_of_a_run_counts_since_each_has_a_bundle_and_all_end_with_the_run() -> None:
+    opened = runs(4, a_minute=5)
+    run = ("r", "task", None)
+    assert [opened.admit((*run, traffic_class), SECOND) for traffic_class in TrafficClass] == [True] * 4
+    assert not opened.admit(key(1), SECOND)
+    opened.end(run, 2 * SECOND)
+    assert opened.admit(key(1), 40 * SECOND)
