@@ -37,13 +37,14 @@ _WKT = re.compile(
 _MGRS = re.compile(
     r"(?<![\w])[0-9]{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?[0-9]{4,5}\s?[0-9]{4,5}(?!\w)|(?<!\w)[0-9]{2}[C-HJ-NP-X] [0-9]{6}(?:\.[0-9]+)? [0-9]{7}(?:\.[0-9]+)?(?!\w)"
 )
-_GEO_WORDS = re.compile(
-    r"\b(?:gps|gnss|geo|lat|lon|wgs ?84|coord\w*|position|location|located|standort|ubicaci\w+|posizione|maps?)\b|@|[?&](?:q|ll|center)=|°",
-    re.IGNORECASE,
+_GEO_WORDS = gate(
+    "A-Za-z@?&°",
+    r"(?i:\b(?:gps|gnss|geo|lat|lon|wgs ?84|coord\w*|position|location|located|standort|ubicaci\w+|posizione|maps?)\b|@|[?&](?:q|ll|center)=|°)",
 )
-_LOCAL_WORDS = re.compile(
-    r"\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?|waypoints?|trajectory)\b\s?[=:]?",
-    re.IGNORECASE,
+_LOCAL_WORDS = gate(
+    "A-Za-z",
+    r"(?i:\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?|waypoints?|trajectory)\b)",
+    not_after="0-9A-Za-z_",
 )
 _LATITUDE, _LONGITUDE = 90, 180
 _MIN_DECIMALS = 4

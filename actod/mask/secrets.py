@@ -119,6 +119,15 @@ def prefixed(text: str) -> Iterator[Finding]:
         yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
 
 
+def whole_pem(text: str) -> Finding | None:
+    """Return the finding where text is one key from end to end, and nothing else in it needs a look."""
+    begin = _PEM_BEGIN.match(text, len(text) - len(text.lstrip()))
+    end = _PEM_END.search(text, begin.end()) if begin else None
+    if begin is None or end is None or text[end.end() :].strip():
+        return None
+    return Finding(begin.start(), end.end(), "private_key", "pem", 0.99)
+
+
 def _pem(text: str) -> Iterator[Finding]:
     position = 0
     while begin := _PEM_BEGIN.search(text, position):
