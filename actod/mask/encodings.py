@@ -226,13 +226,13 @@ def _open_base64(token: str, start: int, end: int, limit_bytes: int) -> Containe
     if url:
         body = body.replace("-", "+").replace("_", "/")
     try:
-        head = base64.b64decode(body[:16] + "=" * (-len(body[:16]) % 4))
+        head = binascii.a2b_base64(body[:16] + "=" * (-len(body[:16]) % 4))
     except (binascii.Error, ValueError):
         return None
     if not _may_be_text(head) and not _compressed(head):
         return None
     try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4))
+        raw = binascii.a2b_base64(body + "=" * (-len(body) % 4))
     except (binascii.Error, ValueError):
         return None
     inner = _text_of(raw, start, end, limit_bytes)
