@@ -13,7 +13,7 @@ import re
 import zlib
 from typing import NamedTuple
 
-from actod.mask.gate import gate
+from actod.mask.gate import any_of, gate
 from actod.mask.keys import fold
 from actod.mask.normal import Positions
 
@@ -50,7 +50,7 @@ _SPOKEN.update(
 _NO_DIGIT = frozenset("+.-")
 SPELLED_DIGIT = gate(
     "a-z",
-    r"(?:" + "|".join(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r")\b",
+    any_of(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r"\b",
     not_after=r"\w",
 )
 """A digit as a word, in folded text: five of them make it worth to look closer."""
