@@ -247,8 +247,7 @@ class Walk:
         """Where a value's key says nothing, ask what stands around it."""
         if hint.slot:
             for key, value in members.items():
-                known = self._book.known.get(key)
-                if known is not None and known.descriptor and type(value) is str and len(value) <= 48:
+                if type(value) is str and len(value) <= 48 and self._book.hint(key).descriptor:
                     told = self._book.hint(value)
                     if told.kind:
                         return told
