@@ -60,6 +60,7 @@ _CF_ODD = dict(
         strict=True,
     )
 )
+_LETTER_VALUES = {ord(letter): str(value) for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10)}
 _LUHN_DOUBLE = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -71,8 +72,7 @@ def luhn(digits: str) -> bool:
 
 def mod97(iban: str) -> bool:
     """ISO 7064 MOD 97-10 as in IBAN (ISO 13616)."""
-    turned = iban[4:] + iban[:4]
-    return int("".join(str(int(ch, 36)) for ch in turned)) % 97 == 1
+    return int((iban[4:] + iban[:4]).translate(_LETTER_VALUES)) % 97 == 1
 
 
 def verhoeff(digits: str) -> bool:

@@ -34,8 +34,8 @@ def emails(text: str) -> Iterator[Finding]:
     while at >= 0:
         left = text[max(0, at - 65) : at]
         local = _local_part(left)
-        domain = _DOMAIN.match(text, at + 1)
-        if local and domain and (("." in domain[0] and not domain[0].replace(".", "").isdigit()) or domain[0][0] == "["):
+        domain = _DOMAIN.match(text, at + 1) if local else None
+        if domain and (("." in domain[0] and not domain[0].replace(".", "").isdigit()) or domain[0][0] == "["):
             start = at - len(local)
             if not _is_url_password(text, start):
                 yield Finding(start, domain.end(), "email", "email", 0.99)

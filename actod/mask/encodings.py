@@ -13,7 +13,7 @@ import re
 import zlib
 from typing import NamedTuple
 
-from actod.mask.gate import gate
+from actod.mask.gate import any_of, gate
 from actod.mask.keys import fold
 from actod.mask.normal import Positions
 
@@ -50,7 +50,7 @@ _SPOKEN.update(
 _NO_DIGIT = frozenset("+.-")
 SPELLED_DIGIT = gate(
     "a-z",
-    r"(?:" + "|".join(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r")\b",
+    any_of(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r"\b",
     not_after=r"\w",
 )
 """A digit as a word, in folded text: five of them make it worth to look closer."""
@@ -226,13 +226,13 @@ def _open_base64(token: str, start: int, end: int, limit_bytes: int) -> Containe
     if url:
         body = body.replace("-", "+").replace("_", "/")
     try:
-        head = base64.b64decode(body[:16] + "=" * (-len(body[:16]) % 4))
+        head = binascii.a2b_base64(body[:16] + "=" * (-len(body[:16]) % 4))
     except (binascii.Error, ValueError):
         return None
     if not _may_be_text(head) and not _compressed(head):
         return None
     try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4))
+        raw = binascii.a2b_base64(body + "=" * (-len(body) % 4))
     except (binascii.Error, ValueError):
         return None
     inner = _text_of(raw, start, end, limit_bytes)

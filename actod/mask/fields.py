@@ -178,7 +178,7 @@ def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case f
         return [f._replace(start=f.start + text.find(plain), end=f.end + text.find(plain)) for f in found]
     type_, check = _CHECKS[kind]
     if kind in ("token", "key"):
-        known = list(secrets(plain))
+        known = secrets(plain)
         if known and known[0].rule == "authorisation" and known[0].end == len(plain):
             offset = text.find(plain)  # the scheme before it is no secret
             return [known[0]._replace(start=known[0].start + offset, end=known[0].end + offset)]

@@ -15,6 +15,7 @@ from actod.mask.gate import gate
 from actod.mask.keys import Hint, KeyBook, fold
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
+from actod.mask.secrets import whole_pem
 from actod.mask.text import only_secrets, scan, without_markers
 
 _LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9+/_-")
@@ -72,6 +73,8 @@ class LeafReader:
         self._budget -= size
         if size > self._policy.max_leaf_bytes or self._budget < 0:
             raise TooMuchError
+        if "-----" in text and not hint.kind and not self._policy.detectors and (key := whole_pem(text)):
+            return [key]
         opened = self._whole_json(text, hint, depth)
         if opened and opened[0].replacement is not None:
             return opened  # what stands in it was masked on the way

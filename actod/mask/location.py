@@ -23,11 +23,12 @@ _NAMED = re.compile(
 _HEMISPHERE = re.compile(
     r"(?<![\w.])([0-9]{1,3}\.[0-9]{3,12})\s?(?:°|º|deg)?\s?([NSEWO])\b|\b([NSEWO])\s?([0-9]{1,3}\.[0-9]{3,12})(?![0-9])"
 )
+_HEMISPHERE_GATE = re.compile(r"[NSEWO](?:(?<=[0-9°ºg\s].)(?!\w)|(?<!\w.)\s?[0-9]{1,3}\.)")
 _DMS = re.compile(
     r"(?<![\w.])(?:[NSEWO]\s?)?[-+]?[0-9]{1,3}\s?(?:°|º|deg|d|\s)\s?[0-9]{1,2}(?:[.,][0-9]+)?\s?(?:['′’´m]|min)?\s?"
     r"(?:[0-9]{1,2}(?:[.,][0-9]+)?\s?(?:\"|″|”|''|s|sec)?\s?)?[NSEWO]?(?![\w])"
 )
-_DMS_SIGN = re.compile(r"[°º]|\bdeg\b")
+_DMS_SIGN = re.compile(r"[°ºd](?:(?<=[°º])|(?<!\w.)eg\b)")
 _NMEA = re.compile(r"(?<![0-9])[0-9]{4,5}\.[0-9]{2,8},[NS],[0-9]{5}\.[0-9]{2,8},[EW]")
 _PLUS_CODE = re.compile(r"(?<![\w+])[23456789CFGHJMPQRVWX]{4,8}\+[23456789CFGHJMPQRVWX]{2,3}(?![\w+])", re.IGNORECASE)
 _WKT = re.compile(
@@ -37,26 +38,30 @@ _WKT = re.compile(
 _MGRS = re.compile(
     r"(?<![\w])[0-9]{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?[0-9]{4,5}\s?[0-9]{4,5}(?!\w)|(?<!\w)[0-9]{2}[C-HJ-NP-X] [0-9]{6}(?:\.[0-9]+)? [0-9]{7}(?:\.[0-9]+)?(?!\w)"
 )
-_GEO_WORDS = re.compile(
-    r"\b(?:gps|gnss|geo|lat|lon|wgs ?84|coord\w*|position|location|located|standort|ubicaci\w+|posizione|maps?)\b|@|[?&](?:q|ll|center)=|°",
-    re.IGNORECASE,
+_MGRS_GATE = re.compile(r"[C-HJ-NP-X](?<=[0-9].)")
+_GEO_WORDS = gate(
+    "A-Za-z@?&°",
+    r"(?i:\b(?:gps|gnss|geo|lat|lon|wgs ?84|coord\w*|position|location|located|standort|ubicaci\w+|posizione|maps?)\b|@|[?&](?:q|ll|center)=|°)",
 )
-_LOCAL_WORDS = re.compile(
-    r"\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?|waypoints?|trajectory)\b\s?[=:]?",
-    re.IGNORECASE,
+_LOCAL_WORDS = gate(
+    "A-Za-z",
+    r"(?i:\b(?:x|y|z|theta|pose|goal|joint|vel\w*|offset|rpy|odom|map|frame|effort|ranges?|ratio|scale|loss|score|kp|ki|kd|pid|m/s|took|seconds?|waypoints?|trajectory)\b)",
+    not_after="0-9A-Za-z_",
 )
 _LATITUDE, _LONGITUDE = 90, 180
 _MIN_DECIMALS = 4
 
 
 def coordinates(text: str) -> Iterator[Finding]:
-    """Find geographic coordinates as text."""
-    for m in _NAMED.finditer(text):
-        yield Finding(m.start(2), m.end(2), "gps", "gps_named", 0.9)
-    for m in _PAIR.finditer(text):
-        if _is_pair(text, m):
-            yield Finding(m.start(), m.end(), "gps", "gps_pair", 0.85)
-    for m in _HEMISPHERE.finditer(text):
+    """Find geographic coordinates as text. Each way of writing them is looked for where its own signs stand."""
+    if _names_a_degree(text):
+        for m in _NAMED.finditer(text):
+            yield Finding(m.start(2), m.end(2), "gps", "gps_named", 0.9)
+    if text.count(".") > 1:
+        for m in _PAIR.finditer(text):
+            if _is_pair(text, m):
+                yield Finding(m.start(), m.end(), "gps", "gps_pair", 0.85)
+    for m in _HEMISPHERE.finditer(text) if _HEMISPHERE_GATE.search(text) else ():
         yield Finding(m.start(), m.end(), "gps", "gps_hemisphere", 0.8)
     if _DMS_SIGN.search(text):
         for m in _DMS.finditer(text):
@@ -64,14 +69,24 @@ def coordinates(text: str) -> Iterator[Finding]:
                 m[0][-1] in "NSEWO" or m[0][0] in "NSEWO" or "'" in m[0] or "′" in m[0]
             ):
                 yield Finding(m.start(), m.end(), "gps", "gps_dms", 0.85)
-    for pattern, rule in ((_NMEA, "gps_nmea"), (_PLUS_CODE, "gps_plus_code"), (_MGRS, "gps_grid")):
-        for m in pattern.finditer(text):
-            if rule != "gps_plus_code" or (
-                not m[0][0].isspace() and any(c.isalpha() for c in m[0]) and any(c.isdigit() for c in m[0])
-            ):
-                yield Finding(m.start(), m.end(), "gps", rule, 0.8)
-    for m in _WKT.finditer(text):
+    yield from _in_a_grid(text)
+    for m in _WKT.finditer(text) if "(" in text else ():
         yield Finding(m.start(1), m.end(1), "gps", "gps_wkt", 0.85)
+
+
+def _names_a_degree(text: str) -> bool:
+    lower = text.lower()
+    return "lat" in lower or "lon" in lower or "lng" in lower or "breite" in lower or "nge" in lower
+
+
+def _in_a_grid(text: str) -> Iterator[Finding]:
+    for m in _NMEA.finditer(text) if ",N" in text or ",S" in text else ():
+        yield Finding(m.start(), m.end(), "gps", "gps_nmea", 0.8)
+    for m in _PLUS_CODE.finditer(text) if "+" in text else ():
+        if not m[0][0].isspace() and any(c.isalpha() for c in m[0]) and any(c.isdigit() for c in m[0]):
+            yield Finding(m.start(), m.end(), "gps", "gps_plus_code", 0.8)
+    for m in _MGRS.finditer(text) if _MGRS_GATE.search(text) else ():
+        yield Finding(m.start(), m.end(), "gps", "gps_grid", 0.8)
 
 
 def _is_pair(text: str, m: re.Match[str]) -> bool:

@@ -90,8 +90,13 @@ _FROM_LETTER = tuple(
     (number, form) for number, form in enumerate(_STRONG) if form.rule.startswith(("uk_nino", "es_nie", "it_cf"))
 )
 _FROM_DIGIT = tuple((number, form) for number, form in enumerate(_STRONG) if (number, form) not in _FROM_LETTER)
-# One look for all of them: most text has none, and is then not read once for each.
-_ANY_STRONG = gate("0-9A-Z", "|".join(ungrouped(form.pattern.pattern) for form in _STRONG), not_after="0-9A-Za-z_.,/-")
+# One look for all of them: most text has none, and is then not read once for each. Before they are tried: six digits with at most one sign between them, or the letters that a form begins with.
+_MAY_BEGIN = r"[0-9](?:[ .-]?[0-9]){5}|[A-Z]{2}[ -]?[0-9]|[XYZ][ -]?[0-9]|[A-Z]{3} ?[A-Z]{3} ?[0-9]"
+_ANY_STRONG = gate(
+    "0-9A-Z",
+    f"(?={_MAY_BEGIN})(?:{'|'.join(ungrouped(form.pattern.pattern) for form in _STRONG)})",
+    not_after="0-9A-Za-z_.,/-",
+)
 
 # With a telling key or word a wrong check digit is no excuse: people mistype.
 LOOSE: dict[str, re.Pattern[str]] = {

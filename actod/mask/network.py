@@ -27,14 +27,21 @@ _VERSION_BEFORE = re.compile(
     r"|\b[\w-]{1,40}(?:version|firmware|release)|=v|@v?|[a-z]-)[\s:=]*v?\Z",
     re.IGNORECASE,
 )
-_VERSION_WORDS = re.compile(
-    r"\b(?:version|firmware|fw|sw|software|release|build|bootloader|upgrade|upgraded|updated?|downgrade|flashed|patch|rollback|package)\b",
-    re.IGNORECASE,
+_ENDS_OF_A_VERSION = tuple(  # what _VERSION_BEFORE may end with, but for separators and a last v
+    "version ver firmware fw sw hw software release rev revision build kernel driver bootloader v update upgrade patch image schema protocol "
+    "package pkg lib library api from to section chapter bios versao versione wersja versie logiciel micrologiciel =v @ @v -".split()
 )
-_HOST_WORDS = re.compile(
-    r"\b(?:ip|host|address|addr|gateway|server|client|peer|ping|ssh|dhcp|lease|connect\w*|connection|dns|tcp|udp|http|broker|subnet|"
-    r"route|remote|reach\w*|arp|vpn|proxy|listen\w*|bind|bound|socket|login|network|adresse|serveur|rede|rete|sieci|request)\b",
-    re.IGNORECASE,
+_SEPARATORS = ":= \t\n\r\f\v\x1c\x1d\x1e\x1f"
+_VERSION_WORDS = gate(
+    "A-Za-z",
+    r"(?i:\b(?:version|firmware|fw|sw|software|release|build|bootloader|upgrade|upgraded|updated?|downgrade|flashed|patch|rollback|package)\b)",
+    not_after="0-9A-Za-z_",
+)
+_HOST_WORDS = gate(
+    "A-Za-z",
+    r"(?i:\b(?:ip|host|address|addr|gateway|server|client|peer|ping|ssh|dhcp|lease|connect\w*|connection|dns|tcp|udp|http|broker|subnet|"
+    r"route|remote|reach\w*|arp|vpn|proxy|listen\w*|bind|bound|socket|login|network|adresse|serveur|rede|rete|sieci|request)\b)",
+    not_after="0-9A-Za-z_",
 )
 _PRIVATE = ("10.", "192.168.", "172.", "169.254.", "100.")
 _SMALLEST_PUBLIC = 10  # the first number of most firmware versions is below
@@ -76,7 +83,7 @@ def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
         return True
     if _HOST_WORDS.search(before) and not _VERSION_WORDS.search(before):
         return True
-    if _VERSION_BEFORE.search(before) and not m[0].startswith(_PRIVATE[:2]):
+    if _is_version(before) and not m[0].startswith(_PRIVATE[:2]):
         return (
             bool(re.search(r"\b(?:from|to)\s*\Z", before))
             and max(octets) >= _LIKELY_OCTET
@@ -85,6 +92,15 @@ def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
     if _VERSION_WORDS.search(before):
         return False
     return m[0].startswith(_PRIVATE) or octets[0] >= _SMALLEST_PUBLIC or max(octets) >= _LIKELY_OCTET
+
+
+def _is_version(before: str) -> bool:
+    """Whether the words before call what follows a version. The pattern is dear: it is asked where the last letters allow it."""
+    lower = before.lower()
+    return (
+        lower.rstrip(_SEPARATORS).endswith(_ENDS_OF_A_VERSION)
+        or (lower.endswith("v") and lower[:-1].rstrip(_SEPARATORS).endswith(_ENDS_OF_A_VERSION))
+    ) and _VERSION_BEFORE.search(before) is not None
 
 
 def ipv6s(text: str) -> Iterator[Finding]:

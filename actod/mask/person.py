@@ -20,6 +20,7 @@ _CJK_RUN = re.compile(
     r"[\u3005\u4e00-\u9fff\u3040-\u30ff]+(?:[ \u3000・][\u3005\u4e00-\u9fff\u3040-\u30ff]+)*|[\uac00-\ud7af]{2,4}(?: [\uac00-\ud7af]{1,3})?"
 )
 _CJK = re.compile(r"[\u3005\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]")
+_LATIN = re.compile(r"[A-Za-z]")
 _CJK_HONORIFIC = re.compile(
     r"([\u3005\u4e00-\u9fff\u3040-\u30ff]{1,8}?(?:[ \u3000][\u3005\u4e00-\u9fff\u3040-\u30ff]{1,6})?)\s?(?:さん|様|氏|先生|くん|ちゃん|殿|先輩|部長|課長|係長)|([\uac00-\ud7af]{2,4})\s?(?:님|씨|과장|부장|대리|사원|기사)"
 )
@@ -50,7 +51,7 @@ _ROLES = frozenset(
 def _caseless_names(text: str) -> Iterator[Finding]:
     """In Latin text, a few words of a script without capitals (Hebrew, Arabic, Indic, Thai) are most likely a name."""
     runs = list(_CASELESS_RUN.finditer(text))
-    if sum(len(m[0]) for m in runs) < sum(ch.isascii() and ch.isalpha() for ch in text):
+    if sum(len(m[0]) for m in runs) < len(_LATIN.findall(text)):
         for m in runs:
             if len(m[0]) > 2:
                 yield Finding(m.start(), m.end(), "person", "name_caseless", 0.6)
@@ -117,7 +118,7 @@ _NOBODY = _Run([], titled=False, cued=False, cue="")
 
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
-    if len(run) == 1 and _is_ours(run[0][0]):
+    if len(run) == 1 and _names_nobody(run[0][0], before):
         return
     words, titled, cued, cue = _core(run, before)
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
@@ -178,10 +179,14 @@ def _vocabulary(folded: str) -> bool:
     return folded in NOT_NAMES or (len(folded) > 6 and folded.endswith(_ENDINGS_OF_WORDS))
 
 
-def _is_ours(word: str) -> bool:
-    """Whether a word that stands alone names nobody, whatever stands before it."""
+def _names_nobody(word: str, before: str) -> bool:
+    """Whether a word that stands alone can be passed over: a word of ours, or one that neither is a given name nor introduced."""
     folded = fold(word.rstrip("."))
-    return folded in TITLES or folded in _ROLES or (folded not in GIVEN_NAMES and _known(word, folded))
+    if folded in TITLES or folded in _ROLES:
+        return True
+    if folded not in GIVEN_NAMES and _known(word, folded):
+        return True
+    return GIVEN_NAMES.isdisjoint(folded.split("-")) and _cue(before) not in _CUE_BEFORE
 
 
 def _is_given(word: str) -> bool:
@@ -207,14 +212,14 @@ def _cjk_names(text: str) -> Iterator[Finding]:
     for m in _CJK_HONORIFIC.finditer(text):
         group = 1 if m[1] else 2
         yield Finding(m.start(group), m.end(group), "person", "name_honorific", 0.8)
-    foreign = sum(1 for ch in text if _CJK.match(ch))
-    latin = sum(1 for ch in (MARKER.sub("", text) if "<" in text else text) if ch.isascii() and ch.isalpha())
+    foreign = len(_CJK.findall(text))
+    latin = len(_LATIN.findall(MARKER.sub("", text) if "<" in text else text))
     for m in _CJK_RUN.finditer(text):
         run = m[0]
         if not 2 <= len(run) <= 12:
             continue
         spaced = " " in run or "\u3000" in run
-        family = any(run.startswith(name) for name in SURNAME_ENDINGS_CJK)
+        family = run.startswith(SURNAME_ENDINGS_CJK)
         if (
             (latin > foreign and not _KATAKANA_WORD.match(run))
             or (spaced and len(run) <= 8)

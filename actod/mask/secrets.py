@@ -53,7 +53,7 @@ _PREFIX = re.compile(
     r"(?<![A-Za-z0-9_])(?:" + "|".join(f"(?P<g{i}>{pattern})" for i, (_, pattern) in enumerate(_PREFIXED)) + ")"
 )
 _GROUP_TYPE = {f"g{i}": type_ for i, (type_, _) in enumerate(_PREFIXED)}
-SHORTEST_PREFIXED = 15
+SHORTEST_PREFIXED, _SHORTEST_AUTHORISATION = 15, 14
 _PREFIX_GATE = gate(
     "A-Zac-hk-pr-y0-9",
     r"A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]|TBB)|gh[pousr]_|github_|gl[a-z]{2,4}-|[srp]k[-_]|whsec|sq0|access_token\$|hf_|r8_|gsk_|pplx-|xai-|nvapi-"
@@ -98,25 +98,40 @@ _CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"), re
 _HEX = re.compile(r"[0-9a-fA-F-]+\Z")
 
 
-def secrets(text: str) -> Iterator[Finding]:
+def secrets(text: str) -> list[Finding]:
     """Find what carries its own sign: prefixes, PEM blocks, authorisation headers, passwords in URLs."""
-    if len(text) >= SHORTEST_PREFIXED:
-        yield from prefixed(text)
+    found: list[Finding] = []
+    size = len(text)
+    if size >= SHORTEST_PREFIXED:
+        found.extend(prefixed(text))
     if "-----" in text:
-        yield from _pem(text)
+        found.extend(_pem(text))
     if "://" in text:
-        yield from _url_secrets(text)
+        found.extend(_url_secrets(text))
     if ";" in text and "=" in text:
-        for m in _CONNECTION_KEY.finditer(text):
-            yield Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9)
-    if len(text) >= 14:
-        yield from _authorisation(text)
+        keys = _CONNECTION_KEY.finditer(text)
+        found.extend(Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9) for m in keys)
+    if size >= _SHORTEST_AUTHORISATION:
+        if " -" in text:
+            found.extend(_options(text))
+        if _SCHEME_GATE.search(text):
+            found.extend(_authorisation(text))
+    return found
 
 
 def prefixed(text: str) -> Iterator[Finding]:
     """Find keys and tokens whose issuer gave them a prefix."""
     for m in _PREFIX.finditer(text) if _PREFIX_GATE.search(text) else ():
         yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
+
+
+def whole_pem(text: str) -> Finding | None:
+    """Return the finding where text is one key from end to end, and nothing else in it needs a look."""
+    begin = _PEM_BEGIN.match(text, len(text) - len(text.lstrip()))
+    end = _PEM_END.search(text, begin.end()) if begin else None
+    if begin is None or end is None or text[end.end() :].strip():
+        return None
+    return Finding(begin.start(), end.end(), "private_key", "pem", 0.99)
 
 
 def _pem(text: str) -> Iterator[Finding]:
@@ -144,11 +159,14 @@ def _url_secrets(text: str) -> Iterator[Finding]:
             yield Finding(m.start(1), m.end(1), "url_credential", "url_parameter", 0.85)
 
 
-def _authorisation(text: str) -> Iterator[Finding]:
-    for m in _OPTION.finditer(text) if " -" in text else ():
+def _options(text: str) -> Iterator[Finding]:
+    for m in _OPTION.finditer(text):
         group = m.lastindex or 1
         yield Finding(m.start(group), m.end(group), "password", "command_option", 0.8)
-    for m in _SCHEME_WORD.finditer(text) if _SCHEME_GATE.search(text) else ():
+
+
+def _authorisation(text: str) -> Iterator[Finding]:
+    for m in _SCHEME_WORD.finditer(text):
         scheme, value = m[1].lower(), m[2]
         header = "uthorization" in text[max(0, m.start() - 24) : m.start()]
         if (

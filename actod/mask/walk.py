@@ -29,6 +29,7 @@ _GEOJSON = (
     "MultiLineString",
     "MultiPolygon",
 )  # a tuple: a type may be a list, which has no hash
+_NUMBERS = frozenset((int, float))
 _DIGITS_OF_AN_IDENTITY = 6
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 
@@ -137,6 +138,7 @@ class Walk:
         changed: dict[str, tuple[str, Any]] = {}
         hint_of = self._book.known
         path = self._path
+        ruled = bool(self._path_rules)
         for key, value in members.items():
             hint = hint_of.get(key)
             new_key = key
@@ -145,25 +147,36 @@ class Walk:
             kind = type(value)
             if not hint.kind and (inherited.kind or hint.slot):
                 hint = self._neighbour_hint(members, hint, inherited)
-            path.append(key)
-            if self._path_rules and (rule := self.verdicts.rule_here()):
-                new = self.verdicts.configured(value, rule)
-            elif kind is str:
-                new = value if value in hint.clean else self._text(value, hint, depth)
-            elif kind is bool or value is None:
+            if not ruled and (
+                value in hint.clean
+                if kind is str
+                else value is None or kind is bool or (kind in _NUMBERS and not hint.kind and value < CARD_FLOOR)
+            ):
                 new = value
-            elif kind is float or kind is int:
-                new = self._numbers.one(value, hint) if hint.kind or value >= CARD_FLOOR else value
-            elif kind is list:
-                if key == "coordinates" and members.get("type") not in _GEOJSON and inherited.kind != "gps":
-                    hint = self._book.neutral
-                new = self._array(value, hint, depth + 1)
             else:
-                new = self._object(value, hint, depth + 1)
-            path.pop()
+                path.append(key)
+                new = self._member(members, key, value, hint, inherited, depth)
+                path.pop()
             if new is not value or new_key is not key:
                 changed[key] = (new_key, new)
         return self._rebuilt(members, changed) if changed else members
+
+    def _member(self, members: dict[str, Any], key: str, value: Any, hint: Hint, inherited: Hint, depth: int) -> Any:
+        """Mask one value; the path already leads to it."""
+        if self._path_rules and (rule := self.verdicts.rule_here()):
+            return self.verdicts.configured(value, rule)
+        kind = type(value)
+        if kind is str:
+            return value if value in hint.clean else self._text(value, hint, depth)
+        if kind is bool or value is None:
+            return value
+        if kind in _NUMBERS:
+            return self._numbers.one(value, hint)
+        if kind is list:
+            if key == "coordinates" and members.get("type") not in _GEOJSON and inherited.kind != "gps":
+                hint = self._book.neutral
+            return self._array(value, hint, depth + 1)
+        return self._object(value, hint, depth + 1)
 
     def _rebuilt(self, members: dict[str, Any], changed: dict[str, tuple[str, Any]]) -> dict[str, Any]:
         if all(new_key is key and new is not DROPPED for key, (new_key, new) in changed.items()):
@@ -241,8 +254,7 @@ class Walk:
         """Where a value's key says nothing, ask what stands around it."""
         if hint.slot:
             for key, value in members.items():
-                known = self._book.known.get(key)
-                if known is not None and known.descriptor and type(value) is str and len(value) <= 48:
+                if type(value) is str and len(value) <= 48 and self._book.hint(key).descriptor:
                     told = self._book.hint(value)
                     if told.kind:
                         return told

@@ -314,6 +314,11 @@ def test_what_one_profile_lets_through_is_still_found_by_another(plant: tuple[st
     assert plant[2] not in json.dumps(one.mask_value({"note": plant[1], plant[1]: [plant[1]]})[0])
 
 
+def test_a_value_is_told_by_its_neighbour_in_the_first_message_too() -> None:
+    """The neighbour may stand behind it, under a key that was never seen before."""
+    assert masked({"value": "hunter-two", "key": "password"}) == {"value": "<PASSWORD>", "key": "password"}
+
+
 @given(value=_values)
 @_quick
 def test_a_message_is_never_changed_in_place(value: Any) -> None:
