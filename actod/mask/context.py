@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 from actod.mask import national, network
 from actod.mask.finding import Finding
-from actod.mask.keys import fold
+from actod.mask.keys import fold, kind_of_word
 from actod.mask.secrets import classes, looks_random
-from actod.mask.vocabulary import WORDS
+from actod.mask.vocabulary import CUES
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _REACH = 44  # characters after a telling word in which its value begins
@@ -32,15 +32,18 @@ _CARD = re.compile(r"(?<!\d)\d(?:[ .-]?\d){11,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){8,30}(?![A-Za-z0-9])|(?<!\d)\d(?:[ .-]?\d){7,25}(?!\d)")
 _VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
 _BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}\d)[A-Za-z0-9](?:[:-]?[A-Za-z0-9]){3,31}(?!\w)")
+_AT_ONCE = 2
 _SIGNS = frozenset("#!$%&*@_^~+")
 _NAMED_VALUE = re.compile(r"[A-Za-z_][\w-]{1,32}[=:](?=[^=]{6})")
 _SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
 _LINKING = re.compile(
     r"(?:[\s:=#\"'(\[>-]|\b(?:is|was|are|no|nr|num|number|numero|numéro|número|numer|nummer|n[°ºo.]|id|the|my|his|her|their|on|of|le|el|il|am|den|w|dnia|op|em|"
-    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as)\b\.?)*"
+    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as|är|er|on|je|to|jest|já|é|nu|now|jetzt|read|seen|lu|leída|letta|gelesen|č|čís|číslo|szám|száma|numara|numarası|auf|på|card|"
+    r"token|с|это|番号|는|은)\b\.?)*"
 )
+_WHOSE = re.compile(r"(?:\s[^\W\d_]{1,16}){1,4}\s?[:=]\s?(?=\S)")
 _ABBREVIATED = re.compile(r"(?<![^\W_])[^\W_]{1,4}\Z")
-_SENTENCE = re.compile(r"[.!?]\s")
+_SENTENCE = re.compile(r"[.!?]\s|[;|\n{}]|\"\s?,|,\s?\"|&\w+=")
 
 
 def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
@@ -51,7 +54,21 @@ def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int
     return spans
 
 
+# Behind a word that means a plate: up to four short groups, in any order and script.
+_PLATE_GROUPS = re.compile(
+    r"(?<![\w.-])(?=[^\W_a-z]{0,6}[ ·:.-]{0,2}[^\W_a-z]{0,6}[ ·:.-]{0,2}\d)[^\W_a-z]{1,7}(?:[ ·:.-]{1,2}[^\W_a-z]{1,6}){0,3}(?![\w])"
+)
+
+
+def _plate_groups(text: str) -> Iterator[tuple[int, int]]:
+    for m in _PLATE_GROUPS.finditer(text):
+        if 4 <= sum(map(str.isalnum, m[0])) <= 11 and any(map(str.isalpha, m[0])):
+            yield m.start(), m.end()
+
+
 def _plates(text: str) -> Iterator[tuple[int, int]]:
+    if (wide := next(_plate_groups(text), None)) and wide[0] <= _AT_ONCE:
+        yield wide
     for m in _PLATE.finditer(text):
         letters_digits = sum(ch.isalnum() for ch in m[0])
         if 4 <= letters_digits <= 9 and any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
@@ -72,9 +89,10 @@ SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
 _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 # Everyday words that tell only where the value follows at once.
 _COMMON = frozenset(
-    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta".split()
+    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
 )
-_BEGINNINGS = frozenset(word[:size] for word in WORDS for size in range(1, len(word) + 1))
+_SHORTEST_WITH_ENDING = 6
+_BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(word) + 1))
 
 
 def telling(text: str) -> Iterator[Finding]:
@@ -102,9 +120,11 @@ def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
         if index + size > len(words):
             break
         gram += words[index + size - 1][2]
-        if gram not in _BEGINNINGS:
+        kind = CUES.get(gram)
+        if not kind and size == 1 and len(gram) >= _SHORTEST_WITH_ENDING:
+            kind = kind_of_word(gram)
+        if not kind and gram not in _BEGINNINGS:
             break
-        kind = WORDS.get(gram)
         if kind:
             best, best_size = kind, size
     return best, best_size
@@ -159,6 +179,12 @@ _SECRET_TYPE = {"password": "password", "wifi_key": "wifi_key", "token": "secret
 
 def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
     m = _SECRET_WORD.match(text, _linked(text, end))
+    if (
+        kind in ("password", "wifi_key")
+        and (far := _WHOSE.match(text, end))
+        and _drawn(text[far.end() :].split(maxsplit=1)[0])
+    ):
+        m = _SECRET_WORD.match(text, far.end())  # "password for the panel: ..."
     if not m or m.start() == end:
         return
     start = m.start()

@@ -109,7 +109,7 @@ _NUMBER_FIRST = re.compile(
 _SUFFIXED = re.compile(
     r"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{0,30}\s){0,3}[A-ZÀ-Ž][\w.-]{1,40}?(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|stieg|"
     r"straat|laan|plein|steeg|singel|gracht|kade|dijk|boulevard|pad|hof|baan|dreef|park|dal|gaarde|horst|markt|wal|"
-    r"gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak)\s\d{1,5}\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
+    r"gatan|vägen|gränd|torget|stigen|backen|vej|gade|gata|veien|gaten|katu|tie|kuja|utca|sokak) \d{1,5}(?![.,]\d)\s?[a-zA-Z]?\b(?:[-/ ]\d{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
 )
 _PREFIXED = re.compile(
     r"(?<!\w)(?:\d{1,5}(?:\s?(?:bis|ter|[a-zA-Z]))?,?\s)?(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
@@ -130,6 +130,8 @@ _SITE_STEM = re.compile(
     r"(?i:\b(?:lager|einlager\w{0,5}|auslager\w{0,5}|montage|stell|arbeits|lade|pack|park|stand|palett\w{0,3}|ablage|puffer|fahr|verfahr|f[öo]rder|transport|hub|"
     r"sicherheits|rettungs|flucht|schlepp|mess|pr[üu]f|werkzeug)(?:weg|platz|ring|hof|tor|damm|steig|baan|plein)\b)"
 )
+_HEX = re.compile(r"[0-9A-Fa-f]{2} [0-9A-Fa-f]{2}\b")
+_HEX_BEFORE = re.compile(r"(?<!\w)[0-9A-Fa-f]{2} \Z")
 _HOUSE_NO = re.compile(
     r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])\d{1,3}[/-]\d{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
 )
@@ -195,6 +197,12 @@ def _on_site(rule: str, m: re.Match[str]) -> bool:
     """Whether a street's form names a place in a plant: "12 Packing Station", "Lagerplatz 12"."""
     if rule == "address_number_first":
         return m[2].lower() in _SITE_ENDS and all(fold(word) in NOT_NAMES for word in m[1].split())
+    if (
+        rule == "address_street_prefix"
+        and _HEX.match(m[0])
+        and _HEX_BEFORE.search(m.string, max(0, m.start() - 4), m.start())
+    ):
+        return True
     return rule == "address_street_suffix" and _SITE_STEM.search(m[0]) is not None
 
 

@@ -64,6 +64,7 @@ FORMS: tuple[Form, ...] = (
     _form("in_aadhaar", "in_aadhaar_groups", r"[2-9]\d{3}([ -])\d{4}\1\d{4}", checksums.verhoeff, 0.75),
     _form("in_aadhaar", "in_aadhaar_bare", r"[2-9]\d{11}", checksums.verhoeff, 0.4),
 )
+_LOWER_CF = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}\d\d[abcdehlmprst]\d\d[a-z]\d{3}[a-z](?![A-Za-z0-9])")
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
@@ -72,18 +73,18 @@ _ANY_STRONG = re.compile(_B + "(?=[0-9A-Z])(?:" + "|".join(ungrouped(form.patter
 
 # With a telling key or word a wrong check digit is no excuse: people mistype.
 LOOSE: dict[str, re.Pattern[str]] = {
-    "us_ssn": re.compile(r"(?<!\d)\d{3}[ .-]?\d{2}[ .-]?\d{4}(?!\d)"),
-    "uk_nino": re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}(?:[ -]?\d\d){3}[ -]?[A-Da-d](?![A-Za-z0-9])"),
-    "de_steuerid": re.compile(r"(?<!\d)\d(?:[ ./-]?\d){9,12}(?!\d)"),
-    "fr_nir": re.compile(r"(?<!\d)[1-478](?:[ .-]?\d){4}[ .-]?(?:\d\d|2[ABab])(?:[ .-]?\d){6,8}(?!\d)"),
+    "us_ssn": re.compile(r"(?<!\d)\d{3}[ ./-]{0,3}\d{2}[ ./-]{0,3}\d{4}(?!\d)"),
+    "uk_nino": re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}(?:[ ./-]{0,3}\d\d){3}[ ./-]{0,3}[A-Da-d](?![A-Za-z0-9])"),
+    "de_steuerid": re.compile(r"(?<!\d)\d(?:[ ./-]{0,3}\d){9,12}(?!\d)"),
+    "fr_nir": re.compile(r"(?<!\d)[1-478](?:[ ./-]{0,3}\d){4}[ ./-]{0,3}(?:\d\d|2[ABab])(?:[ ./-]{0,3}\d){6,8}(?!\d)"),
     "es_dni": re.compile(r"(?<![A-Za-z0-9])(?:[XYZxyz][ -]?)?\d{1,2}\.?\d{3}\.?\d{3}[ -]?[A-Za-z]?(?![A-Za-z0-9])"),
     "it_cf": re.compile(
         r"(?<![A-Za-z0-9])[A-Za-z]{3} ?[A-Za-z]{3} ?[0-9A-Za-z]{2}[A-Za-z][0-9A-Za-z]{2} ?[A-Za-z][0-9A-Za-z]{3}[A-Za-z]"
     ),
-    "nl_bsn": re.compile(r"(?<!\d)\d(?:[ .-]?\d){7,8}(?!\d)"),
-    "pl_pesel": re.compile(r"(?<!\d)\d(?:[ .-]?\d){10}(?!\d)"),
-    "br_cpf": re.compile(r"(?<!\d)\d(?:[ ./-]?\d){10}(?!\d)"),
-    "in_aadhaar": re.compile(r"(?<!\d)\d(?:[ .-]?\d){11}(?!\d)"),
+    "nl_bsn": re.compile(r"(?<!\d)\d(?:[ ./-]{0,3}\d){7,8}(?!\d)"),
+    "pl_pesel": re.compile(r"(?<!\d)\d(?:[ ./-]{0,3}\d){10}(?!\d)"),
+    "br_cpf": re.compile(r"(?<!\d)\d(?:[ ./-]{0,3}\d){10}(?!\d)"),
+    "in_aadhaar": re.compile(r"(?<!\d)\d(?:[ ./-]{0,3}\d){11}(?!\d)"),
     "national_id": re.compile(
         r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,4}[ -]?\d)[A-Za-z0-9](?:[ ./-]?[A-Za-z0-9]){5,19}(?![A-Za-z0-9])"
     ),
@@ -92,12 +93,40 @@ LOOSE: dict[str, re.Pattern[str]] = {
 
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
+    for m in _LOWER_CF.finditer(text):
+        if checksums.codice_fiscale(m[0].upper()):
+            yield Finding(m.start(), m.end(), "it_cf", "it_cf_lower", 0.95)
     if not _ANY_STRONG.search(text):
         return
     for form in _STRONG:
         for m in form.pattern.finditer(text):
             if form.holds(plain(m[0])):
                 yield Finding(m.start(), m.end(), form.type, form.rule, form.confidence)
+
+
+_MRZ = re.compile(r"(?<![A-Z0-9<])(?=[A-Z0-9]{0,43}<)[A-Z0-9<]{30,44}(?![A-Z0-9<])")
+_MRZ_NAMES = re.compile(
+    r"[PIACV][A-Z<][A-Z]{3}[A-Z<]+<<[A-Z<]+\Z|[A-Z]{2,}(?:<[A-Z]+)*<<[A-Z<]+<\Z|[IAC][A-Z<][A-Z]{3}[A-Z0-9<]{9}\d[A-Z0-9<]{15}\Z"
+)
+_MRZ_LENGTHS = (30, 36, 44)
+_MRZ_WEIGHTS = (7, 3, 1)
+
+
+def mrz_lines(text: str) -> Iterator[Finding]:
+    """Find the machine-readable lines of travel documents (ICAO 9303): by their check digits, names by their fillers."""
+    for m in _MRZ.finditer(text):
+        line = m[0]
+        if len(line) in _MRZ_LENGTHS and (_mrz_checks(line) or _MRZ_NAMES.match(line)):
+            yield Finding(m.start(), m.end(), "passport", "passport_mrz", 0.97)
+
+
+def _mrz_checks(line: str) -> bool:
+    fields = ((0, 6, 6), (8, 14, 14)) if len(line) == _MRZ_LENGTHS[0] else ((0, 9, 9), (13, 19, 19), (21, 27, 27))
+    return sum(_mrz_digit(line[start:end]) == line[at] for start, end, at in fields) >= 2
+
+
+def _mrz_digit(part: str) -> str:
+    return str(sum((0 if ch == "<" else int(ch, 36)) * _MRZ_WEIGHTS[i % 3] for i, ch in enumerate(part)) % 10)
 
 
 def plain(text: str) -> str:

@@ -72,7 +72,7 @@ _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key"
 _URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
 _URL_USER_TOKEN = re.compile(r"(https?|git|ssh)://([A-Za-z0-9_-]{16,255})@(?=[\w\[.-])")
 _URL_PARAMETER = re.compile(
-    r"[?&;#](?:[\w.-]{0,24}(?:token|secret|password)|sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
+    r"[?&;#](?:[\w.-]{0,24}(?:token|secret|password|api[_-]?key|access[_-]?key)|sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
     r"=([^\s&;#\"'<>]{6,4096})",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ from actod.mask.contact import emails, phones, spelled_emails
 from actod.mask.financial import cards, ibans
 from actod.mask.finding import MARKER, SECRETS, Finding
 from actod.mask.keys import Hint, fold
-from actod.mask.national import national_ids
+from actod.mask.national import mrz_lines, national_ids
 from actod.mask.secrets import opaque_tokens, secrets
 from actod.mask.vocabulary import BENIGN
 
@@ -37,6 +37,10 @@ _SPELLED = re.compile(
 _CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff][^\W\d_A-Z]|[A-Z]{2,} [A-Z]|[\u3005-\ud7af]")
 _MEASURED_BEFORE = re.compile(r"([^\W\d_]+)(?:[\s_-]{1,2}([^\W\d_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
+_HEX_BEFORE = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{2} \Z")
+_FEWEST_SPACES_OF_A_SENTENCE = 5
+_SURE_NAME = 0.7
+_NAMES = frozenset(("person", "address"))
 _WEAK_TYPES = frozenset(
     "phone card us_ssn uk_nino de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar gps plate passport ipv4 badge iban".split()
 )
@@ -58,6 +62,7 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         found.extend(national_ids(text))
     if _IBAN_HEAD.search(text):
         found.extend(ibans(text))
+    _scan_signed(text, found)
     if text.count(".") > 1:
         found.extend(network.ipv4s(text, version_key=hint.version))
     if text.count(":") > 1 or text.count("-") > 4 or text.count("_") > 4 or text.count(".") == 2:
@@ -68,10 +73,30 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         found.extend(opaque_tokens(text))
     if _DECIMALS.search(text):
         found.extend(location.coordinates(text))
-    if " " in text or not text.isascii():
+    if " " in text or not text.isascii() or "#" in text:
         _scan_prose(text, found)
-    if found and text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
-        found = [f for f in found if not any(start <= f.start < end or start < f.end <= end for start, end in uuids)]
+    return _without_harmless(text, found, hint) if found else found
+
+
+def _scan_signed(text: str, found: list[Finding]) -> None:
+    """Look for what begins with a sign of its own."""
+    if "ip-" in text or "IP-" in text:
+        found.extend(network.host_names(text))
+    if "WIFI:" in text:
+        found.extend(network.wifi_codes(text))
+    if "<<" in text:
+        found.extend(mrz_lines(text))
+
+
+def _without_harmless(text: str, found: list[Finding], hint: Hint) -> list[Finding]:
+    if text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
+        found = [
+            f
+            for f in found
+            if f.type in SECRETS or not any(start <= f.start < end or start < f.end <= end for start, end in uuids)
+        ]
+    if hint.thing and text.count(" ") < _FEWEST_SPACES_OF_A_SENTENCE:
+        found = [f for f in found if f.type not in _NAMES or (hint.thing == "pet" and f.confidence >= _SURE_NAME)]
     if found and (hint.benign or _SIX_DIGITS.search(text)):
         found = [f for f in found if not _measured(text, f, hint)]
     return found
@@ -96,6 +121,8 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
         return True
     if finding.confidence >= _TOO_WEAK_UNDER_BENIGN:
         return False
+    if finding.type == "phone" and _HEX_BEFORE.search(text, max(0, finding.start - 4), finding.start):
+        return True
     before = _MEASURED_BEFORE.search(text[max(0, finding.start - 32) : finding.start])
     if not before:
         return False
