@@ -18,7 +18,7 @@ _REACH_BACK = 28  # and before it: "... is his SSN"
 _DATE = re.compile(
     r"(?<![\w.-])(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}日?|\d{1,2}[-./]\s?\d{1,2}[-./]\s?(?:\d{4}|\d{2})"
     r"|\d{1,2}(?:st|nd|rd|th|\.|er|º|°)?\s?(?:de |of |\.|-)?\s?[^\W\d_]{3,12}\.?,?\s?(?:de |of |-)?\s?\d{4}"
-    r"|[^\W\d_]{3,12}\.?\s\d{1,2}(?:st|nd|rd|th)?,?\s\d{4}|(?:19|20)\d{6})(?![\w-])"
+    r"|[^\W\d_]{3,12}\.?\s\d{1,2}(?:st|nd|rd|th)?,?\s\d{4}|(?:19|20)\d{6})(?!(?!T\d\d:)[\w-])"
 )
 _PASSPORT = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Z]{0,8}\d)[A-Z0-9]{6,12}(?![A-Za-z0-9])|(?<![A-Za-z0-9])[B-DF-HJ-NP-TV-Z]{8,9}(?![A-Za-z0-9])|(?<!\w)[A-Z]{1,2}[ -]?\d{2,3}[ -]?\d{3,5}(?!\w)"
@@ -38,7 +38,7 @@ _NAMED_VALUE = re.compile(r"[A-Za-z_][\w-]{1,32}[=:](?=[^=]{6})")
 _SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
 _LINKING = re.compile(
     r"(?:[\s:=#\"'(\[>-]|\b(?:is|was|are|no|nr|num|number|numero|numéro|número|numer|nummer|n[°ºo.]|id|the|my|his|her|their|on|of|le|el|il|am|den|w|dnia|op|em|"
-    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as|är|er|on|je|to|jest|já|é|nu|now|jetzt|read|seen|lu|leída|letta|gelesen|č|čís|číslo|szám|száma|numara|numarası|auf|på|card|"
+    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as|är|er|on|je|to|n|jest|já|é|nu|now|jetzt|read|seen|lu|leída|letta|gelesen|č|čís|číslo|szám|száma|numara|numarası|auf|på|card|"
     r"token|с|это|番号|는|은)\b\.?)*"
 )
 _WHOSE = re.compile(r"(?:\s[^\W\d_]{1,16}){1,4}\s?[:=]\s?(?=\S)")
@@ -92,6 +92,10 @@ _COMMON = frozenset(
     "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
 )
 _SHORTEST_WITH_ENDING = 6
+# Behind these, twelve hex digits are as often a serial number.
+_DEVICES = frozenset(
+    "device gerat station ap zarizeni apparaat dispositivo appareil urzadzenie enhet laite cihaz eszkoz bluetooth".split()
+)
 _BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(word) + 1))
 
 
@@ -106,7 +110,7 @@ def telling(text: str) -> Iterator[Finding]:
                 text, words[index][0], words[index + size - 1][1], kind, weak=words[index][2] in _COMMON and size == 1
             )
         elif kind in ("ip", "mac"):
-            yield from _machine_address(text, words[index + size - 1][1], kind)
+            yield from _machine_address(text, words[index + size - 1][1], kind, any_form=words[index][2] not in _DEVICES)
         elif kind in ("password", "token", "key", "wifi_key"):
             yield from _secret_after(text, words[index + size - 1][1], kind)
         index += size
@@ -121,7 +125,7 @@ def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
             break
         gram += words[index + size - 1][2]
         kind = CUES.get(gram)
-        if not kind and size == 1 and len(gram) >= _SHORTEST_WITH_ENDING:
+        if not kind and size <= 2 and len(gram) >= _SHORTEST_WITH_ENDING:
             kind = kind_of_word(gram)
         if not kind and gram not in _BEGINNINGS:
             break
@@ -161,9 +165,9 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
                 return
 
 
-def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
+def _machine_address(text: str, end: int, kind: str, *, any_form: bool) -> Iterator[Finding]:
     window = text[end : end + _REACH]
-    found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window)
+    found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window, any_form=any_form)
     for f in found:
         yield f._replace(start=f.start + end, end=f.end + end)
         return  # a word tells of one value

@@ -130,6 +130,7 @@ _SITE_STEM = re.compile(
     r"(?i:\b(?:lager|einlager\w{0,5}|auslager\w{0,5}|montage|stell|arbeits|lade|pack|park|stand|palett\w{0,3}|ablage|puffer|fahr|verfahr|f[öo]rder|transport|hub|"
     r"sicherheits|rettungs|flucht|schlepp|mess|pr[üu]f|werkzeug)(?:weg|platz|ring|hof|tor|damm|steig|baan|plein)\b)"
 )
+_DAY = re.compile(r"(?:am|im|zum) \d", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f]{2} [0-9A-Fa-f]{2}\b")
 _HEX_BEFORE = re.compile(r"(?<!\w)[0-9A-Fa-f]{2} \Z")
 _HOUSE_NO = re.compile(
@@ -202,6 +203,8 @@ def _on_site(rule: str, m: re.Match[str]) -> bool:
         and _HEX.match(m[0])
         and _HEX_BEFORE.search(m.string, max(0, m.start() - 4), m.start())
     ):
+        return True
+    if rule == "address_street_prefix" and _DAY.match(m[0]):
         return True
     return rule == "address_street_suffix" and _SITE_STEM.search(m[0]) is not None
 

@@ -68,9 +68,9 @@ def macs(text: str) -> Iterator[Finding]:
         yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
 
 
-def spaced_macs(text: str) -> Iterator[Finding]:
+def spaced_macs(text: str, *, any_form: bool = True) -> Iterator[Finding]:
     """Find EUI-48 with spaces; weak, for telling keys and words."""
-    for pattern in (_MAC_SPACES, _MAC_BARE):
+    for pattern in (_MAC_SPACES, _MAC_BARE) if any_form else (_MAC_SPACES,):
         for m in pattern.finditer(text):
             if any(map(str.isalpha, m[0])):
                 yield Finding(m.start(), m.end(), "mac", "mac_loose", 0.6)

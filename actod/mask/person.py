@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
-from actod.mask.vocabulary import PETS, is_thing
+from actod.mask.vocabulary import PETS, THINGS, is_thing
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?")
@@ -151,7 +151,7 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
             titled = True
         elif word in _ROLES:
             cued, cue = True, word
-        elif word in GIVEN_NAMES or not _known(run[0][0], word) or _begins_initialled(run):
+        elif word in GIVEN_NAMES or not (_known(run[0][0], word) or is_thing(word)) or _begins_initialled(run):
             break
         run = run[1:]
     kept = len(run)
@@ -195,7 +195,7 @@ def _families(run: list[re.Match[str]], *, cued: bool) -> set[int]:
         if (
             not (word.isupper() and len(word) >= _SHORTEST_FAMILY and _VOWEL.search(folded))
             or _vocabulary(folded)
-            or is_thing(folded)
+            or folded in THINGS
         ):
             continue
         if not _name_like(other) or (_vocabulary(fold(other)) and not _given_like(other)):

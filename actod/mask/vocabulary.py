@@ -210,7 +210,7 @@ DISARMING: frozenset[str] = frozenset(
     (
         "count type agent limit expiry expires expiration expiresin ttl status state mode level enabled valid required present length size "
         "max min format policy version thickness width height temperature reader error errors rate hash hashalg public pub alg "
-        "algorithm group role shift zone time timestamp date delay timeout retries score probability confidence detected visible "
+        "algorithm group role shift zone time timestamp date delay timeout retries score probability confidence detected visible temp gap "
         "distance speed position angle torque load interval hours hz on off ok verified exists primary foreign "
         "language lang locale unit units class category priority index queue event action file path dir folder "
         "presence absent active available connected interface iface panel station terminal console command request response input "

@@ -24,6 +24,7 @@ from actod.mask.words import GIVEN_NAMES
 _GEOJSON = frozenset(("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"))
 _DIGITS_OF_AN_IDENTITY = 6
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
+_PEOPLE = frozenset(("person", "agent"))
 _GEO = frozenset(("gps", "gps_weak"))
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 
@@ -244,6 +245,8 @@ class Walk:
                         return told
             if inherited.kind:
                 return inherited
+        elif hint.descriptor and inherited.kind in _PEOPLE and "value" not in members:
+            return inherited  # {"operator": {"name": ...}}
         elif inherited.kind in _GEO and not hint.benign:
             return self._book.of_kind("gps_weak")  # what a position holds under a word that we do not know
         return hint

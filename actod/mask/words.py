@@ -280,6 +280,8 @@ NOT_NAMES: frozenset[str] = frozenset(
         "ultrasonic infrared stereo depth thermal optical acoustic inductive capacitive proximity absolute incremental primary secondary tertiary "
         "forward backward reverse clockwise counterclockwise horizontal vertical lateral linear angular rotary static dynamic "
         "packing welding painting milling drilling assembly palletizing depalletizing wrapping labelling labeling weighing "
+        "siemens kuka fanuc beckhoff schunk festo rexroth omron keyence cognex pilz turck balluff wago lenze yaskawa staubli robotiq onrobot schmalz pepperl hokuyo velodyne ouster "
+        "nvidia jetson raspberry rockwell schneider mitsubishi honeywell zebra datalogic leuze sick abb denso kawasaki epson doosan techman mir otto1 jungheinrich linde toyota kion dematic geekplus "
         "true false null none undefined sud nord ost ovest norte oeste noord zuid oost links rechts vorne hinten oben unten gauche droite avant arriere izquierda derecha "
         # companies' words and model names
         "inc ltd llc gmbh ag co corp company group international robotics automation industries technologies solutions systems "
