@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from actod.mask.finding import Finding
 from actod.mask.keys import Hint, KeyBook
 
-_KEY = re.compile(
-    r"(?<![A-Za-z0-9_.-])(?:--?)?([A-Za-z][A-Za-z0-9_.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
-)
+_KEY = re.compile(r"(?<![\w.-])(?:--?)?([^\W\d_][\w.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}")
 _VALUE = re.compile(r"\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096})")
-_LINE = re.compile(r"(?m)^[ \t#*-]{0,8}[\"']?([A-Za-z][A-Za-z0-9_. -]{0,47})[\"']?[ \t]{0,2}[:=][ \t]{1,8}([^\n]{2,400})$")
+_IN_HEX = re.compile(r"[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}|\b)")
+_LINE = re.compile(r"(?m)^[ \t#*-]{0,8}[\"']?([^\W\d_][\w. -]{0,47})[\"']?[ \t]{0,2}[:=][ \t]{1,8}([^\n]{2,400})$")
 _PHRASE = re.compile(
-    r"(?<![A-Za-z0-9_])(?:--?)?([A-Za-z][A-Za-z0-9_.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
+    r"(?<!\w)(?:--?)?([^\W\d_][\w.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
 )
-_ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
+_ELEMENT = re.compile(r"<([^\W\d_][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
 _ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
-_HEADER_CELL = re.compile(r"[\"']?[A-Za-z_][\w .\-/()]{0,47}[\"']?\Z")
+_HEADER_CELL = re.compile(r"[\"']?[^\W\d][\w .\-/()]{0,47}[\"']?\Z")
 _SPACED_KINDS = frozenset(("person", "agent", "address", "phone", "card", "iban", "plate", "dob", "passport"))
 _WORDY_KINDS = frozenset(("person", "agent", "address"))
 _WORDS_AFTER = re.compile(r"(?<=\S)(?:[ \t]+[^\W\d_A-Z]{3,40}){1,16}\Z")
@@ -34,22 +34,64 @@ class Assigned(NamedTuple):
     hint: Hint
 
 
-def assigned(text: str, book: KeyBook) -> Iterator[Assigned]:
+Wanted = Callable[[Hint], bool]
+
+
+def _tells(hint: Hint) -> bool:
+    return bool(hint.kind)
+
+
+def _clears(hint: Hint) -> bool:
+    return not hint.kind and bool(hint.thing or hint.version or hint.benign)
+
+
+def assigned(text: str, book: KeyBook, wanted: Wanted = _tells) -> Iterator[Assigned]:
     """Find values whose key says something about them."""
-    yield from _pairs(text, book)
+    yield from _pairs(text, book, wanted)
     if "\n" in text or text[:1] in "-#":
-        yield from _keyed(_LINE, text, book)
+        yield from _keyed(_LINE, text, book, wanted)
     if "</" in text:
-        yield from _keyed(_ELEMENT, text, book)
+        yield from _keyed(_ELEMENT, text, book, wanted)
     if "\n" in text:
-        yield from _table(text, book)
+        yield from _table(text, book, wanted)
 
 
-def _pairs(text: str, book: KeyBook) -> Iterator[Assigned]:
+_NAMES = frozenset(("person", "address"))
+_NUMBERS = frozenset(
+    "phone card us_ssn uk_nino de_steuerid fr_nir nl_bsn pl_pesel br_cpf in_aadhaar plate passport badge iban gps address".split()
+)
+_STRONG = 0.9
+
+
+def cleared(text: str, found: list[Finding], book: KeyBook) -> list[Finding]:
+    """Leave out what a key inside the text says is a thing, a version, a count: `tool=Robertson R2`."""
+    if not any(ch in text for ch in "=:\n") and "</" not in text:
+        return found
+    if not any(f.type in _NAMES or f.type == "ipv4" or (f.type in _NUMBERS and f.confidence < _STRONG) for f in found):
+        return found
+    spans = list(assigned(text, book, _clears))
+    if not spans:
+        return found
+    return [f for f in found if not any(_is_cleared(f, span) for span in spans)]
+
+
+def _is_cleared(finding: Finding, span: Assigned) -> bool:
+    if not (span.start <= finding.start and finding.end <= span.end):
+        return False
+    if span.hint.thing and finding.type in _NAMES:
+        return True
+    if span.hint.version and finding.type == "ipv4":
+        return True
+    return finding.type in _NUMBERS and finding.confidence < _STRONG and not finding.rule.startswith("word_")
+
+
+def _pairs(text: str, book: KeyBook, wanted: Wanted) -> Iterator[Assigned]:
     covered, nested = 0, 0
     for m in _KEY.finditer(text):
         hint = book.hint(m[1])
-        if not hint.kind:
+        if m[1].lower() == "pass":
+            hint = book.of_kind("password")  # a passport's number follows the word, a password the sign
+        if not wanted(hint) or (len(m[1]) == 2 and _IN_HEX.match(text, m.start(1))):
             continue
         # A telling key inside a value is one, too (`owner: https://host/?token=...`), but only so often: what is
         # nested in itself without end would be read without end.
@@ -59,18 +101,18 @@ def _pairs(text: str, book: KeyBook) -> Iterator[Assigned]:
             continue
         group = value.lastindex or 3
         end = value.end(group)
-        if group == 3 and hint.kind in _SPACED_KINDS:
+        if group == 3 and (hint.kind in _SPACED_KINDS or hint.thing):
             end = _phrase_end(text, m.start(), m.end(), end)
-            if hint.kind not in _WORDY_KINDS:
+            if hint.kind not in _WORDY_KINDS and not hint.thing:
                 end = m.end() + len(_WORDS_AFTER.sub("", text[m.end() : end]))
         covered = max(covered, end)
         yield Assigned(value.start(group), end, hint)
 
 
-def _keyed(pattern: re.Pattern[str], text: str, book: KeyBook) -> Iterator[Assigned]:
+def _keyed(pattern: re.Pattern[str], text: str, book: KeyBook, wanted: Wanted) -> Iterator[Assigned]:
     for m in pattern.finditer(text):
         hint = book.hint(m[1])
-        if hint.kind:
+        if wanted(hint):
             yield Assigned(m.start(2), m.end(2), hint)
 
 
@@ -85,25 +127,26 @@ def _phrase_end(text: str, key_start: int, start: int, end: int) -> int:
     return max(stop, end)
 
 
-def _table(text: str, book: KeyBook) -> Iterator[Assigned]:
+def _table(text: str, book: KeyBook, wanted: Wanted) -> Iterator[Assigned]:
     """Read CSV (also with ; tab |): a line of column names, then lines with as many cells."""
     lines = text.split("\n", _MOST_LINES)
     separator = next((s for s in (",", ";", "\t", "|") if s in lines[0]), "")
-    if not separator or len(lines) < 2:
+    if len(lines) < 2:
         return
+    separator = separator or "\0"  # a table of one column
     header = [cell.strip() for cell in lines[0].rstrip("\r").split(separator)]
     if not all(_HEADER_CELL.match(cell) for cell in header if cell):
         return
     hints = [book.hint(cell.strip("\"' ")) for cell in header]
-    if not any(hint.kind for hint in hints):
+    if not any(map(wanted, hints)):
         return
     position = len(lines[0]) + 1
     for line in lines[1:]:
-        yield from _row(line.rstrip("\r"), position, separator, hints)
+        yield from _row(line.rstrip("\r"), position, separator, hints, wanted)
         position += len(line) + 1
 
 
-def _row(line: str, position: int, separator: str, hints: list[Hint]) -> Iterator[Assigned]:
+def _row(line: str, position: int, separator: str, hints: list[Hint], wanted: Wanted) -> Iterator[Assigned]:
     cells = _cells(line, separator)
     spare = len(cells) - len(hints)
     for index, (start, end) in enumerate(cells):
@@ -112,9 +155,9 @@ def _row(line: str, position: int, separator: str, hints: list[Hint]) -> Iterato
         hint = hints[min(index, len(hints) - 1)]
         if spare > 0:  # an unquoted separator inside a cell: every cell may be any column
             for candidate in hints[max(0, index - spare) : index + 1]:
-                if candidate.kind:
+                if wanted(candidate):
                     yield Assigned(position + start, position + end, candidate)
-        elif hint.kind and end > start:
+        elif wanted(hint) and end > start:
             yield Assigned(position + start, position + end, hint)
 
 

@@ -70,6 +70,11 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
+def gs1(digits: str) -> bool:
+    """GS1: EAN, GTIN, SSCC."""
+    return (sum(map(int, digits[-1::-2])) + 3 * sum(map(int, digits[-2::-2]))) % 10 == 0
+
+
 def mod97(iban: str) -> bool:
     """ISO 7064 MOD 97-10 as in IBAN (ISO 13616)."""
     return int((iban[4:] + iban[:4]).translate(_LETTER_VALUES)) % 97 == 1

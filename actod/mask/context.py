@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterator
 
 from actod.mask import national, network
 from actod.mask.finding import Finding
-from actod.mask.keys import fold
+from actod.mask.keys import fold, kind_of_word
 from actod.mask.secrets import classes, looks_random
-from actod.mask.vocabulary import WORDS
+from actod.mask.vocabulary import CUES
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
 _MOST_READ = 20_000  # characters
 _LONGEST_PHRASE = 4  # words
+_WORDS_WITH_ENDING = 2
 _REACH = 44  # characters after a telling word in which its value begins
 _REACH_BACK = 28  # and before it: "... is his SSN"
 
 _DATE = re.compile(
     r"(?<![\w.-])(?:[0-9]{4}[-./年]\s?[0-9]{1,2}[-./月]\s?[0-9]{1,2}日?|[0-9]{1,2}[-./]\s?[0-9]{1,2}[-./]\s?(?:[0-9]{4}|[0-9]{2})"
     r"|[0-9]{1,2}(?:st|nd|rd|th|\.|er|º|°)?\s?(?:de |of |\.|-)?\s?[^\W0-9_]{3,12}\.?,?\s?(?:de |of |-)?\s?[0-9]{4}"
-    r"|[^\W0-9_]{3,12}\.?\s[0-9]{1,2}(?:st|nd|rd|th)?,?\s[0-9]{4}|(?:19|20)[0-9]{6})(?![\w-])"
+    r"|[^\W0-9_]{3,12}\.?\s[0-9]{1,2}(?:st|nd|rd|th)?,?\s[0-9]{4}|(?:19|20)[0-9]{6})(?!(?!T[0-9][0-9]:)[\w-])"
 )
 _PASSPORT = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Z]{0,8}[0-9])[A-Z0-9]{6,12}(?![A-Za-z0-9])|(?<![A-Za-z0-9])[B-DF-HJ-NP-TV-Z]{8,9}(?![A-Za-z0-9])|(?<!\w)[A-Z]{1,2}[ -]?[0-9]{2,3}[ -]?[0-9]{3,5}(?!\w)"
@@ -37,15 +38,18 @@ _IBAN = re.compile(
 )
 _VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
 _BADGE = re.compile(r"(?<![\w])(?=[\w:-]{0,24}[0-9])[A-Za-z0-9](?:[:-]?[A-Za-z0-9]){3,31}(?!\w)")
+_AT_ONCE = 2
 _SIGNS = frozenset("#!$%&*@_^~+")
 _NAMED_VALUE = re.compile(r"[A-Za-z_][\w-]{1,32}[=:](?=[^=]{6})")
 _SECRET_WORD = re.compile(r"[^\s\"'`,;<>()\[\]{}]{4,512}")
 _LINKING = re.compile(
     r"(?:[\s:=#\"'(\[>-]|\b(?:is|was|are|no|nr|num|number|numero|numéro|número|numer|nummer|n[°ºo.]|id|the|my|his|her|their|on|of|le|el|il|am|den|w|dnia|op|em|"
-    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as)\b\.?)*"
+    r"at|es|ist|lautet|jest|est|è|é|code|value|of|for|de|del|da|nº|no\.|nr\.|with|key|new|to|plate|ending|set|as|är|er|on|je|to|n|jest|já|é|nu|now|jetzt|read|seen|lu|leída|letta|gelesen|č|čís|číslo|szám|száma|numara|numarası|auf|på|card|"
+    r"token|с|это|番号|는|은)\b\.?)*"
 )
+_WHOSE = re.compile(r"(?:\s[^\W0-9_]{1,16}){1,4}\s?[:=]\s?(?=\S)")
 _ABBREVIATED = re.compile(r"(?<![^\W_])[^\W_]{1,4}\Z")
-_SENTENCE = re.compile(r"[.!?]\s")
+_SENTENCE = re.compile(r"[.!?]\s|[;|\n{}]|\"\s?,|,\s?\"|&\w+=")
 
 
 def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
@@ -56,7 +60,21 @@ def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int
     return spans
 
 
+# Behind a word that means a plate: up to four short groups, in any order and script.
+_PLATE_GROUPS = re.compile(
+    r"(?<![\w.-])(?=[^\W_a-z]{0,6}[ ·:.-]{0,2}[^\W_a-z]{0,6}[ ·:.-]{0,2}[0-9])[^\W_a-z]{1,7}(?:[ ·:.-]{1,2}[^\W_a-z]{1,6}){0,3}(?![\w])"
+)
+
+
+def _plate_groups(text: str) -> Iterator[tuple[int, int]]:
+    for m in _PLATE_GROUPS.finditer(text):
+        if 4 <= sum(map(str.isalnum, m[0])) <= 11 and any(map(str.isalpha, m[0])):
+            yield m.start(), m.end()
+
+
 def _plates(text: str) -> Iterator[tuple[int, int]]:
+    if (wide := next(_plate_groups(text), None)) and wide[0] <= _AT_ONCE:
+        yield wide
     for m in _PLATE.finditer(text):
         letters_digits = sum(ch.isalnum() for ch in m[0])
         if 4 <= letters_digits <= 9 and any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
@@ -77,9 +95,14 @@ SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
 _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 # Everyday words that tell only where the value follows at once.
 _COMMON = frozenset(
-    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta".split()
+    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
 )
-_BEGINNINGS = frozenset(word[:size] for word in WORDS for size in range(1, len(word) + 1))
+_SHORTEST_WITH_ENDING = 6
+# Behind these, twelve hex digits are as often a serial number.
+_DEVICES = frozenset(
+    "device gerat station ap zarizeni apparaat dispositivo appareil urzadzenie enhet laite cihaz eszkoz bluetooth".split()
+)
+_BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(word) + 1))
 
 
 def telling(text: str) -> Iterator[Finding]:
@@ -89,22 +112,25 @@ def telling(text: str) -> Iterator[Finding]:
     spans: list[tuple[int, int]] = []
     index = 0
     while index < len(words):
-        if words[index] not in _BEGINNINGS:
+        word = words[index]
+        if word not in _BEGINNINGS and (len(word) < _SHORTEST_WITH_ENDING or not kind_of_word(word)):
             index += 1
             continue
         kind, size = _kind_at(words, index)
         if kind:
             spans = spans or [m.span() for m in pattern.finditer(text, 0, _MOST_READ)]
             weak = size == 1 and words[index] in _COMMON
-            yield from _told(text, spans[index][0], spans[index + size - 1][1], kind, weak=weak)
+            yield from _told(
+                text, spans[index][0], spans[index + size - 1][1], kind, weak=weak, any_form=words[index] not in _DEVICES
+            )
         index += size
 
 
-def _told(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterator[Finding]:
+def _told(text: str, start: int, end: int, kind: str, *, weak: bool, any_form: bool) -> Iterator[Finding]:
     if kind in SHAPES:
         yield from _beside(text, start, end, kind, weak=weak)
     elif kind in ("ip", "mac"):
-        yield from _machine_address(text, end, kind)
+        yield from _machine_address(text, end, kind, any_form=any_form)
     elif kind in ("password", "token", "key", "wifi_key"):
         yield from _secret_after(text, end, kind)
 
@@ -115,9 +141,11 @@ def _kind_at(words: list[str], index: int) -> tuple[str, int]:
     best, best_size = "", 1
     for size, word in enumerate(words[index : index + _LONGEST_PHRASE], 1):
         gram += word
-        if gram not in _BEGINNINGS:
+        kind = CUES.get(gram)
+        if not kind and size <= _WORDS_WITH_ENDING and len(gram) >= _SHORTEST_WITH_ENDING:
+            kind = kind_of_word(gram)
+        if not kind and gram not in _BEGINNINGS:
             break
-        kind = WORDS.get(gram)
         if kind:
             best, best_size = kind, size
     return best, best_size
@@ -154,9 +182,9 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
                 return
 
 
-def _machine_address(text: str, end: int, kind: str) -> Iterator[Finding]:
+def _machine_address(text: str, end: int, kind: str, *, any_form: bool) -> Iterator[Finding]:
     window = text[end : end + _REACH]
-    found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window)
+    found = network.ipv4s(window, telling=True) if kind == "ip" else network.spaced_macs(window, any_form=any_form)
     for f in found:
         yield f._replace(start=f.start + end, end=f.end + end)
         return  # a word tells of one value
@@ -172,6 +200,12 @@ _SECRET_TYPE = {"password": "password", "wifi_key": "wifi_key", "token": "secret
 
 def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
     m = _SECRET_WORD.match(text, _linked(text, end))
+    if (
+        kind in ("password", "wifi_key")
+        and (far := _WHOSE.match(text, end))
+        and _drawn(text[far.end() :].split(maxsplit=1)[0])
+    ):
+        m = _SECRET_WORD.match(text, far.end())  # "password for the panel: ..."
     if not m or m.start() == end:
         return
     start = m.start()

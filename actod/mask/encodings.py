@@ -20,7 +20,7 @@ from actod.mask.normal import Positions
 _INLINE = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|(?:\\\\?u[0-9A-Fa-f]{4})+|(?:\\\\?x[0-9A-Fa-f]{2})+|=(?:[0-9A-F]{2}=)+[0-9A-F]{2}"
 )
-_SPACED = re.compile(r"(?<![^\s=:(\[\"'])(?:\S[ \t]){5,}\S(?![^\s,;)\]\"'])")
+_SPACED = re.compile(r"(?<![^\s=:#(\[\"'])(?:\S[ \t]){5,}\S(?![^\s,;)\]\"'])")
 _QUERY = re.compile(r"(?:^|[?&])[\w.\[\]%-]{1,64}=[^&\s+]{0,256}\+")
 _SPOKEN_WORD = re.compile(r"[^\W\d_]+|\+")
 _SPOKEN: dict[str, str] = {}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from actod.mask import location, network
 from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
+from actod.mask.national import mrz_lines
 from actod.mask.person import is_name_field
 from actod.mask.secrets import looks_random, secrets
 from actod.mask.words import GIVEN_NAMES
@@ -25,12 +26,15 @@ _PATH = re.compile(
 )
 _WHOLE_NUMBER_LIKE = re.compile(r"[0-9\s().,/+#x:;*_-]{4,40}\Z", re.IGNORECASE)
 _IP_TEXT = re.compile(
-    r"\[?(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(?:%\w+)?|[0-9]{1,3}(?:\.[0-9]{1,3}){3})\]?(?:/[0-9]{1,3})?(?::[0-9]{1,5})?\Z"
+    r"\[?(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(?:%\w+)?|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|ip(?:-[0-9]{1,3}){4})\]?(?:/[0-9]{1,3})?(?::[0-9]{1,5})?\Z"
 )
 _MAC_TEXT = re.compile(r"(?:[0-9A-Fa-f]{2}[ :._-]?){5,7}[0-9A-Fa-f]{2}\Z|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\Z")
 _DEGREES = re.compile(r"[-+]?[0-9]{1,3}[.,][0-9]{3,}\s?°?\s?[NSEWO]?\Z")
+_MANY_DECIMALS = re.compile(r"[-+]?[0-9]{1,3}[.,][0-9]{5,}\s?°?\Z")
 _DEGREES_PARTS = re.compile(r"[NSEWO]?\s?[-+]?[0-9]{1,3}\s?[°º:d\s].{2,30}\Z|[0-9]{4,5}\.[0-9]{3,}\Z")
 _TURN = re.compile(r"[a-z0-9][A-Z]")
+_SHORTEST_PIN = 4
+_SHORTEST_CF, _LONGEST_CF = 14, 18
 _VOWELLESS = re.compile(r"[B-DF-HJ-NP-TV-Z]{7,12}\Z")
 _WORD_PAIR = re.compile(r"[^\W0-9_]{2,}")
 
@@ -68,7 +72,7 @@ def _dob(text: str) -> bool:
 
 def _passport(text: str) -> bool:
     alnum = _digits(text) + _letters(text)
-    if _VOWELLESS.match(text):
+    if _VOWELLESS.match(text) or ("<<" in text and any(mrz_lines(text))):
         return True  # issuers leave out vowels so that no number reads as a word
     return 5 <= alnum <= 20 and len(text) <= 24 and _digits(text) >= (1 if text.isupper() else 2)
 
@@ -91,6 +95,8 @@ def _card(text: str) -> bool:
 
 
 def _password(text: str) -> bool:
+    if text.isdigit() and len(text) < _SHORTEST_PIN:
+        return False
     return fold(text) not in _TRIVIAL and not set(text) <= set("*•x. -")
 
 
@@ -148,8 +154,9 @@ _CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "email": ("email", lambda text: "@" in text or " at " in text.lower()),
     "gps_lat": ("gps", lambda text: bool(_DEGREES_PARTS.match(text)) and _digits(text) >= 4),
     "gps_lon": ("gps", lambda text: bool(_DEGREES_PARTS.match(text)) and _digits(text) >= 4),
+    "it_cf": ("", lambda text: _SHORTEST_CF <= _digits(text) + _letters(text) <= _LONGEST_CF),
     **dict.fromkeys(
-        ("us_ssn", "uk_nino", "de_steuerid", "fr_nir", "es_dni", "it_cf", "nl_bsn", "pl_pesel", "br_cpf", "in_aadhaar"),
+        ("us_ssn", "uk_nino", "de_steuerid", "fr_nir", "es_dni", "nl_bsn", "pl_pesel", "br_cpf", "in_aadhaar"),
         ("", _identity),
     ),
     "national_id": ("national_id", _identity),
@@ -168,11 +175,15 @@ def in_field(kind: str, text: str) -> list[Finding]:  # noqa: PLR0911 - a case f
         return []
     if kind in _GPS_KINDS and _DEGREES.match(plain):
         return [Finding(0, len(text), "gps", "field_degrees", 0.95)]
-    if kind == "gps":
+    if kind == "gps_weak" and _MANY_DECIMALS.match(plain):
+        return [Finding(0, len(text), "gps", "field_degrees", 0.8)]
+    if kind in ("gps", "gps_weak"):
         return _widest(list(location.coordinates(plain)), text, "gps")
     if kind == "ip":
         if not _IP_TEXT.match(plain):
             return []
+        if plain[:3] == "ip-":
+            return [Finding(0, len(text), "ipv4", "ipv4_host_name", 0.95)]
         type_ = "ipv6" if plain.count(":") > 1 else "ipv4"
         found = list(network.ipv6s(plain) if type_ == "ipv6" else network.ipv4s(plain, telling=True))
         return [f._replace(start=f.start + text.find(plain), end=f.end + text.find(plain)) for f in found]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from actod.mask.checksums import luhn, mod97
+from actod.mask.checksums import gs1, luhn, mod97
 from actod.mask.finding import Finding
 
 _CARD = re.compile(
-    r"[0-9](?<![A-Za-z0-9.].)[0-9]{3}(?:([ .-])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|([ .-])[0-9]{6}\2[0-9]{4,5}|[0-9]{8,15})"
-    r"(?![A-Za-z0-9]|[.-][0-9])"
+    r"[0-9](?<![A-Za-z0-9.].)(?:[0-9]{3}([ .-]{1,3})[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|[0-9]{3}([ .-]{1,3})[0-9]{6}\2[0-9]{4,5}"
+    r"|[0-9]{5}([ .-]{1,3})[0-9]{10,13}|[0-9]{11,18})(?![A-Za-z0-9]|[.-][0-9])"
 )
-_ISSUER = re.compile(r"4|5[0-8]|2[2-7]|3[4-9]|30|6(?:011|[2-9])|62|35|9[2-5]|2014|2149|1800|2131")
+_ISSUER = re.compile(r"4|5[0-8]|2[2-7]|3[4-9]|30|6(?:011|[2-9])|62|35|9[2-5]|979|2014|2149|1800|2131")
+_SSCC_LENGTH = 18
 _CARD_LENGTHS = range(12, 20)
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,31}")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
@@ -22,9 +23,11 @@ _IBAN_LENGTHS = range(15, 35)
 def is_card(digits: str) -> bool:
     """Whether digits alone pass for a card number: issuer, length, Luhn."""
     size = len(digits)
+    if size == _SSCC_LENGTH and gs1(digits):
+        return False  # a pallet's label
     if size not in _CARD_LENGTHS or not _ISSUER.match(digits) or not luhn(digits):
         return False
-    return size != 19 and (size >= 14 or digits.startswith("5"))
+    return (size != 19 or digits.startswith(("62", "50", "56", "58", "6"))) and (size >= 14 or digits.startswith("5"))
 
 
 def cards(text: str) -> Iterator[Finding]:

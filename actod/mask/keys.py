@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from actod.mask.finding import MARKER
-from actod.mask.vocabulary import BENIGN, DESCRIPTORS, DISARMING, SLOTS, VERSION, WORDS
+from actod.mask.folding import fold, plain_letters
+from actod.mask.vocabulary import BENIGN, DESCRIPTORS, DISARMING, PETS, SLOTS, THINGS, UNITS, VERSION, WORDS
+
+__all__ = ["Hint", "KeyBook", "fold", "kind_of", "kind_of_word"]
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _LONGEST_KEY = 96
@@ -25,7 +28,8 @@ _WEAK_ALONE = frozenset(
 class Hint:
     """What is known about a value before looking at it. One object for each distinct meaning.
 
-    `kind` is a kind of `vocabulary.KINDS` or empty; `benign` and `version` weaken what looks like a number;
+    `kind` is a kind of `vocabulary.KINDS` or empty; `benign` and `version` weaken what looks like a number; `thing`
+    (`thing`, or `pet` for what moves) says that the value names a machine, a tool, a place, a maker, and so nobody;
     `clean` remembers short strings that were looked at under this meaning and found clean.
     """
 
@@ -34,6 +38,7 @@ class Hint:
     version: bool = False
     slot: bool = False
     descriptor: bool = False
+    thing: str = ""
     clean: set[str] = field(default_factory=set, repr=False)
 
     def remember(self, text: str) -> None:
@@ -41,14 +46,6 @@ class Hint:
         if len(self.clean) >= _MOST_CLEAN:
             self.clean.clear()
         self.clean.add(text)
-
-
-def fold(text: str) -> str:
-    """Lower case without accents."""
-    if text.isascii():
-        return text.lower()
-    text = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ł", "l").replace("ø", "o"))
-    return "".join(ch for ch in text.lower() if not unicodedata.combining(ch))
 
 
 class KeyBook:
@@ -83,12 +80,12 @@ class KeyBook:
         """Return the hint for a value of this kind."""
         return self._intern(kind=kind, benign=False, version=False, slot=False, descriptor=False)
 
-    def _intern(self, *, kind: str, benign: bool, version: bool, slot: bool, descriptor: bool) -> Hint:
-        meaning = (kind, benign, version, slot, descriptor)
+    def _intern(self, *, kind: str, benign: bool, version: bool, slot: bool, descriptor: bool, thing: str = "") -> Hint:
+        meaning = (kind, benign, version, slot, descriptor, thing)
         hint = self._interned.get(meaning)
         if hint is None:
             hint = self._interned[meaning] = Hint(
-                kind=kind, benign=benign, version=version, slot=slot, descriptor=descriptor
+                kind=kind, benign=benign, version=version, slot=slot, descriptor=descriptor, thing=thing
             )
         return hint
 
@@ -97,29 +94,119 @@ class KeyBook:
             return self.neutral
         if "<" in key:
             key = MARKER.sub(" ", key)  # a mark tells what the key held, not what its value is
-        tokens = _PARTS.findall(key) if key.isascii() else _PARTS.findall(fold(key))
+        tokens = _PARTS.findall(plain_letters(key))
         tokens = [token.lower() for token in tokens]
-        kind = kind_of(tokens)
+        kind = kind_of(tokens[:-1] if tokens[-1:] and tokens[-1] in _ANGLES else tokens)
+        if kind not in _GPS and _measures(tokens):
+            kind = ""
         words = set(tokens)
         joined = "".join(tokens)
-        benign = not kind and (not words.isdisjoint(BENIGN) or joined in BENIGN)
+        benign = (
+            not kind
+            and not _PROSE.issuperset(tokens[-1:])
+            and (not words.isdisjoint(BENIGN) or joined in BENIGN or _measures(tokens))
+        )
         return self._intern(
             kind=kind,
             benign=benign,
             version=not kind and not words.isdisjoint(VERSION),
             slot=joined in SLOTS,
             descriptor=joined in DESCRIPTORS,
+            thing="" if kind else _thing(tokens),
         )
+
+
+def _measures(tokens: list[str]) -> bool:
+    """Whether the key ends in a unit: `cell_mV`, `rotation_days`. Its value is a measure of the thing it names."""
+    return len(tokens) > 1 and (tokens[-1] in UNITS or (len(tokens) > 2 and "".join(tokens[-2:]) in UNITS))
+
+
+def _thing(tokens: list[str]) -> str:
+    while len(tokens) > 1 and tokens[-1] in _OF_THINGS:
+        tokens = tokens[:-1]
+    for token in (tokens[-1], "".join(tokens)) if tokens else ():
+        for word in (token, token[:-1] if token[-1:] == "s" else token):
+            if word in THINGS:
+                return "pet" if word in PETS else "thing"
+    return ""
+
+
+_PROSE = frozenset(
+    "description desc message msg text note notes comment comments remark remarks reason detail details info log hint summary body".split()
+)
+_ANGLES = frozenset("deg degrees rad e7 dd wgs".split())
+_GPS = frozenset(("gps", "gps_lat", "gps_lon", "gps_weak"))
+_OF_THINGS = frozenset(
+    "id name label title type kind model no nr number current last next target 1 2 3 navn namn naam nom nome nombre nazwa nev adi nimi nazev".split()
+)
+# Endings that a word takes in a sentence or in the plural, and what stands behind a stem in a compound.
+_ENDINGS = frozenset(
+    "s es e n en er a i o u y em om ou ow ov ovi um us in un ini nin nun su si im am ar ak ek ok at et t nak nek val vel rol ben ban ra re ja je "
+    "jat jet ssa lla lle sta ta te ten et den det ne na ni".split()
+)
+_TAILS = (
+    "numarasi numara nummern nummer numeris numero numer number nomor nomero szama szam nro num nr no id liste lista list listy wert value valor valeur "
+    "hodnota ertek deger arvo field feld champ campo text str string raw"
+).split()
+_SHORTEST_STEM = 5
+_SHORTEST_HEAD = 6
+_CJK_FROM = "\u1100"
+# Heads of compounds; a role at work is none (`operator` also ends `cooperator`).
+_NO_HEADS = frozenset(("person", "agent", "badge", "ip", "key", "token", "gps_weak"))
+
+
+@lru_cache(maxsize=_MOST_KEYS)
+def kind_of_word(word: str) -> str:  # noqa: PLR0911 - a case for each way of writing
+    """Tell what one folded word says: as it stands, without its ending, or as a compound by its head."""
+    kind = WORDS.get(word)
+    if kind is not None or len(word) < 2:
+        return kind or ""
+    if word[0] >= _CJK_FROM:  # no spaces between words there: the longest known head, then the longest beginning
+        for cut in range(1, len(word) - 1):
+            if kind := WORDS.get(word[cut:]):
+                return kind
+        return ""
+    for tail in _TAILS:
+        if len(word) - len(tail) >= 3 and word.endswith(tail) and (kind := WORDS.get(word[: -len(tail)])):
+            return kind
+    for size in (1, 2, 3):
+        if len(word) - size >= _SHORTEST_STEM and word[-size:] in _ENDINGS and (kind := WORDS.get(word[:-size])):
+            return kind
+    for cut in range(2, len(word) - _SHORTEST_HEAD + 1):
+        if (kind := WORDS.get(word[cut:])) and kind not in _NO_HEADS:
+            return kind
+    return ""
 
 
 def kind_of(tokens: list[str]) -> str:
     """Find the longest telling n-gram; what remains beside it may take its meaning away."""
+    while len(tokens) > 1 and tokens[-1] in _LISTED:
+        tokens = tokens[:-1]
+    kind = _kind_of(tokens)
+    if kind in _PEOPLE and len(tokens) > 1 and _HOLDERS.isdisjoint(tokens):
+        # `nif_conductor`, `telefon_kierowcy`: whose it is stands behind what it is.
+        for token in tokens[:-1]:
+            if (whose := WORDS.get(token)) in _OF_PEOPLE:
+                return whose or kind
+    return kind
+
+
+_LISTED = frozenset("list lista liste array arr values vals raw str text txt 1 2 3".split())
+_HOLDERS = frozenset("holder owner name contact user".split())
+_OF_PEOPLE = frozenset(
+    "us_ssn uk_nino de_steuerid fr_nir es_dni it_cf nl_bsn pl_pesel br_cpf in_aadhaar national_id passport plate dob phone address email badge".split()
+)
+
+
+def _kind_of(tokens: list[str]) -> str:
     count = len(tokens)
     for size in range(min(_LONGEST_NGRAM, count), 0, -1):
         for start in range(count - size, -1, -1):  # the last word of a key is its head
             gram = "".join(tokens[start : start + size])
-            kind = WORDS.get(gram) or (WORDS.get(gram[:-1]) if gram.endswith("s") else None)
-            if kind is None or (gram in _WEAK_ALONE and count > size):
+            kind = (
+                kind_of_word(gram) if size == 1 else WORDS.get(gram) or (WORDS.get(gram[:-1]) if gram[-1:] == "s" else None)
+            )
+            if not kind or (gram in _WEAK_ALONE and count > size):
                 continue
             rest = tokens[start + size :]
             if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind in _PEOPLE):

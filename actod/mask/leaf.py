@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actod.mask import encodings
-from actod.mask.assignments import assigned
+from actod.mask.assignments import assigned, cleared
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
 from actod.mask.gate import gate
@@ -22,7 +22,7 @@ _LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9
 _HEX_PAIRS = re.compile(r"[ :,-](?<=[0-9a-fA-F]{2}.)(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]){3}")
 _ESCAPE = gate(r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
 _SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
-    r"[ \t](?<=\S.)(?<![^\s=:(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
+    r"[ \t](?<=\S.)(?<![^\s=:#(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
 )
 _SHORTEST_TOKEN = 16
 _OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
@@ -82,6 +82,8 @@ class LeafReader:
         found = self._in_view(view, hint)
         if found and positions is not None:
             found = [_mapped(f, positions) for f in found]
+        if found and text[:1] in "{[" and _reads_as_json(text):  # its members are looked at one by one, with their keys
+            found = [f for f in found if f.rule == "own" or (f.start == 0 and f.end == len(text))]
         whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
         if not whole:
             found.extend(self._in_layers(text, view, positions, hint, depth, opened))
@@ -95,6 +97,8 @@ class LeafReader:
             found = in_field(hint.kind, view)
         if not found:
             found = scan(view, hint)
+            if found:
+                found = cleared(view, found, self._book)
             if "=" in view or ":" in view or "</" in view or "->" in view or "\n" in view:
                 self._add_assigned(view, found)
         for detector in self._policy.detectors:
@@ -223,13 +227,21 @@ class LeafReader:
             squeezed = encodings.squeezed_view(view)
             if squeezed is not None:
                 found.extend(_mapped(_mapped(f, squeezed[1]), positions) for f in self._in_view(squeezed[0], hint))
-        if " " in view and len(encodings.SPELLED_DIGIT.findall(fold(view))) >= _FEWEST_SPELLED:
+        if (" " in view or "-" in view) and len(encodings.SPELLED_DIGIT.findall(fold(view))) >= _FEWEST_SPELLED:
             spoken = encodings.spoken_view(view)
             if spoken is not None:
                 inner = [_mapped(f, spoken[1]) for f in self._in_view(spoken[0], hint)]
                 inner.extend(Finding(s, e, "number", "spoken", 0.5) for s, e in spoken[2])
                 found.extend(_mapped(f, positions) for f in inner)
         return found
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _blanked(text: str, found: list[Finding]) -> str:

@@ -133,7 +133,7 @@ _STREET_ENDINGS = tuple(
 _SPACE_AND_NUMBER = re.compile(r"\s[0-9]")
 _SUFFIXED = re.compile(
     rf"(?<!\w)(?:[A-ZÀ-Ž][\w.'’-]{{0,30}}\s){{0,3}}[A-ZÀ-Ž][\w.-]{{1,40}}?(?i:{'|'.join(map(re.escape, _STREET_ENDINGS))})"
-    r"\s[0-9]{1,5}\s?[a-zA-Z]?\b(?:[-/ ][0-9]{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
+    r" [0-9]{1,5}(?![.,][0-9])\s?[a-zA-Z]?\b(?:[-/ ][0-9]{1,4}\b)?(?:[ -]?(?:[a-z]|I{1,3}|[a-h]{1,2}))?\b"
 )
 _PREFIXES = (
     r"(?i:rue|avenue|av\.|boulevard|bd|chemin|place|impasse|all[ée]e|quai|route|cours|square|passage|"
@@ -158,6 +158,9 @@ _SITE_STEM = re.compile(
     r"(?i:\b(?:lager|einlager\w{0,5}|auslager\w{0,5}|montage|stell|arbeits|lade|pack|park|stand|palett\w{0,3}|ablage|puffer|fahr|verfahr|f[öo]rder|transport|hub|"
     r"sicherheits|rettungs|flucht|schlepp|mess|pr[üu]f|werkzeug)(?:weg|platz|ring|hof|tor|damm|steig|baan|plein)\b)"
 )
+_DAY = re.compile(r"(?:am|im|zum) [0-9]", re.IGNORECASE)
+_HEX = re.compile(r"[0-9A-Fa-f]{2} [0-9A-Fa-f]{2}\b")
+_HEX_BEFORE = re.compile(r"(?<!\w)[0-9A-Fa-f]{2} \Z")
 _HOUSE_NO = re.compile(
     r"(?<![\w])(?:H\.?\s?No\.?|House No\.?|Flat No\.?|Plot No\.?|Door No\.?|P\.?O\.? Box)\s?[\w/-]{1,8}(?:,\s?[\w .'-]{2,40}){0,4}|(?<![\w./-])[0-9]{1,3}[/-][0-9]{1,4},?\s(?:[A-Z][\w'-]{1,30}\s?){1,4}"
 )
@@ -230,6 +233,14 @@ def _on_site(rule: str, m: re.Match[str]) -> bool:
     """Whether a street's form names a place in a plant: "12 Packing Station", "Lagerplatz 12"."""
     if rule == "address_number_first":
         return m[2].lower() in _SITE_ENDS and all(fold(word) in NOT_NAMES for word in m[1].split())
+    if (
+        rule == "address_street_prefix"
+        and _HEX.match(m[0])
+        and _HEX_BEFORE.search(m.string, max(0, m.start() - 4), m.start())
+    ):
+        return True
+    if rule == "address_street_prefix" and _DAY.match(m[0]):
+        return True
     return rule == "address_street_suffix" and _SITE_STEM.search(m[0]) is not None
 
 

@@ -83,6 +83,7 @@ FORMS: tuple[Form, ...] = (
     _form("in_aadhaar", "in_aadhaar_groups", r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}", checksums.verhoeff, 0.75),
     _form("in_aadhaar", "in_aadhaar_bare", r"[2-9][0-9]{11}", checksums.verhoeff, 0.4),
 )
+_LOWER_CF = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}[0-9][0-9][abcdehlmprst][0-9][0-9][a-z][0-9]{3}[a-z](?![A-Za-z0-9])")
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
@@ -100,18 +101,20 @@ _ANY_STRONG = gate(
 
 # With a telling key or word a wrong check digit is no excuse: people mistype.
 LOOSE: dict[str, re.Pattern[str]] = {
-    "us_ssn": re.compile(r"(?<![0-9])[0-9]{3}[ .-]?[0-9]{2}[ .-]?[0-9]{4}(?![0-9])"),
-    "uk_nino": re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}(?:[ -]?[0-9][0-9]){3}[ -]?[A-Da-d](?![A-Za-z0-9])"),
-    "de_steuerid": re.compile(r"(?<![0-9])[0-9](?:[ ./-]?[0-9]){9,12}(?![0-9])"),
-    "fr_nir": re.compile(r"(?<![0-9])[1-478](?:[ .-]?[0-9]){4}[ .-]?(?:[0-9][0-9]|2[ABab])(?:[ .-]?[0-9]){6,8}(?![0-9])"),
+    "us_ssn": re.compile(r"(?<![0-9])[0-9]{3}[ ./-]{0,3}[0-9]{2}[ ./-]{0,3}[0-9]{4}(?![0-9])"),
+    "uk_nino": re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}(?:[ ./-]{0,3}[0-9][0-9]){3}[ ./-]{0,3}[A-Da-d](?![A-Za-z0-9])"),
+    "de_steuerid": re.compile(r"(?<![0-9])[0-9](?:[ ./-]{0,3}[0-9]){9,12}(?![0-9])"),
+    "fr_nir": re.compile(
+        r"(?<![0-9])[1-478](?:[ ./-]{0,3}[0-9]){4}[ ./-]{0,3}(?:[0-9][0-9]|2[ABab])(?:[ ./-]{0,3}[0-9]){6,8}(?![0-9])"
+    ),
     "es_dni": re.compile(r"(?<![A-Za-z0-9])(?:[XYZxyz][ -]?)?[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-Za-z]?(?![A-Za-z0-9])"),
     "it_cf": re.compile(
         r"(?<![A-Za-z0-9])[A-Za-z]{3} ?[A-Za-z]{3} ?[0-9A-Za-z]{2}[A-Za-z][0-9A-Za-z]{2} ?[A-Za-z][0-9A-Za-z]{3}[A-Za-z]"
     ),
-    "nl_bsn": re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){7,8}(?![0-9])"),
-    "pl_pesel": re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){10}(?![0-9])"),
-    "br_cpf": re.compile(r"(?<![0-9])[0-9](?:[ ./-]?[0-9]){10}(?![0-9])"),
-    "in_aadhaar": re.compile(r"(?<![0-9])[0-9](?:[ .-]?[0-9]){11}(?![0-9])"),
+    "nl_bsn": re.compile(r"(?<![0-9])[0-9](?:[ ./-]{0,3}[0-9]){7,8}(?![0-9])"),
+    "pl_pesel": re.compile(r"(?<![0-9])[0-9](?:[ ./-]{0,3}[0-9]){10}(?![0-9])"),
+    "br_cpf": re.compile(r"(?<![0-9])[0-9](?:[ ./-]{0,3}[0-9]){10}(?![0-9])"),
+    "in_aadhaar": re.compile(r"(?<![0-9])[0-9](?:[ ./-]{0,3}[0-9]){11}(?![0-9])"),
     "national_id": re.compile(
         r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,4}[ -]?[0-9])[A-Za-z0-9](?:[ ./-]?[A-Za-z0-9]){5,19}(?![A-Za-z0-9])"
     ),
@@ -120,6 +123,9 @@ LOOSE: dict[str, re.Pattern[str]] = {
 
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
+    for lower in _LOWER_CF.finditer(text):
+        if checksums.codice_fiscale(lower[0].upper()):
+            yield Finding(lower.start(), lower.end(), "it_cf", "it_cf_lower", 0.95)
     ends: dict[int, int] = {}
     for candidate in _ANY_STRONG.finditer(text):
         start = candidate.start()
@@ -129,6 +135,31 @@ def national_ids(text: str) -> Iterator[Finding]:
                 ends[number] = m.end()
                 if form.holds(plain(m[0])):
                     yield Finding(start, m.end(), form.type, form.rule, form.confidence)
+
+
+_MRZ = re.compile(r"(?<![A-Z0-9<])(?=[A-Z0-9]{0,43}<)[A-Z0-9<]{30,44}(?![A-Z0-9<])")
+_MRZ_NAMES = re.compile(
+    r"[PIACV][A-Z<][A-Z]{3}[A-Z<]+<<[A-Z<]+\Z|[A-Z]{2,}(?:<[A-Z]+)*<<[A-Z<]+<\Z|[IAC][A-Z<][A-Z]{3}[A-Z0-9<]{9}[0-9][A-Z0-9<]{15}\Z"
+)
+_MRZ_LENGTHS = (30, 36, 44)
+_MRZ_WEIGHTS = (7, 3, 1)
+
+
+def mrz_lines(text: str) -> Iterator[Finding]:
+    """Find the machine-readable lines of travel documents (ICAO 9303): by their check digits, names by their fillers."""
+    for m in _MRZ.finditer(text):
+        line = m[0]
+        if len(line) in _MRZ_LENGTHS and (_mrz_checks(line) or _MRZ_NAMES.match(line)):
+            yield Finding(m.start(), m.end(), "passport", "passport_mrz", 0.97)
+
+
+def _mrz_checks(line: str) -> bool:
+    fields = ((0, 6, 6), (8, 14, 14)) if len(line) == _MRZ_LENGTHS[0] else ((0, 9, 9), (13, 19, 19), (21, 27, 27))
+    return sum(_mrz_digit(line[start:end]) == line[at] for start, end, at in fields) >= 2
+
+
+def _mrz_digit(part: str) -> str:
+    return str(sum((0 if ch == "<" else int(ch, 36)) * _MRZ_WEIGHTS[i % 3] for i, ch in enumerate(part)) % 10)
 
 
 def plain(text: str) -> str:

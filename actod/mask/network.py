@@ -10,12 +10,25 @@ from actod.mask.finding import Finding
 from actod.mask.gate import gate
 
 _MAC = re.compile(
-    r"[0-9A-Fa-f](?<![A-Za-z0-9:-].)[0-9A-Fa-f](?:([:_-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2})?"
+    r"[0-9A-Fa-f](?<![A-Za-z0-9:-].)[0-9A-Fa-f](?:([:_-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\1[0-9A-Fa-f])"
     r"|[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
+)
+# Eight bytes are a checksum, a counter, a tag as often as an address: a word must say what they are.
+_EUI64 = re.compile(
+    r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}([:_-])(?:[0-9A-Fa-f]{2}\1){6}[0-9A-Fa-f]{2}(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
+)
+_EXTENDED = re.compile(r"(?:..[:_-]){3}ff[:_-]fe", re.IGNORECASE)  # an EUI-64 made of an EUI-48
+_EUI64_WORD = re.compile(r"eui|ieee|zigbee|802\.15\.4|lora|ext(?:ended)?[ _]?addr|\bmac\b|\bwpan\b", re.IGNORECASE)
+_HOST_NAME = re.compile(r"(?<![\w-])ip((?:-[0-9]{1,3}){4})(?![\w-])", re.IGNORECASE)
+_WIFI_CODE = re.compile(
+    r"\bWIFI:(?=[^\n]{0,256}?\b[PT]:)(?:[A-Z0-9]{1,4}:(?:\\.|[^\\;\n]){0,128};)*?P:((?:\\.|[^\\;\n]){1,128})"
 )
 _MAC_SPACES = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[ _][0-9A-Fa-f]{2}){5}(?![\w:-]| [0-9A-Fa-f]{2}\b)")
 _MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
-_IPV4 = re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?\w)(?!\.[0-9])")
+_IPV4 = re.compile(
+    r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?\w)(?!\.[0-9])(?!-(?:rc|alpha|beta|dev|pre|post|snapshot|build|final|release|nightly|hotfix|patch|b|r|g)[0-9.]*(?![a-z]))",
+    re.IGNORECASE,
+)
 _IPV4_PORT = re.compile(r"(?:/[0-9]{1,2}|:[0-9]{2,5})\b")
 _IPV6 = re.compile(
     r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%\w{1,16})?(?![\w:])"
@@ -46,21 +59,43 @@ _HOST_WORDS = gate(
 _PRIVATE = ("10.", "192.168.", "172.", "169.254.", "100.")
 _SMALLEST_PUBLIC = 10  # the first number of most firmware versions is below
 _LIKELY_OCTET = 100
+_LARGEST_OCTET = 255
+_PADDED = re.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}\Z")
 
 
 def macs(text: str) -> Iterator[Finding]:
     """Find EUI-48 and EUI-64 with colons, hyphens, or dots."""
+    told: bool | None = None
+    for m in _EUI64.finditer(text):
+        if told is None:
+            told = _EUI64_WORD.search(text) is not None
+        if told or _EXTENDED.match(m[0]):
+            yield Finding(m.start(), m.end(), "mac", "mac_eui64", 0.9)
     for m in _MAC.finditer(text):
         if m[1] in ("-", "_") and not any(map(str.isalpha, m[0])):
             continue  # a date
         yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
 
 
-def spaced_macs(text: str) -> Iterator[Finding]:
+def spaced_macs(text: str, *, any_form: bool = True) -> Iterator[Finding]:
     """Find EUI-48 with spaces; weak, for telling keys and words."""
-    for pattern in (_MAC_SPACES, _MAC_BARE):
+    for pattern in (_MAC_SPACES, _MAC_BARE) if any_form else (_MAC_SPACES,):
         for m in pattern.finditer(text):
-            yield Finding(m.start(), m.end(), "mac", "mac_loose", 0.6)
+            if any(map(str.isalpha, m[0])):
+                yield Finding(m.start(), m.end(), "mac", "mac_loose", 0.6)
+
+
+def host_names(text: str) -> Iterator[Finding]:
+    """Find the names that clouds make of addresses: ip-10-0-3-17."""
+    for m in _HOST_NAME.finditer(text):
+        if all(int(part) <= _LARGEST_OCTET for part in m[1][1:].split("-")):
+            yield Finding(m.start(), m.end(), "ipv4", "ipv4_host_name", 0.9)
+
+
+def wifi_codes(text: str) -> Iterator[Finding]:
+    """Find the password in what a QR code for Wi-Fi holds: WIFI:T:WPA;S:...;P:... and so on."""
+    for m in _WIFI_CODE.finditer(text):
+        yield Finding(m.start(1), m.end(1), "wifi_key", "wifi_code", 0.97)
 
 
 def ipv4s(text: str, *, version_key: bool = False, telling: bool = False) -> Iterator[Finding]:
@@ -68,7 +103,9 @@ def ipv4s(text: str, *, version_key: bool = False, telling: bool = False) -> Ite
     for m in _IPV4.finditer(text):
         octets = list(map(int, m[0].split(".")))
         if max(octets) > 255 or (
-            not m[0].startswith("192.168.") and any(part != "0" and part[0] == "0" for part in m[0].split("."))
+            not m[0].startswith("192.168.")
+            and not _PADDED.match(m[0])
+            and any(part != "0" and part[0] == "0" for part in m[0].split("."))
         ):
             continue
         if telling or (not version_key and _is_address(text, m, octets)):
@@ -81,7 +118,7 @@ def _is_address(text: str, m: re.Match[str], octets: list[int]) -> bool:
     before = text[max(0, m.start() - 48) : m.start()]
     if _IPV4_PORT.match(text, m.end()) or text[max(0, m.start() - 3) : m.start()] == "://":
         return True
-    if _HOST_WORDS.search(before) and not _VERSION_WORDS.search(before):
+    if _last(_HOST_WORDS, before) > _last(_VERSION_WORDS, before) and (_clause(before) or not _VERSION_WORDS.search(before)):
         return True
     if _is_version(before) and not m[0].startswith(_PRIVATE[:2]):
         return (
@@ -103,11 +140,20 @@ def _is_version(before: str) -> bool:
     ) and _VERSION_BEFORE.search(before) is not None
 
 
+def _last(pattern: re.Pattern[str], text: str) -> int:
+    return max((m.start() for m in pattern.finditer(text)), default=-1)
+
+
+def _clause(before: str) -> bool:
+    """Whether a new clause begins between the two kinds of words."""
+    return any(ch in before for ch in "|;\n")
+
+
 def ipv6s(text: str) -> Iterator[Finding]:
     """Find IPv6 addresses; clock times and C++ scopes do not parse as one."""
     for m in _IPV6.finditer(text) if _IPV6_GATE.search(text) else ():
         plain = m[0].partition("%")[0]
-        if _MAC.fullmatch(plain):  # EUI-64 reads as an address of eight groups, too
+        if _EUI64.fullmatch(plain):  # EUI-64 reads as an address of eight groups, too
             continue
         if plain.count(":") < 7 and "::" not in plain:
             continue

@@ -23,6 +23,7 @@ _LOOK_ALIKE = str.maketrans(
 )
 _LOOK_ALIKE_LETTERS = frozenset(map(chr, _LOOK_ALIKE))
 _FOREIGN = re.compile(r"[\u0370-\u058f]")
+_COMBINING = re.compile(r"[\u0300-\u036f]")
 _WORD = re.compile(r"\w+")
 _MOST_KNOWN = 8192
 
@@ -61,6 +62,9 @@ def normalise(text: str) -> tuple[str, Positions]:
     """Return a view in plain characters. ASCII text is its own view."""
     if text.isascii():
         return text, None
+    if _COMBINING.search(text) and (composed := unicodedata.normalize("NFC", text)) != text:
+        view, inner = normalise(composed)
+        return view, compose(_composed_at(text), inner)
     plain = text.translate(_TABLE)
     positions: Positions = None
     if len(plain) != len(text) or any(len(_TABLE[code]) != 1 for code in set(map(ord, text))):
@@ -69,6 +73,18 @@ def normalise(text: str) -> tuple[str, Positions]:
             positions.extend([index] * len(_TABLE[ord(char)]))
         positions.append(len(text))
     return _without_look_alikes(plain), positions
+
+
+def _composed_at(text: str) -> list[int]:
+    """Where each character of the composed text begins in the text."""
+    positions: list[int] = []
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or not unicodedata.combining(text[end]):
+            positions.extend([start] * len(unicodedata.normalize("NFC", text[start:end])))
+            start = end
+    positions.append(len(text))
+    return positions
 
 
 def _without_look_alikes(text: str) -> str:

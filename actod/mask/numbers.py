@@ -16,7 +16,8 @@ CARD_FLOOR, _CARD_CEILING = 10**13, 10**16
 MOST_PIECES = 40
 _SHORT, _LONGEST_BYTES = 4, 4096
 _SMALLEST_IDENTITY = 10_000
-_SMALLEST = {"password": 1000, "wifi_key": 1000}  # a PIN has four digits
+_MANY_DECIMALS = 5
+_SMALLEST = {"password": 1000, "wifi_key": 1000, "dob": 1900}  # a PIN has four digits
 _NUMERIC_TYPES = {int, float}
 _DEGREES, _E7 = 180.0, 1_000_000
 
@@ -38,6 +39,9 @@ class Numbers:
         if kind in ("gps_lat", "gps_lon", "gps"):
             if (type(value) is float and abs(value) <= _DEGREES) or abs(value) >= _E7:
                 return self._verdicts.number(value, "gps", "field_degrees", 0.95)
+        elif kind == "gps_weak":
+            if type(value) is float and abs(value) <= _DEGREES and len(repr(value).partition(".")[2]) >= _MANY_DECIMALS:
+                return self._verdicts.number(value, "gps", "field_degrees", 0.8)
         elif kind == "biometric" or (kind in NUMERIC and abs(value) >= _SMALLEST.get(kind, _SMALLEST_IDENTITY)):
             return self._verdicts.number(value, kind, "field_" + kind, 0.9)
         return value

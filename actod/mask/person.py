@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
+from actod.mask.vocabulary import PETS, THINGS, is_thing
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
 _TOKEN = re.compile(r"[^\W0-9_]+(?:['’\-][^\W0-9_]+)*\.?")
-# Of ASCII text only the tokens that may stand in a name: capitalised ones, and such as are as short as a particle.
-_IN_NAME = re.compile(
-    r"[A-Zabdeilostuvyz](?<![A-Za-z].)(?<![A-Za-z]['-].)"
-    r"(?:(?<=[A-Z])[A-Za-z]*(?:['-][A-Za-z]+)*|(?<=[a-z])[a-z]{0,4}(?![A-Za-z]|['-][A-Za-z]))\.?"
-)
 _CJK_RUN = re.compile(
     r"[\u3005\u4e00-\u9fff\u3040-\u30ff]+(?:[ \u3000・][\u3005\u4e00-\u9fff\u3040-\u30ff]+)*|[\uac00-\ud7af]{2,4}(?: [\uac00-\ud7af]{1,3})?"
 )
 _CJK = re.compile(r"[\u3005\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]")
-_LATIN = re.compile(r"[A-Za-z]")
 _CJK_HONORIFIC = re.compile(
     r"([\u3005\u4e00-\u9fff\u3040-\u30ff]{1,8}?(?:[ \u3000][\u3005\u4e00-\u9fff\u3040-\u30ff]{1,6})?)\s?(?:さん|様|氏|先生|くん|ちゃん|殿|先輩|部長|課長|係長)|([\uac00-\ud7af]{2,4})\s?(?:님|씨|과장|부장|대리|사원|기사)"
 )
@@ -39,7 +35,7 @@ _CUE_BEFORE = frozenset(
     ).split()
 )
 _ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
-_LAST_WORD = re.compile(r"[\s:,(\"'.]*([^\W0-9_]+)")  # of text read backwards
+_LAST_WORD = re.compile(r"([^\W0-9_]+)[\s:,(\"'.]*\Z")
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -48,10 +44,13 @@ _ROLES = frozenset(
 )
 
 
+_LABEL_AFTER = re.compile(r"[\s#]{0,2}[0-9:=：]")
+
+
 def _caseless_names(text: str) -> Iterator[Finding]:
     """In Latin text, a few words of a script without capitals (Hebrew, Arabic, Indic, Thai) are most likely a name."""
-    runs = list(_CASELESS_RUN.finditer(text))
-    if sum(len(m[0]) for m in runs) < len(_LATIN.findall(text)):
+    runs = [m for m in _CASELESS_RUN.finditer(text) if not _LABEL_AFTER.match(text, m.end())]
+    if sum(len(m[0]) for m in runs) < sum(ch.isascii() and ch.isalpha() for ch in text):
         for m in runs:
             if len(m[0]) > 2:
                 yield Finding(m.start(), m.end(), "person", "name_caseless", 0.6)
@@ -66,32 +65,24 @@ def names(text: str) -> Iterator[Finding]:
     run: list[re.Match[str]] = []
     before = ""
     previous_end = -1
-    for m in (_IN_NAME if text.isascii() else _TOKEN).finditer(text):
+    for m in _TOKEN.finditer(text):
         word = m[0]
+        gap = text[previous_end : m.start()] if previous_end >= 0 else ""
+        joins = gap == " " or (not gap and run and _is_initial(run[-1][0])) or (gap == " " * len(gap) and 0 < len(gap) <= 2)
         capital = word[0].isupper()
-        if run:
-            if not (_joins(run, text[previous_end : m.start()], word) and (capital or _is_particle(word))):
-                yield from _judge(run, before)
-                run = []
-            else:
-                run.append(m)
-        if capital and not run:
-            before = text[max(0, m.start() - 24) : m.start()]
-            run = [m]
+        particle = word in PARTICLES or word.rstrip(".") in PARTICLES
+        if gap == ", " and len(run) == 1 and _is_given(word) and not _known(run[0][0], fold(run[0][0])):
+            joins = True  # "Kowalska, Marta"
+        if run and not (joins and (capital or particle)):
+            yield from _judge(run, before)
+            run = []
+        if capital or (run and particle):
+            if not run:
+                before = text[max(0, m.start() - 24) : m.start()]
+            run.append(m)
         previous_end = m.end()
     if run:
         yield from _judge(run, before)
-
-
-def _joins(run: list[re.Match[str]], gap: str, word: str) -> bool:
-    """Whether a word goes on with a run: behind one or two spaces, or as in "Kowalska, Marta"."""
-    if gap in (" ", "  "):
-        return True
-    return gap == ", " and len(run) == 1 and _is_given(word) and not _known(run[0][0], fold(run[0][0]))
-
-
-def _is_particle(word: str) -> bool:
-    return word in PARTICLES or word.rstrip(".") in PARTICLES
 
 
 def logins(text: str) -> Iterator[Finding]:
@@ -113,20 +104,23 @@ class _Run(NamedTuple):
     cue: str
 
 
-_NOBODY = _Run([], titled=False, cued=False, cue="")
-
-
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
-    if len(run) == 1 and _names_nobody(run[0][0], before):
-        return
     words, titled, cued, cue = _core(run, before)
+    if words and not titled and _names_a_thing(run, words, before):
+        return
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
     folded = [fold(m[0].rstrip(".")) for m in words]
-    solid = [w for m, w in zip(words, folded, strict=True) if w not in PARTICLES and (len(w) > 1 or m[0].endswith("."))]
+    solid = [
+        w
+        for m, w in zip(words, folded, strict=True)
+        if (w not in PARTICLES or _is_initial(m[0])) and (len(w) > 1 or m[0].endswith("."))
+    ]
     long = [w for w in solid if len(w) > 1]
     if not long:
+        return
+    if len(solid) == 2 and _is_initial(words[0][0]) and not cued and before.strip() and _is_capital_before(before):
         return
     shouting = all(m[0].isupper() and len(m[0]) > 1 for m in words)
     vocabulary = any(_vocabulary(w) and w not in GIVEN_NAMES for w in long[:-1] or long)
@@ -147,46 +141,125 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
 
 def _core(run: list[re.Match[str]], before: str) -> _Run:
     """Take our own vocabulary off both ends."""
-    titled, role = False, ""
-    while run:
+    last = _LAST_WORD.search(before)
+    cue = fold(last[1]) if last else ""
+    titled, cued = False, cue in _CUE_BEFORE
+    families = _families(run, cued=cued or not before)
+    while run and run[0].start() not in families:
         word = fold(run[0][0].rstrip("."))
         if word in TITLES:
             titled = True
         elif word in _ROLES:
-            role = word
-        elif word in GIVEN_NAMES or not _known(run[0][0], word):
+            cued, cue = True, word
+        elif word in GIVEN_NAMES or not (_known(run[0][0], word) or is_thing(word)) or _begins_initialled(run):
             break
         run = run[1:]
-    if not run:
-        return _NOBODY
-    cue = role or _cue(before)
-    cued = bool(role) or cue in _CUE_BEFORE
     kept = len(run)
-    while kept and _known(run[kept - 1][0], word := fold(run[kept - 1][0].rstrip("."))) and word not in GIVEN_NAMES:
+    while (
+        kept
+        and run[kept - 1].start() not in families
+        and _known(run[kept - 1][0], word := fold(run[kept - 1][0].rstrip(".")))
+        and word not in GIVEN_NAMES
+    ):
         kept -= 1
     if (titled or cued) and kept == 1 < len(run) and _is_given(run[0][0]) and _name_like(run[1][0]):
         kept = 2  # "Operator Philippe Meister": a word of ours may be a family's name, too
     return _Run(run[:kept], titled, cued, cue)
 
 
-def _cue(before: str) -> str:
-    """Return the last word before a run."""
-    last = _LAST_WORD.match(before[::-1])
-    return fold(last[1][::-1]) if last else ""
+def _is_initial(word: str) -> bool:
+    return len(word) == 2 and word[1] == "." and word[0].isupper()
+
+
+def _begins_initialled(run: list[re.Match[str]]) -> bool:
+    """Whether initials and a surname begin here: `A. Lindholm`."""
+    names = [m[0] for m in run[:4] if not _is_initial(m[0])]
+    return _is_initial(run[0][0]) and bool(names) and _name_like(names[0]) and not _known(names[0], fold(names[0]))
+
+
+def _is_capital_before(before: str) -> bool:
+    last = _LAST_WORD.search(before)
+    return last is not None and last[1][0].isupper()
+
+
+_VOWEL = re.compile(r"[aeiouy]")
+_SHORTEST_FAMILY = 3
+
+
+def _families(run: list[re.Match[str]], *, cued: bool) -> set[int]:
+    """Surnames in capitals beside a given name that is not: `DVORAK Josef`, `Anna BERG`. Return where they begin."""
+    found: set[int] = set()
+    for m, beside in [*itertools.pairwise(run), *((b, a) for a, b in itertools.pairwise(run))]:
+        word, other = m[0], beside[0]
+        folded = fold(word)
+        if (
+            not (word.isupper() and len(word) >= _SHORTEST_FAMILY and _VOWEL.search(folded))
+            or _vocabulary(folded)
+            or folded in THINGS
+        ):
+            continue
+        if not _name_like(other) or (_vocabulary(fold(other)) and not _given_like(other)):
+            continue
+        after = m.string[run[-1].end() : run[-1].end() + 2]
+        if _given_like(other) or (
+            len(run) == 2 and cued and len(word) > _SHORTEST_FAMILY and after[:1] == " " and after[1:].islower()
+        ):
+            found.add(m.start())
+    return found
+
+
+_CASES = (
+    "nak",
+    "nek",
+    "val",
+    "vel",
+    "nal",
+    "nel",
+    "tol",
+    "lle",
+    "lta",
+    "lla",
+    "ovi",
+    "em",
+    "ou",
+    "s",
+    "n",
+    "a",
+    "e",
+    "u",
+    "y",
+    "i",
+    "in",
+    "un",
+)
+
+
+def _given_like(word: str) -> bool:
+    """Whether it is a given name, also with the ending of a case."""
+    folded = fold(word)
+    return folded in GIVEN_NAMES or any(
+        folded.endswith(case) and len(folded) - len(case) > 3 and folded[: -len(case)] in GIVEN_NAMES for case in _CASES
+    )
+
+
+_BEFORE_NAME = re.compile(r"([^\W0-9_]+)[\s\"'„“»#:>→-]{1,4}(?:[^\W0-9_]{1,2}\s)?(?:[0-9]{1,3}\s)?\Z")
+
+
+def _names_a_thing(run: list[re.Match[str]], words: list[re.Match[str]], before: str) -> bool:
+    """Whether the word before says that a machine, a tool or a place is called so: `dock Martin`, `Robot Rosie`."""
+    if any("-" in m[0] and fold(m[0]).rsplit("-", 1)[1] in PETS for m in words):
+        return True
+    stripped = [m for m in run if m.start() < words[0].start()]
+    last = _BEFORE_NAME.search(before)
+    thing = fold(stripped[-1][0]) if stripped else fold(last[1]) if last else ""
+    if not thing or thing in _CUE_BEFORE or thing in _ROLES or not is_thing(thing):
+        return False
+    pair = len(words) > 1 and _given_like(words[0][0]) and _name_like(words[1][0])
+    return not pair
 
 
 def _vocabulary(folded: str) -> bool:
     return folded in NOT_NAMES or (len(folded) > 6 and folded.endswith(_ENDINGS_OF_WORDS))
-
-
-def _names_nobody(word: str, before: str) -> bool:
-    """Whether a word that stands alone can be passed over: a word of ours, or one that neither is a given name nor introduced."""
-    folded = fold(word.rstrip("."))
-    if folded in TITLES or folded in _ROLES:
-        return True
-    if folded not in GIVEN_NAMES and _known(word, folded):
-        return True
-    return GIVEN_NAMES.isdisjoint(folded.split("-")) and _cue(before) not in _CUE_BEFORE
 
 
 def _is_given(word: str) -> bool:
@@ -199,7 +272,7 @@ def _known(word: str, folded: str) -> bool:
     return (
         _vocabulary(folded)
         or folded in _CUE_BEFORE
-        or (word.isupper() and len(word) > 1)
+        or (word.isupper() and len(word) > 1 and not _is_initial(word))
         or ("-" in folded and all(part in NOT_NAMES or len(part) < 3 for part in folded.split("-")))
     )
 
@@ -212,20 +285,39 @@ def _cjk_names(text: str) -> Iterator[Finding]:
     for m in _CJK_HONORIFIC.finditer(text):
         group = 1 if m[1] else 2
         yield Finding(m.start(group), m.end(group), "person", "name_honorific", 0.8)
-    foreign = len(_CJK.findall(text))
-    latin = len(_LATIN.findall(MARKER.sub("", text) if "<" in text else text))
+    foreign = sum(1 for ch in text if _CJK.match(ch))
+    latin = sum(1 for ch in (MARKER.sub("", text) if "<" in text else text) if ch.isascii() and ch.isalpha())
     for m in _CJK_RUN.finditer(text):
         run = m[0]
         if not 2 <= len(run) <= 12:
             continue
-        spaced = " " in run or "\u3000" in run
-        family = run.startswith(SURNAME_ENDINGS_CJK)
-        if (
-            (latin > foreign and not _KATAKANA_WORD.match(run))
-            or (spaced and len(run) <= 8)
-            or (family and 3 <= len(run) <= 6)
-        ):
+        if _cjk_like_name(run, foreign=latin > foreign or run == text):
             yield Finding(m.start(), m.end(), "person", "name_cjk", 0.7)
+
+
+_HANGUL_GIVEN = frozenset(
+    "가강건경관광교구국권규균근기길나남다단담대덕도동두라란람래련령례록린림만명모묘무문미민범병보복봄봉빈상서석선설섭성세소솔송수숙순숭슬승시식신아안양애언여연열영예"
+    "옥온완용우욱운웅원위유윤율은을의이익인일자장재정제조종주준중지진찬창채천철청초춘충치태택하학한해헌혁현형혜호홍화환회효훈휘희"
+)
+_KANJI_GIVEN_LONGEST = 3
+_PLACE_ENDS = frozenset("駅市区町村県府都棟号線階室側機庫場店部課中済時分秒年月日数値率量型式番")
+
+
+def _cjk_like_name(run: str, *, foreign: bool) -> bool:
+    """Whether a run without an honorific reads as surname and given name; words of the language mostly do not."""
+    if "\uac00" <= run[0] <= "\ud7af":
+        return foreign and len(run) == 3 and run.startswith(SURNAME_ENDINGS_CJK) and set(run[1:]) <= _HANGUL_GIVEN
+    head, _, given = run.replace("\u3000", " ").replace("・", " ").partition(" ")
+    if _KATAKANA_WORD.match(head):
+        return False
+    if given:
+        return head in SURNAME_ENDINGS_CJK and len(given) <= _KANJI_GIVEN_LONGEST + 1
+    names = [
+        name for name in SURNAME_ENDINGS_CJK if run.startswith(name) and 1 <= len(run) - len(name) <= _KANJI_GIVEN_LONGEST
+    ]
+    if not names or run[-1] in _PLACE_ENDS:
+        return False
+    return foreign or (3 <= len(run) <= 6 and max(map(len, names)) > 1)
 
 
 _FIELD_NAME = re.compile(r"[^\W0-9_][\w\u0300-\u036f\u0590-\u0eff .,'’\-・\u3000()&/]{0,94}\Z")

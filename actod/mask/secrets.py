@@ -77,11 +77,12 @@ _SCHEME_WORD = re.compile(
 _OPTION = re.compile(  # curl -u name:password, sshpass -p password, mysql -ppassword
     r"(?<!\S)-(?:u|-user) ?[\"']?[^\s:\"']{1,64}:([^\s\"']{4,256})|\bsshpass\s-p\s?[\"']?([^\s\"']{4,256})|\b(?:mysql|mariadb)\w{0,8}\s[^\n]{0,80}?(?<!\S)-p([^\s\"']{4,256})"
 )
+_HEX_PAIRS = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5,}[0-9A-Fa-f]{2}\Z")
 _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key", "sharedaccesssignature", "token token="))
 _URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
 _URL_USER_TOKEN = re.compile(r"(https?|git|ssh)://([A-Za-z0-9_-]{16,255})@(?=[\w\[.-])")
 _URL_PARAMETER = re.compile(
-    r"[?&;#](?:[\w.-]{0,24}(?:token|secret|password)|sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
+    r"[?&;#](?:[\w.-]{0,24}(?:token|secret|password|api[_-]?key|access[_-]?key)|sig|signature|hmac|code|ticket|key|k|auth|pw|pass|passwd|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
     r"=([^\s&;#\"'<>]{6,4096})",
     re.IGNORECASE,
 )
@@ -168,6 +169,8 @@ def _options(text: str) -> Iterator[Finding]:
 def _authorisation(text: str) -> Iterator[Finding]:
     for m in _SCHEME_WORD.finditer(text):
         scheme, value = m[1].lower(), m[2]
+        if _HEX_PAIRS.match(value):
+            continue  # a digest that is one
         header = "uthorization" in text[max(0, m.start() - 24) : m.start()]
         if (
             header

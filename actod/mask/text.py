@@ -15,7 +15,7 @@ from actod.mask.financial import cards, ibans
 from actod.mask.finding import MARKER, SECRETS, Finding
 from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
-from actod.mask.national import national_ids
+from actod.mask.national import mrz_lines, national_ids
 from actod.mask.secrets import OPAQUE, SHORTEST_PREFIXED, opaque_tokens, prefixed, secrets
 from actod.mask.vocabulary import BENIGN
 
@@ -40,6 +40,10 @@ _CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W0-9_A-Z]|(?<=[A-Z][A-Z
 _FEWEST_DIGITS, _FEWEST_OF_A_GRID = 6, 8  # of what is told by its digits, and of a place on the military grid
 _MEASURED_BEFORE = re.compile(r"([^\W0-9_]+)(?:[\s_-]{1,2}([^\W0-9_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
+_HEX_BEFORE = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{2} \Z")
+_FEWEST_SPACES_OF_A_SENTENCE = 5
+_SURE_NAME = 0.7
+_NAMES = frozenset(("person", "address"))
 _WEAK_TYPES = frozenset(
     "phone card us_ssn uk_nino de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar gps plate passport ipv4 badge iban".split()
 )
@@ -55,11 +59,7 @@ def scan(text: str, hint: Hint) -> list[Finding]:
         _scan_word(text, found)
     else:
         _scan_text(text, hint, found)
-    if found and text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
-        found = [f for f in found if not any(start <= f.start < end or start < f.end <= end for start, end in uuids)]
-    if found and (hint.benign or _SIX_DIGITS.search(text)):
-        found = [f for f in found if not _measured(text, f, hint)]
-    return found
+    return _without_harmless(text, found, hint) if found else found
 
 
 def _scan_word(text: str, found: list[Finding]) -> None:
@@ -89,14 +89,39 @@ def _scan_text(text: str, hint: Hint, found: list[Finding]) -> None:
         _scan_numbers(text, digits, found)
     if digits > 1 and _IBAN_HEAD.search(text):
         found.extend(ibans(text))
+    _scan_signed(text, found)
     _scan_network(text, digits, hint, found)
     found.extend(secrets(text))
     if len(text) >= OPAQUE:
         found.extend(opaque_tokens(text))
     if _DECIMALS.search(text):
         found.extend(location.coordinates(text))
-    if " " in text or not text.isascii():
+    if " " in text or not text.isascii() or "#" in text:
         _scan_prose(text, found)
+
+
+def _scan_signed(text: str, found: list[Finding]) -> None:
+    """Look for what begins with a sign of its own."""
+    if "ip-" in text or "IP-" in text:
+        found.extend(network.host_names(text))
+    if "WIFI:" in text:
+        found.extend(network.wifi_codes(text))
+    if "<<" in text:
+        found.extend(mrz_lines(text))
+
+
+def _without_harmless(text: str, found: list[Finding], hint: Hint) -> list[Finding]:
+    if text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
+        found = [
+            f
+            for f in found
+            if f.type in SECRETS or not any(start <= f.start < end or start < f.end <= end for start, end in uuids)
+        ]
+    if hint.thing and text.count(" ") < _FEWEST_SPACES_OF_A_SENTENCE:
+        found = [f for f in found if f.type not in _NAMES or (hint.thing == "pet" and f.confidence >= _SURE_NAME)]
+    if found and (hint.benign or _SIX_DIGITS.search(text)):
+        found = [f for f in found if not _measured(text, f, hint)]
+    return found
 
 
 def _scan_network(text: str, digits: int, hint: Hint, found: list[Finding]) -> None:
@@ -137,6 +162,8 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
         return True
     if finding.confidence >= _TOO_WEAK_UNDER_BENIGN:
         return False
+    if finding.type == "phone" and _HEX_BEFORE.search(text, max(0, finding.start - 4), finding.start):
+        return True
     before = _MEASURED_BEFORE.search(text[max(0, finding.start - 32) : finding.start])
     if not before:
         return False

@@ -6,6 +6,11 @@ read `codicefiscale`. Each kind is a promise about the value that is then checke
 
 from __future__ import annotations
 
+from actod.mask.abroad import MORE, SPOKEN
+from actod.mask.abroad import PETS as _PETS
+from actod.mask.abroad import THINGS as _THINGS
+from actod.mask.folding import fold
+
 KINDS: dict[str, str] = {
     "email": "email mail emailaddress mailaddress correo correoelectronico courriel epost eposta mailto",
     "phone": (
@@ -50,8 +55,8 @@ KINDS: dict[str, str] = {
         "mac macaddress macaddr bssid hwaddr hwaddress hardwareaddress ethernetaddress bluetoothaddress btaddress btaddr bdaddr "
         "bleaddress ble wlanmac wifimac eui48 eui64 beaconmac apmac beacon"
     ),
-    "gps_lat": "lat latitude breitengrad breite latitud latitudine gpslat latdeg late7 latituded latitude7 latwgs84",
-    "gps_lon": "lon lng long longitude laengengrad langengrad lange longitud longitudine gpslon gpslng londeg lone7 lnge7 longwgs84",
+    "gps_lat": "lat latitude breitengrad latitud latitudine gpslat latdeg late7 latituded latitude7 latwgs84",
+    "gps_lon": "lon lng long longitude laengengrad langengrad longitud longitudine gpslon gpslng londeg lone7 lnge7 longwgs84",
     "gps": "gps gpsposition gpscoordinates gpsfix gpslocation geolocation geopoint geo latlon latlng lonlat wgs84 nmea coordinates",
     "person": (
         "person personname fullname firstname lastname givenname familyname surname forename middlename maidenname displayname "
@@ -127,7 +132,40 @@ KINDS: dict[str, str] = {
     "vin": "vin vehicleidentificationnumber fahrgestellnummer",
 }
 
-WORDS: dict[str, str] = {word: kind for kind, words in KINDS.items() for word in words.split()}
+
+def _table(kinds: dict[str, str]) -> dict[str, str]:
+    return {fold(word).replace("-", "").replace("_", ""): kind for kind, words in kinds.items() for word in words.split()}
+
+
+WORDS: dict[str, str] = {**_table(MORE), **_table(KINDS)}
+CUES: dict[str, str] = {**_table(SPOKEN), **WORDS}
+"""What tells in a sentence."""
+_VOWELS = "aeiouy"
+THINGS: frozenset[str] = frozenset(map(fold, _THINGS.split()))
+_STEMS: frozenset[str] = THINGS | {word[:-1] for word in THINGS if len(word) > 4 and word[-1] in _VOWELS}
+PETS: frozenset[str] = frozenset(map(fold, _PETS.split()))
+
+
+def is_thing(word: str) -> bool:
+    """Whether a folded word of a sentence means a machine, a tool, a place, a maker: also with an ending, or as a compound's head."""
+    size = len(word)
+    if word in THINGS:
+        return True
+    return size >= 5 and (
+        any(word[:-cut] in _STEMS for cut in (1, 2, 3) if size - cut >= 4)
+        or any(word[cut:] in THINGS for cut in range(2, size - 4))
+    )
+
+
+# A key that ends in one of these measures or counts: cell_mV, rotation_days, password_set.
+UNITS: frozenset[str] = frozenset(
+    (
+        "mv kv uv v ma ua ah mah w kw mw wh kwh va ohm ms us ns s sec secs second seconds min mins minute minutes hr hrs hour hours day days "
+        "week weeks month months year years c degc degf deg degrees rad rads rpm hz khz mhz ghz db dbm mm cm m km um nm kg g mg n kn nmm bar mbar "
+        "pa kpa lux pct percent ppm px pixels bps kbps mbps mps kmh bytes kb mb gb count counts counter total qty set isset has is rotation rotated "
+        "age stale retries failures changed updated len length size slot slots cells bucket bits bit chars digits ratio factor gain bound threshold"
+    ).split()
+)
 
 # A key with one of these words counts, measures or names a thing. Weak shapes in its value are left alone.
 BENIGN: frozenset[str] = frozenset(
@@ -144,7 +182,11 @@ BENIGN: frozenset[str] = frozenset(
         "registers register opcode pc sp memory mem heap cpu load t tns tms tus stampns timens timems boot bootid "
         "seriennummer teil teilenummer artikel auftrag auftragsnummer charge fehler fehlercode zeit zeitstempel zahler "
         "zaehler laufzeit produktnummer bestellung bestellnummer piece commande numerodeserie referencia pedido pieza lote "
-        "ordine lotto pezzo zamowienie numerseryjny bestelling onderdeel onderdeelnummer"
+        "ordine lotto pezzo zamowienie numerseryjny bestelling onderdeel onderdeelnummer "
+        "sscc epc gtin13 gtin14 barkod barcode code128 drive drives antrieb azionamento accionamiento variateur servo axis axes achse asse osi eje gearbox getriebe spindle valve ventil pump pumpe wheel motor motoru motore moteur silnik moottori motorul palette paleta paletti palle pall raklap palett palet pallina tote box carton karton caja carton colis kasse lada "
+        "piezas parca alkatresz osa soucast dil czesc reservedel artikkel varenummer tuote vare codebarre codigobarras codicebarre strichcode streckkod vonalkod viivakoodi kodkreskowy barkodu caixa peca motorno "
+        "hdop vdop pdop accuracy acc course cog sog bearing yaw sats satellites snr seri serino serienr serienummer seriennr numeroserie numserie matricola sorozatszam sarjanumero vyrobnicislo nrseryjny lotnr charge sarja parti tetel sarze "
+        "zakazka rendeles siparis tilaus objednavka ordre comanda encomenda tick steps impulse pulses odo odom crc32 crc16 checksum8 thumbprint fingerprint etag rev reel spool bin"
     ).split()
 )
 
@@ -160,7 +202,7 @@ DESCRIPTORS: frozenset[str] = frozenset(
 )
 SLOTS: frozenset[str] = frozenset(
     "value val values data content text referencevalue number no num nr id raw entry v item items input answer string body "
-    "payload infodescription full primary secondary home work main current old new".split()
+    "payload infodescription first last given family middle ad soyad isim full primary secondary home work main current old new".split()
 )
 
 # Words that, joined to a telling word, take its meaning away: token_count, user_agent, plate_thickness.
@@ -168,7 +210,7 @@ DISARMING: frozenset[str] = frozenset(
     (
         "count type agent limit expiry expires expiration expiresin ttl status state mode level enabled valid required present length size "
         "max min format policy version thickness width height temperature reader error errors rate hash hashalg public pub alg "
-        "algorithm group role shift zone time timestamp date delay timeout retries score probability confidence detected visible "
+        "algorithm group role shift zone time timestamp date delay timeout retries score probability confidence detected visible temp gap "
         "distance speed position angle torque load interval hours hz on off ok verified exists primary foreign "
         "language lang locale unit units class category priority index queue event action file path dir folder "
         "presence absent active available connected interface iface panel station terminal console command request response input "

@@ -31,6 +31,9 @@ _GEOJSON = (
 )  # a tuple: a type may be a list, which has no hash
 _NUMBERS = frozenset((int, float))
 _DIGITS_OF_AN_IDENTITY = 6
+_WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
+_PEOPLE = frozenset(("person", "agent"))
+_GEO = frozenset(("gps", "gps_weak"))
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 
 
@@ -204,7 +207,13 @@ class Walk:
         ruled = bool(self._path_rules) and self.verdicts.rules_members()
         if not ruled and str not in kinds and dict not in kinds and list not in kinds:
             return self._numbers.array(items, hint, kinds)
-        if not ruled and len(items) <= MOST_PIECES and len(items) > 2 and dict not in kinds and list not in kinds:
+        if (
+            not ruled
+            and len(items) <= MOST_PIECES
+            and (len(items) > 2 or (hint.kind and len(items) > 1))
+            and dict not in kinds
+            and list not in kinds
+        ):
             whole = self._numbers.pieces(items, hint)
             if whole is not None:
                 return whole
@@ -218,7 +227,7 @@ class Walk:
             if self._path_rules and (rule := self.verdicts.rule_here()):
                 new = self.verdicts.configured(value, rule)
             elif kind is str:
-                use = previous if previous.kind and not hint.kind else hint
+                use = previous if not hint.kind and (previous.kind or previous.thing or previous.version) else hint
                 new = value if value in use.clean else self._text(value, use, depth)
                 previous = self._book.hint(value) if _LABEL.match(value) else self._book.neutral
             else:
@@ -243,6 +252,8 @@ class Walk:
                 found = found or self._reader.find(key, self._book.neutral, 0)
             except TooMuchError:
                 return self._book.neutral, self.verdicts.unreadable()
+            if found and not key.isascii():  # a key in another script is a word of that language before it is a name
+                found = [f for f in found if f.rule not in _WORDS_OF_OTHER_SCRIPTS]
             if found:
                 new = self.verdicts.text(key, found)
                 new_key = UNREADABLE if new is DROPPED else str(new)
@@ -256,10 +267,14 @@ class Walk:
             for key, value in members.items():
                 if type(value) is str and len(value) <= 48 and self._book.hint(key).descriptor:
                     told = self._book.hint(value)
-                    if told.kind:
+                    if told.kind or told.thing or told.version or (told.benign and inherited.kind):
                         return told
             if inherited.kind:
                 return inherited
+        elif hint.descriptor and inherited.kind in _PEOPLE and "value" not in members:
+            return inherited  # {"operator": {"name": ...}}
+        elif inherited.kind in _GEO and not hint.benign:
+            return self._book.of_kind("gps_weak")  # what a position holds under a word that we do not know
         return hint
 
     # --- leaves
