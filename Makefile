@@ -28,8 +28,9 @@ soak: setup
 power: setup
 	@.venv/bin/python -m tests.power --orders $(or $(ORDERS),20)
 
-# Hostile input for SECONDS=N (default 600); needs `pip install atheris` in .venv, which is for x86 and development only.
+# Hostile input, guided by coverage (x86 only): SECONDS=N (default 600), TARGET=message|twice|transport|verify|audit|wire.
 fuzz: setup
+	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install -q --disable-pip-version-check atheris
 	@.venv/bin/python -m tests.fuzz $(or $(TARGET),message) --seconds $(or $(SECONDS),600)
 
 clean:

@@ -50,7 +50,16 @@ class PayloadRouter:
         self._last_run: dict[str | None, tuple[str | None, str, str | None]] = {}
 
     def route(self, delivery: Delivery) -> Reading:
-        """Decode and place one delivery. Raises RejectedError with the counted reason."""
+        """Decode and place one delivery. Raises RejectedError with the counted reason; a defect of ours is one, too."""
+        try:
+            return self._routed(delivery)
+        except RejectedError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a message that nobody thought of must not stop the daemon
+            kind = type(exc).__name__
+        raise RejectedError("route_failed", kind)  # outside of the handler: what was caught may carry content
+
+    def _routed(self, delivery: Delivery) -> Reading:
         route = self._routes.find(delivery.topic)
         if route is None:
             raise RejectedError("no_route")
