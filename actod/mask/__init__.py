@@ -12,6 +12,7 @@
           encodings.py    base64, hex, gzip, percent, HTML, escapes, spelled digits: bounded
           assignments.py  key=value, YAML, XML, CSV inside text
           text.py         gates and detectors for plain text; what a weak finding is measured against
+            gate.py              cheap questions before dear patterns
             contact.py financial.py national.py network.py location.py secrets.py   one family of detectors each
             person.py words.py   names without a language model
             context.py           a telling word beside a value
@@ -21,6 +22,6 @@
       operators.py   mask, redact, hash, coarsen, drop, keep
       finding.py     what a detector reports, and the marks that masking leaves
 
-A detector is a pattern with a bound on every repeat and a check behind it; how to add one stands in docs/masking.md.
+A detector is a pattern with a bound on every repeat, a gate before it and a check behind it; how to add one stands in docs/masking.md.
 Operators' own patterns run on RE2. Nothing here does I/O, and nothing keeps a message.
 """

@@ -108,7 +108,8 @@ _BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(wo
 def telling(text: str) -> Iterator[Finding]:
     """Find values that stand beside a word which names their kind."""
     pattern = _ASCII_WORD if text.isascii() else _WORD
-    words = [fold(word) for word in pattern.findall(text, 0, _MOST_READ)]
+    words = pattern.findall(text, 0, _MOST_READ)
+    words = " ".join(words).lower().split() if pattern is _ASCII_WORD else [fold(word) for word in words]
     spans: list[tuple[int, int]] = []
     index = 0
     while index < len(words):
