@@ -27,6 +27,7 @@ _SET_APART = re.compile(  # six signs with a space between each and the next; lo
 _SHORTEST_TOKEN = 16
 _OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
 _FEWEST_SPELLED = 5
+_SMALLEST_OPENED, _LARGEST_RATIO = 16_384, 24  # telemetry in gzip and base64 opens to 3 to 15 times its length
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
 _MOST_FINDINGS = 20_000
@@ -152,11 +153,15 @@ class LeafReader:
         if text[:1] in '{["' and len(text) > 1:
             return True
         try:
-            if encodings.containers(text, limit_bytes=self._policy.max_leaf_bytes):
+            if encodings.containers(text, limit_bytes=self._most_opened(text)):
                 return True
         except encodings.BrokenContainerError:
             return True
         return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
+
+    def _most_opened(self, text: str) -> int:
+        """Return to how many bytes a container in a text may open: reading them must not cost out of all proportion."""
+        return min(self._policy.max_leaf_bytes, max(_SMALLEST_OPENED, _LARGEST_RATIO * len(text)))
 
     def _json(self, text: str, depth: int) -> list[Finding]:
         plain = text.strip()
@@ -205,7 +210,7 @@ class LeafReader:
             return []
         found: list[Finding] = []
         try:
-            opened = encodings.containers(text, limit_bytes=self._policy.max_leaf_bytes)
+            opened = encodings.containers(text, limit_bytes=self._most_opened(text))
         except encodings.BrokenContainerError as exc:
             return [Finding(exc.start, exc.end, "unreadable", "container", 1.0)]
         for container in opened:

@@ -172,7 +172,7 @@ def test_a_flood_of_qos_0_is_bounded_and_what_was_dropped_is_counted(broker: Bro
                 while not (dropped := sum(told.source.take().values())):
                     await asyncio.sleep(0.01)
             assert len(held) <= 100
-            assert dropped > 1000
+            assert dropped > 100
 
     asyncio.run(run())
 
