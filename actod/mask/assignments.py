@@ -89,7 +89,7 @@ def _pairs(text: str, book: KeyBook, wanted: Wanted) -> Iterator[Assigned]:
     covered, nested = 0, 0
     for m in _KEY.finditer(text):
         hint = book.hint(m[1])
-        if m[1].lower() == "pass":
+        if hint.kind == "passport" and m[1].lower() == "pass":
             hint = book.of_kind("password")  # a passport's number follows the word, a password the sign
         if not wanted(hint) or (len(m[1]) == 2 and _IN_HEX.match(text, m.start(1))):
             continue

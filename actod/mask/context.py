@@ -125,7 +125,7 @@ def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
             break
         gram += words[index + size - 1][2]
         kind = CUES.get(gram)
-        if not kind and size <= 2 and len(gram) >= _SHORTEST_WITH_ENDING:
+        if not kind and size == 1 and len(gram) >= _SHORTEST_WITH_ENDING:
             kind = kind_of_word(gram)
         if not kind and gram not in _BEGINNINGS:
             break

@@ -64,7 +64,9 @@ FORMS: tuple[Form, ...] = (
     _form("in_aadhaar", "in_aadhaar_groups", r"[2-9]\d{3}([ -])\d{4}\1\d{4}", checksums.verhoeff, 0.75),
     _form("in_aadhaar", "in_aadhaar_bare", r"[2-9]\d{11}", checksums.verhoeff, 0.4),
 )
-_LOWER_CF = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}\d\d[abcdehlmprst]\d\d[a-z]\d{3}[a-z](?![A-Za-z0-9])")
+_LOWER_CF = re.compile(r"\d\d[abcdehlmprst]\d\d[a-z]\d{3}[a-z](?![A-Za-z0-9])")
+_LOWER_CF_HEAD = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}\Z")
+_CF_HEAD = 6
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
@@ -94,8 +96,11 @@ LOOSE: dict[str, re.Pattern[str]] = {
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
     for m in _LOWER_CF.finditer(text):
-        if checksums.codice_fiscale(m[0].upper()):
-            yield Finding(m.start(), m.end(), "it_cf", "it_cf_lower", 0.95)
+        start = m.start() - _CF_HEAD
+        if _LOWER_CF_HEAD.search(text, max(0, start - 1), m.start()) and checksums.codice_fiscale(
+            text[start : m.end()].upper()
+        ):
+            yield Finding(start, m.end(), "it_cf", "it_cf_lower", 0.95)
     if not _ANY_STRONG.search(text):
         return
     for form in _STRONG:
