@@ -65,9 +65,12 @@ _STRONG = 0.9
 
 def cleared(text: str, found: list[Finding], book: KeyBook) -> list[Finding]:
     """Leave out what a key inside the text says is a thing, a version, a count: `tool=Robertson R2`."""
-    if not any(ch in text for ch in "=:\n") and "</" not in text:
+    for f in found:
+        if f.type in _NAMES or f.type == "ipv4" or (f.confidence < _STRONG and f.type in _NUMBERS):
+            break
+    else:
         return found
-    if not any(f.type in _NAMES or f.type == "ipv4" or (f.type in _NUMBERS and f.confidence < _STRONG) for f in found):
+    if "=" not in text and ":" not in text and "\n" not in text and "</" not in text:
         return found
     spans = list(assigned(text, book, _clears))
     if not spans:

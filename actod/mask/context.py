@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from actod.mask import national, network
 from actod.mask.finding import Finding
@@ -99,11 +100,25 @@ _DEVICES = frozenset(
 _BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(word) + 1))
 
 
+@lru_cache(maxsize=8192)
+def _alone(word: str) -> str | None:
+    """Return what a word tells; empty if only a longer phrase may; None if nothing that begins with it does."""
+    kind = CUES.get(word)
+    if kind is None and word not in _BEGINNINGS:
+        return (kind_of_word(word) if len(word) >= _SHORTEST_WITH_ENDING else "") or None
+    return kind or ""
+
+
 def telling(text: str) -> Iterator[Finding]:
     """Find values that stand beside a word which names their kind."""
     words = [(m.start(), m.end(), fold(m[0])) for m in _WORD.finditer(text[:20_000])]
-    index = 0
-    while index < len(words):
+    index = -1
+    size = 1
+    count = len(words)
+    while (index := index + size) < count:
+        size = 1
+        if _alone(words[index][2]) is None:
+            continue
         kind, size = _kind_at(words, index)
         if kind in SHAPES:
             yield from _beside(
@@ -113,7 +128,6 @@ def telling(text: str) -> Iterator[Finding]:
             yield from _machine_address(text, words[index + size - 1][1], kind, any_form=words[index][2] not in _DEVICES)
         elif kind in ("password", "token", "key", "wifi_key"):
             yield from _secret_after(text, words[index + size - 1][1], kind)
-        index += size
 
 
 def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
@@ -125,9 +139,9 @@ def _kind_at(words: list[tuple[int, int, str]], index: int) -> tuple[str, int]:
             break
         gram += words[index + size - 1][2]
         kind = CUES.get(gram)
-        if not kind and size == 1 and len(gram) >= _SHORTEST_WITH_ENDING:
-            kind = kind_of_word(gram)
-        if not kind and gram not in _BEGINNINGS:
+        if size == 1:
+            kind = _alone(gram)
+        elif not kind and gram not in _BEGINNINGS:
             break
         if kind:
             best, best_size = kind, size

@@ -143,14 +143,20 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     last = _LAST_WORD.search(before)
     cue = fold(last[1]) if last else ""
     titled, cued = False, cue in _CUE_BEFORE
-    families = _families(run, cued=cued or not before) if len(run) > 1 and any(m[0].isupper() for m in run) else _NONE
+    families = (
+        _families(run, cued=cued or not before) if len(run) > 1 and (run[0][0].isupper() or run[-1][0].isupper()) else _NONE
+    )
     while run and run[0].start() not in families:
         word = fold(run[0][0].rstrip("."))
         if word in TITLES:
             titled = True
         elif word in _ROLES:
             cued, cue = True, word
-        elif word in GIVEN_NAMES or not (_known(run[0][0], word) or is_thing(word)) or _begins_initialled(run):
+        elif (
+            word in GIVEN_NAMES
+            or not (_known(run[0][0], word) or is_thing(word))
+            or (len(run[0][0]) == 2 and _begins_initialled(run))
+        ):
             break
         run = run[1:]
     kept = len(run)
