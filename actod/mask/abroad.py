@@ -106,7 +106,7 @@ MORE: dict[str, str] = {
     ),
     "plate": (
         "spz rz ecv anpr alpr lpr lpn plateread platetext platenr platestring registračníznačka státnípoznávacíznačka poznávacíznačka registreringsnummer regnr regnummer registreringsskylt matrícula matriculas plaka plakası plakano plakalı plakasi "
-        "rendszám rendszámú forgalmirendszám rendszámtábla ナンバープレート 車両ナンバー 車両番号 登録番号 車番 차량번호 번호판 차번호 车牌 车牌号 车牌号码 госномер номеравто номерной πινακίδα rekisterinumero rekisterikilpi rekkari rekisteritunnus "
+        "rendszám rendszámú forgalmirendszám rendszámtábla ナンバープレート 車両ナンバー 車両番号 登録番号 車番 차량번호 번호판 차번호 车牌 车牌号 車牌 車牌号 車牌號 车牌号码 госномер номеравто номерной πινακίδα rekisterinumero rekisterikilpi rekkari rekisteritunnus "
         "nummerplade nummerplate reg.nr plaqueimmat plaque plaqueminéralogique immatriculé immatriculée immat numeroimmatriculation matriculavehiculo placavehiculo targaveicolo targato kentekenplaat kentekennummer nrrejestracyjny numerrejestracyjny rejestracyjny rejestracyjna rejestracyjnego rejestracyjnym nrrej numrej "
         "numărînmatriculare înmatriculare nrînmatriculare nrinmatriculare kfzkennzeichen amtlicheskennzeichen lkwkennz kennz nummernschild truckreg vehiclereg regplate tagnumber registarska registrska tablice registarskaoznaka evč"
     ),

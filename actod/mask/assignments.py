@@ -65,9 +65,12 @@ _STRONG = 0.9
 
 def cleared(text: str, found: list[Finding], book: KeyBook) -> list[Finding]:
     """Leave out what a key inside the text says is a thing, a version, a count: `tool=Robertson R2`."""
-    if not any(ch in text for ch in "=:\n") and "</" not in text:
+    for f in found:
+        if f.type in _NAMES or f.type == "ipv4" or (f.confidence < _STRONG and f.type in _NUMBERS):
+            break
+    else:
         return found
-    if not any(f.type in _NAMES or f.type == "ipv4" or (f.type in _NUMBERS and f.confidence < _STRONG) for f in found):
+    if "=" not in text and ":" not in text and "\n" not in text and "</" not in text:
         return found
     spans = list(assigned(text, book, _clears))
     if not spans:
@@ -89,7 +92,7 @@ def _pairs(text: str, book: KeyBook, wanted: Wanted) -> Iterator[Assigned]:
     covered, nested = 0, 0
     for m in _KEY.finditer(text):
         hint = book.hint(m[1])
-        if m[1].lower() == "pass":
+        if hint.kind == "passport" and m[1].lower() == "pass":
             hint = book.of_kind("password")  # a passport's number follows the word, a password the sign
         if not wanted(hint) or (len(m[1]) == 2 and _IN_HEX.match(text, m.start(1))):
             continue

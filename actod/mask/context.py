@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from actod.mask import national, network
 from actod.mask.finding import Finding
@@ -15,7 +16,6 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
 _MOST_READ = 20_000  # characters
 _LONGEST_PHRASE = 4  # words
-_WORDS_WITH_ENDING = 2
 _REACH = 44  # characters after a telling word in which its value begins
 _REACH_BACK = 28  # and before it: "... is his SSN"
 
@@ -105,6 +105,15 @@ _DEVICES = frozenset(
 _BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(word) + 1))
 
 
+@lru_cache(maxsize=8192)
+def _alone(word: str) -> str | None:
+    """Return what a word tells; empty if only a longer phrase may; None if nothing that begins with it does."""
+    kind = CUES.get(word)
+    if kind is None and word not in _BEGINNINGS:
+        return (kind_of_word(word) if len(word) >= _SHORTEST_WITH_ENDING else "") or None
+    return kind or ""
+
+
 def telling(text: str) -> Iterator[Finding]:
     """Find values that stand beside a word which names their kind."""
     pattern = _ASCII_WORD if text.isascii() else _WORD
@@ -113,8 +122,7 @@ def telling(text: str) -> Iterator[Finding]:
     spans: list[tuple[int, int]] = []
     index = 0
     while index < len(words):
-        word = words[index]
-        if word not in _BEGINNINGS and (len(word) < _SHORTEST_WITH_ENDING or not kind_of_word(word)):
+        if _alone(words[index]) is None:
             index += 1
             continue
         kind, size = _kind_at(words, index)
@@ -143,9 +151,9 @@ def _kind_at(words: list[str], index: int) -> tuple[str, int]:
     for size, word in enumerate(words[index : index + _LONGEST_PHRASE], 1):
         gram += word
         kind = CUES.get(gram)
-        if not kind and size <= _WORDS_WITH_ENDING and len(gram) >= _SHORTEST_WITH_ENDING:
-            kind = kind_of_word(gram)
-        if not kind and gram not in _BEGINNINGS:
+        if size == 1:
+            kind = _alone(gram)
+        elif not kind and gram not in _BEGINNINGS:
             break
         if kind:
             best, best_size = kind, size

@@ -28,7 +28,7 @@ _LETTERS = str.maketrans(
 
 def fold(text: str) -> str:
     """Lower case without accents and without the vowel signs that a word pattern would split at."""
-    return plain_letters(text).lower()
+    return text.lower() if text.isascii() else plain_letters(text).lower()
 
 
 def plain_letters(text: str) -> str:

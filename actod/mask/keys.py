@@ -155,6 +155,12 @@ _CJK_FROM = "\u1100"
 _NO_HEADS = frozenset(("person", "agent", "badge", "ip", "key", "token", "gps_weak"))
 
 
+# First and last letters of what can be found at all: most words are told apart by them.
+_BEGINNINGS = frozenset(word[:3] for word in WORDS)
+_TAIL_ENDS = frozenset(tail[-2:] for tail in _TAILS)
+_HEAD_ENDS = frozenset(word[-4:] for word, kind in WORDS.items() if len(word) >= _SHORTEST_HEAD and kind not in _NO_HEADS)
+
+
 @lru_cache(maxsize=_MOST_KEYS)
 def kind_of_word(word: str) -> str:  # noqa: PLR0911 - a case for each way of writing
     """Tell what one folded word says: as it stands, without its ending, or as a compound by its head."""
@@ -166,13 +172,14 @@ def kind_of_word(word: str) -> str:  # noqa: PLR0911 - a case for each way of wr
             if kind := WORDS.get(word[cut:]):
                 return kind
         return ""
-    for tail in _TAILS:
-        if len(word) - len(tail) >= 3 and word.endswith(tail) and (kind := WORDS.get(word[: -len(tail)])):
-            return kind
-    for size in (1, 2, 3):
-        if len(word) - size >= _SHORTEST_STEM and word[-size:] in _ENDINGS and (kind := WORDS.get(word[:-size])):
-            return kind
-    for cut in range(2, len(word) - _SHORTEST_HEAD + 1):
+    if word[:3] in _BEGINNINGS:
+        for tail in _TAILS if word[-2:] in _TAIL_ENDS else ():
+            if len(word) - len(tail) >= 3 and word.endswith(tail) and (kind := WORDS.get(word[: -len(tail)])):
+                return kind
+        for size in (1, 2, 3):
+            if len(word) - size >= _SHORTEST_STEM and word[-size:] in _ENDINGS and (kind := WORDS.get(word[:-size])):
+                return kind
+    for cut in range(2, len(word) - _SHORTEST_HEAD + 1) if word[-4:] in _HEAD_ENDS else ():
         if (kind := WORDS.get(word[cut:])) and kind not in _NO_HEADS:
             return kind
     return ""

@@ -83,7 +83,9 @@ FORMS: tuple[Form, ...] = (
     _form("in_aadhaar", "in_aadhaar_groups", r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}", checksums.verhoeff, 0.75),
     _form("in_aadhaar", "in_aadhaar_bare", r"[2-9][0-9]{11}", checksums.verhoeff, 0.4),
 )
-_LOWER_CF = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}[0-9][0-9][abcdehlmprst][0-9][0-9][a-z][0-9]{3}[a-z](?![A-Za-z0-9])")
+_LOWER_CF = re.compile(r"[0-9][0-9][abcdehlmprst][0-9][0-9][a-z][0-9]{3}[a-z](?![A-Za-z0-9])")
+_LOWER_CF_HEAD = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}\Z")
+_CF_HEAD = 6
 _BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
@@ -124,8 +126,11 @@ LOOSE: dict[str, re.Pattern[str]] = {
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
     for lower in _LOWER_CF.finditer(text):
-        if checksums.codice_fiscale(lower[0].upper()):
-            yield Finding(lower.start(), lower.end(), "it_cf", "it_cf_lower", 0.95)
+        start, end = lower.start() - _CF_HEAD, lower.end()
+        if _LOWER_CF_HEAD.search(text, max(0, start - 1), lower.start()) and checksums.codice_fiscale(
+            text[start:end].upper()
+        ):
+            yield Finding(start, end, "it_cf", "it_cf_lower", 0.95)
     ends: dict[int, int] = {}
     for candidate in _ANY_STRONG.finditer(text):
         start = candidate.start()

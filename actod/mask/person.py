@@ -107,8 +107,6 @@ class _Run(NamedTuple):
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
     words, titled, cued, cue = _core(run, before)
-    if words and not titled and _names_a_thing(run, words, before):
-        return
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
     folded = [fold(m[0].rstrip(".")) for m in words]
@@ -131,10 +129,11 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
     end = words[-1].end() - (1 if words[-1][0].endswith(".") and len(words[-1][0]) > 2 else 0)
     if len(solid) >= 2:
-        if len(solid) <= 5:
+        if len(solid) <= 5 and (titled or not _names_a_thing(run, words, before)):
             yield Finding(words[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
-    elif (
-        titled or (given and len(long[0]) > 2) or (cued and _name_like(words[0][0]) and cue not in _CUE_FOR_FULL_NAMES_ONLY)
+    elif titled or (
+        ((given and len(long[0]) > 2) or (cued and _name_like(words[0][0]) and cue not in _CUE_FOR_FULL_NAMES_ONLY))
+        and not _names_a_thing(run, words, before)
     ):
         yield Finding(words[0].start(), end, "person", "name_single", 0.6)
 
@@ -144,14 +143,20 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     last = _LAST_WORD.search(before)
     cue = fold(last[1]) if last else ""
     titled, cued = False, cue in _CUE_BEFORE
-    families = _families(run, cued=cued or not before)
+    families = (
+        _families(run, cued=cued or not before) if len(run) > 1 and (run[0][0].isupper() or run[-1][0].isupper()) else _NONE
+    )
     while run and run[0].start() not in families:
         word = fold(run[0][0].rstrip("."))
         if word in TITLES:
             titled = True
         elif word in _ROLES:
             cued, cue = True, word
-        elif word in GIVEN_NAMES or not (_known(run[0][0], word) or is_thing(word)) or _begins_initialled(run):
+        elif (
+            word in GIVEN_NAMES
+            or not (_known(run[0][0], word) or is_thing(word))
+            or (len(run[0][0]) == 2 and _begins_initialled(run))
+        ):
             break
         run = run[1:]
     kept = len(run)
@@ -184,6 +189,7 @@ def _is_capital_before(before: str) -> bool:
 
 _VOWEL = re.compile(r"[aeiouy]")
 _SHORTEST_FAMILY = 3
+_NONE: set[int] = set()
 
 
 def _families(run: list[re.Match[str]], *, cued: bool) -> set[int]:

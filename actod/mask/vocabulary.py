@@ -6,6 +6,8 @@ read `codicefiscale`. Each kind is a promise about the value that is then checke
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from actod.mask.abroad import MORE, SPOKEN
 from actod.mask.abroad import PETS as _PETS
 from actod.mask.abroad import THINGS as _THINGS
@@ -146,6 +148,7 @@ _STEMS: frozenset[str] = THINGS | {word[:-1] for word in THINGS if len(word) > 4
 PETS: frozenset[str] = frozenset(map(fold, _PETS.split()))
 
 
+@lru_cache(maxsize=4096)
 def is_thing(word: str) -> bool:
     """Whether a folded word of a sentence means a machine, a tool, a place, a maker: also with an ending, or as a compound's head."""
     size = len(word)

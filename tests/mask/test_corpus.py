@@ -15,12 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests" / "pii"
 
 
-@pytest.fixture(scope="module")
-def score(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    result = tmp_path_factory.mktemp("score") / "score.json"
+def _figures(corpus: Path, result: Path) -> dict[str, Any]:
     masker = [sys.executable, "-m", "actod", "mask", "--profile", "balanced"]
     subprocess.run(
-        [sys.executable, CORPUS / "score.py", CORPUS, "--json", result, "--", *masker],
+        [sys.executable, CORPUS / "score.py", corpus, "--json", result, "--", *masker],
         check=True,
         stdout=subprocess.DEVNULL,
         timeout=120,
@@ -28,6 +26,16 @@ def score(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     figures: dict[str, Any] = json.loads(result.read_bytes())
     return figures
+
+
+@pytest.fixture(scope="module")
+def score(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return _figures(CORPUS, tmp_path_factory.mktemp("score") / "score.json")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return _figures(CORPUS / "second", tmp_path_factory.mktemp("second") / "score.json")
 
 
 def _secrets(score: dict[str, Any]) -> tuple[int, int]:
@@ -76,3 +84,23 @@ def test_the_structure_of_every_message_stays(score: dict[str, Any]) -> None:
 
 def test_the_words_around_a_masked_value_stay(score: dict[str, Any]) -> None:
     assert score["context_kept"] >= 99.0
+
+
+def test_of_the_second_corpus_at_most_one_value_in_two_hundred_leaks(second: dict[str, Any]) -> None:
+    assert (second["rc"], second["messages"], second["missing"], second["in_order"]) == (0, 2000, 0, True)
+    assert second["spans"] == 3400
+    assert second["leak"] <= 0.5
+    assert {name: figures for name, figures in second["types"].items() if figures[2] > 3.0} == {}
+
+
+def test_of_the_second_corpus_at_most_three_secrets_in_a_thousand_leak(second: dict[str, Any]) -> None:
+    leaked, total = _secrets(second)
+    assert total > 900
+    assert leaked <= 0.003 * total
+
+
+def test_of_the_second_corpus_what_is_nobodys_is_kept(second: dict[str, Any]) -> None:
+    assert second["hard_negatives"] > 18_000
+    assert second["overmask_hard"] <= 0.3
+    assert second["clean_msgs_changed"] <= 1.0
+    assert second["structure_ok"] >= 99.9
