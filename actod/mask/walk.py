@@ -31,6 +31,8 @@ _GEOJSON = (
 )  # a tuple: a type may be a list, which has no hash
 _NUMBERS = frozenset((int, float))
 _DIGITS_OF_AN_IDENTITY = 6
+_TOUCHES = re.compile(r">[\w+(]|[\w)]<[A-Z]")
+_MOST_LOOKS = 3  # at what is left of a text in which something was found
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
 _PEOPLE = frozenset(("person", "agent"))
 _GEO = frozenset(("gps", "gps_weak"))
@@ -292,7 +294,21 @@ class Walk:
             if self._memo and len(text) <= 64:
                 hint.remember(text)
             return text
-        return self.verdicts.text(text, found)
+        return self._once_more(self.verdicts.text(text, found), text, hint, depth)
+
+    def _once_more(self, masked: Any, text: str, hint: Hint, depth: int) -> Any:
+        """Look again where something touches a mark: what stood there may have hidden its neighbour's beginning or end."""
+        for _ in range(_MOST_LOOKS):
+            if type(masked) is not str or masked is text or not _TOUCHES.search(masked):
+                break
+            text = masked
+            try:
+                found = self._reader.find(text, hint, depth)
+            except TooMuchError:
+                return self.verdicts.unreadable()
+            found = [f for f in found if text[f.start - 1 : f.start] == ">" or text[f.end : f.end + 1] == "<"]
+            masked = self.verdicts.text(text, found) if found else text
+        return masked
 
     def _inner(self, value: Any, depth: int) -> Any:
         """Mask what was found inside a container (called by the leaf reader)."""

@@ -280,3 +280,15 @@ def test_a_key_under_a_telling_one_is_masked_whole() -> None:
 def test_what_stands_beside_a_finding_in_a_telling_field_goes_with_it() -> None:
     assert masked({"phone": '00000"A@AAAAAAA.A'}) == {"phone": "<PHONE>"}
     assert masked({"phone": '00000"<EMAIL>'}) == {"phone": "<PHONE><EMAIL>"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Jane Roe+49 151 12345678", "<PERSON><PHONE>"),
+        ("田中太郎+49 151 12345678", "<PERSON><PHONE>"),
+        ("AKIAIOSFODNN7EXAMPLE" * 2, "<AWS_KEY>"),
+    ],
+)
+def test_what_touches_a_masked_neighbour_is_looked_at_again(text: str, expected: str) -> None:
+    assert masked(text) == expected
