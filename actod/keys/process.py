@@ -64,8 +64,8 @@ async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]
     listener = _listen(socket_path)
     server = await asyncio.start_unix_server(desk.answer, sock=listener)
     _log.info("The signer listens.", socket=str(socket_path))
-    async with server:
-        await stop.wait()
+    await stop.wait()
+    server.close()  # and no waiting for its connections: since Python 3.12 that is until the daemon lets go of them
     # SoftHSM empties its file in each login and writes it anew: an end in between would destroy the token and its key.
     with suppress(TimeoutError):
         async with asyncio.timeout(_FINISH_SECONDS):

@@ -63,6 +63,13 @@ _LARGEST_OCTET = 255
 _PADDED = re.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}\Z")
 
 
+_TIME_OF_DAY = r"[-_](?:[01][0-9]|2[0-3])[-_][0-5][0-9][-_][0-5][0-9]\Z"
+_STAMP = re.compile(
+    rf"(?:[0-9]{{2}}[-_](?:0[1-9]|1[0-2])[-_](?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|[12][0-9]|3[01])[-_](?:0[1-9]|1[0-2])[-_][0-9]{{2}})"
+    rf"{_TIME_OF_DAY}"
+)
+
+
 def macs(text: str) -> Iterator[Finding]:
     """Find EUI-48 and EUI-64 with colons, hyphens, or dots."""
     told: bool | None = None
@@ -72,8 +79,8 @@ def macs(text: str) -> Iterator[Finding]:
         if told or _EXTENDED.match(m[0]):
             yield Finding(m.start(), m.end(), "mac", "mac_eui64", 0.9)
     for m in _MAC.finditer(text):
-        if m[1] in ("-", "_") and not any(map(str.isalpha, m[0])):
-            continue  # a date
+        if m[1] in ("-", "_") and _STAMP.match(m[0]):
+            continue  # a date and time, year or day first
         yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
 
 

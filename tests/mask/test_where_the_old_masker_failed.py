@@ -292,3 +292,9 @@ def test_what_stands_beside_a_finding_in_a_telling_field_goes_with_it() -> None:
 )
 def test_what_touches_a_masked_neighbour_is_looked_at_again(text: str, expected: str) -> None:
     assert masked(text) == expected
+
+
+def test_a_mac_address_of_digits_alone_is_one_unless_it_reads_as_a_date_and_time() -> None:
+    assert masked({"devices": ["00-83-15-04-02-91"]}) == {"devices": ["<MAC>"]}
+    assert masked("log 26-11-25-21-58-03 rotated") == "log 26-11-25-21-58-03 rotated"
+    assert masked("log 25_11_26_21_58_03 rotated") == "log 25_11_26_21_58_03 rotated"
