@@ -90,7 +90,7 @@ SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
 _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 # Everyday words that tell only where the value follows at once.
 _COMMON = frozenset(
-    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
+    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
 )
 _SHORTEST_WITH_ENDING = 6
 # Behind these, twelve hex digits are as often a serial number.

@@ -35,7 +35,7 @@ _CUE_BEFORE = frozenset(
     ).split()
 )
 _ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
-_LAST_WORD = re.compile(r"([^\W\d_]+)[\s:,(\"'.]*\Z")
+_LAST_WORD = re.compile(r"([^\W\d_]+)[\s:=,(\"'.]*\Z")
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -109,7 +109,7 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     words, titled, cued, cue = _core(run, before)
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
-    folded = [fold(m[0].rstrip(".")) for m in words]
+    folded = [_bare(fold(m[0].rstrip("."))) for m in words]
     solid = [
         w
         for m, w in zip(words, folded, strict=True)
@@ -129,6 +129,8 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
     end = words[-1].end() - (1 if words[-1][0].endswith(".") and len(words[-1][0]) > 2 else 0)
     if len(solid) >= 2:
+        if not (given or cued or titled) and _thing_after(words[-1]):
+            return
         if len(solid) <= 5 and (titled or not _names_a_thing(run, words, before)):
             yield Finding(words[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
     elif titled or (
@@ -142,6 +144,13 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     """Take our own vocabulary off both ends."""
     last = _LAST_WORD.search(before)
     cue = fold(last[1]) if last else ""
+    if (
+        cue in PARTICLES
+        and last
+        and (earlier := _LAST_WORD.search(before, 0, last.start()))
+        and fold(earlier[1]) in _CUE_BEFORE
+    ):
+        cue = fold(earlier[1])  # "signed by van der Meer"
     titled, cued = False, cue in _CUE_BEFORE
     families = (
         _families(run, cued=cued or not before) if len(run) > 1 and (run[0][0].isupper() or run[-1][0].isupper()) else _NONE
@@ -172,6 +181,24 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     return _Run(run[:kept], titled, cued, cue)
 
 
+_POSSESSIVE = re.compile(r"([^\W\d_]{3,})['’][^\W\d_]{1,4}\Z")
+
+
+def _bare(folded: str) -> str:
+    """Without what an apostrophe sets apart: `priya's`, `elif'in`."""
+    m = _POSSESSIVE.match(folded) if "'" in folded or "’" in folded else None
+    return m[1] if m else folded
+
+
+_NEXT_WORD = re.compile(r"\s([^\W\d_]+)")
+
+
+def _thing_after(last: re.Match[str]) -> bool:
+    """Whether a thing's word follows: `Weidmann Klippert relay` is a make."""
+    m = _NEXT_WORD.match(last.string, last.end())
+    return m is not None and is_thing(fold(m[1]))
+
+
 def _is_initial(word: str) -> bool:
     return len(word) == 2 and word[1] == "." and word[0].isupper()
 
@@ -195,6 +222,14 @@ _NONE: set[int] = set()
 def _families(run: list[re.Match[str]], *, cued: bool) -> set[int]:
     """Surnames in capitals beside a given name that is not: `DVORAK Josef`, `Anna BERG`. Return where they begin."""
     found: set[int] = set()
+    shouted = [fold(m[0]) for m in run if m[0].isupper() and m[0].isalpha()]
+    if (
+        cued
+        and 2 <= len(run) == len(shouted) <= 3
+        and not GIVEN_NAMES.isdisjoint(shouted)
+        and not any(map(_vocabulary, shouted))
+    ):
+        return {m.start() for m in run}
     for m, beside in [*itertools.pairwise(run), *((b, a) for a, b in itertools.pairwise(run))]:
         word, other = m[0], beside[0]
         folded = fold(word)

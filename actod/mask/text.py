@@ -37,6 +37,7 @@ _SPELLED = re.compile(
 _CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff][^\W\d_A-Z]|[A-Z]{2,} [A-Z]|[\u3005-\ud7af]")
 _MEASURED_BEFORE = re.compile(r"([^\W\d_]+)(?:[\s_-]{1,2}([^\W\d_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
+_PAIRS = re.compile(r"\d\d(?: \d\d){5,}")  # bytes
 _HEX_BEFORE = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{2} \Z")
 _FEWEST_SPACES_OF_A_SENTENCE = 5
 _SURE_NAME = 0.7
@@ -121,7 +122,10 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
         return True
     if finding.confidence >= _TOO_WEAK_UNDER_BENIGN:
         return False
-    if finding.type == "phone" and _HEX_BEFORE.search(text, max(0, finding.start - 4), finding.start):
+    if finding.type == "phone" and (
+        _PAIRS.fullmatch(text, finding.start, finding.end)
+        or _HEX_BEFORE.search(text, max(0, finding.start - 4), finding.start)
+    ):
         return True
     before = _MEASURED_BEFORE.search(text[max(0, finding.start - 32) : finding.start])
     if not before:

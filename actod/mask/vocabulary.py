@@ -16,7 +16,7 @@ from actod.mask.folding import fold
 KINDS: dict[str, str] = {
     "email": "email mail emailaddress mailaddress correo correoelectronico courriel epost eposta mailto",
     "phone": (
-        "phone phonenumber mobile mobilenumber mobilephone cell cellphone tel telephone telefon telefono telefone telefoon tlf "
+        "phone phonenumber mobile mobilenumber mobilephone cellphone tel telephone telefon telefono telefone telefoon tlf "
         "handy handynummer mobil mobilnummer mobiltelefon rufnummer telefonnummer celular movil portable msisdn fax whatsapp sms "
         "callback hotline komorka cellulare gsm telefonu telnr telefoonnummer mobiel call dial puhelin telefonszam"
     ),
@@ -140,7 +140,7 @@ def _table(kinds: dict[str, str]) -> dict[str, str]:
 
 
 WORDS: dict[str, str] = {**_table(MORE), **_table(KINDS)}
-CUES: dict[str, str] = {**_table(SPOKEN), **WORDS}
+CUES: dict[str, str] = {**WORDS, **_table(SPOKEN)}
 """What tells in a sentence."""
 _VOWELS = "aeiouy"
 THINGS: frozenset[str] = frozenset(map(fold, _THINGS.split()))
