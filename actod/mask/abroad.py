@@ -127,8 +127,8 @@ MORE: dict[str, str] = {
 
 # Words that tell in a sentence what they do not tell as a key.
 SPOKEN: dict[str, str] = {
-    "phone": "cell volejte zavolejte ring ringa ligue ligar ara arayın hívja hívd dzwoń zadzwoń bel soita soitto kontakt rückruf rückrufnummer joindre llamar llame chiamare chiamate sună sunați 連絡 연락 mobile mobil",
-    "dob": "d.o.b dob nar",
+    "phone": "cell dzwonić zatelefonować volat ringa llamar appeler bellen anrufen soittaa hívni ligar volejte zavolejte ring ringa ligue ligar ara arayın hívja hívd dzwoń zadzwoń bel soita soitto kontakt rückruf rückrufnummer joindre llamar llame chiamare chiamate sună sunați 連絡 연락 mobile mobil",
+    "dob": "d.o.b dob nar ur",
     "plate": "reg registered rz",
     "password": "pw pswd",
     "mac": "arp isat assoc associated disassoc deauth reassoc roam roaming bssid station sta ble bluetooth wlan wifi gerät device zařízení apparaat dispositivo appareil urządzenie enhet laite cihaz eszköz ap",

@@ -17,7 +17,7 @@ _REACH = 44  # characters after a telling word in which its value begins
 _REACH_BACK = 28  # and before it: "... is his SSN"
 
 _DATE = re.compile(
-    r"(?<![\w.-])(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}日?|\d{1,2}[-./]\s?\d{1,2}[-./]\s?(?:\d{4}|\d{2})"
+    r"(?<![\w.-])(?:\d{4}[-./年년]\s?\d{1,2}[-./月월]\s?\d{1,2}[日일]?|\d{1,2}[-./]\s?\d{1,2}[-./]\s?(?:\d{4}|\d{2})"
     r"|\d{1,2}(?:st|nd|rd|th|\.|er|º|°)?\s?(?:de |of |\.|-)?\s?[^\W\d_]{3,12}\.?,?\s?(?:de |of |-)?\s?\d{4}"
     r"|[^\W\d_]{3,12}\.?\s\d{1,2}(?:st|nd|rd|th)?,?\s\d{4}|(?:19|20)\d{6})(?!(?!T\d\d:)[\w-])"
 )
@@ -90,7 +90,7 @@ SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
 _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 # Everyday words that tell only where the value follows at once.
 _COMMON = frozenset(
-    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
+    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar ur lat".split()
 )
 _SHORTEST_WITH_ENDING = 6
 # Behind these, twelve hex digits are as often a serial number.

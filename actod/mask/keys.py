@@ -167,7 +167,7 @@ _HEAD_ENDS = frozenset(word[-4:] for word, kind in WORDS.items() if len(word) >=
 def kind_of_word(word: str) -> str:
     """Tell what one folded word says: as it stands, without its ending, or as a compound by its head."""
     kind = WORDS.get(word)
-    if kind is not None or len(word) < 2:
+    if kind is not None or not 2 <= len(word) <= _LONGEST_KEY:
         return kind or ""
     if word[0] >= _CJK_FROM:
         return _kind_of_run(word)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
-from actod.mask.vocabulary import PETS, THINGS, is_thing
+from actod.mask.vocabulary import PETS, THINGS, WORDS, is_thing
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?")
@@ -49,7 +49,7 @@ _LABEL_AFTER = re.compile(r"[\s#]{0,2}[\d:=：]")
 
 def _caseless_names(text: str) -> Iterator[Finding]:
     """In Latin text, a few words of a script without capitals (Hebrew, Arabic, Indic, Thai) are most likely a name."""
-    runs = [m for m in _CASELESS_RUN.finditer(text) if not _LABEL_AFTER.match(text, m.end())]
+    runs = [m for m in _CASELESS_RUN.finditer(text) if not _LABEL_AFTER.match(text, m.end()) and fold(m[0]) not in WORDS]
     if sum(len(m[0]) for m in runs) < sum(ch.isascii() and ch.isalpha() for ch in text):
         for m in runs:
             if len(m[0]) > 2:
@@ -126,10 +126,10 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
         shouted = len(long) >= 2 and all(m[0].isupper() for m in words) and any(w in GIVEN_NAMES for w in long)
         if not titled and not shouted:
             return
-    given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
+    given = any(part in GIVEN_NAMES for w in long for part in w.split("-")) or _given_like(words[0][0], _LONG_CASES)
     end = words[-1].end() - (1 if words[-1][0].endswith(".") and len(words[-1][0]) > 2 else 0)
     if len(solid) >= 2:
-        if not (given or cued or titled) and _thing_after(words[-1]):
+        if not (given or cued or titled or _is_initial(words[0][0])) and _thing_after(words[-1]):
             return
         if len(solid) <= 5 and (titled or not _names_a_thing(run, words, before)):
             yield Finding(words[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
@@ -275,11 +275,16 @@ _CASES = (
 )
 
 
-def _given_like(word: str) -> bool:
+_LONG_CASES = tuple(case for case in _CASES if len(case) > 2)
+
+
+def _given_like(word: str, cases: tuple[str, ...] = _CASES) -> bool:
     """Whether it is a given name, also with the ending of a case."""
     folded = fold(word)
-    return folded in GIVEN_NAMES or any(
-        folded.endswith(case) and len(folded) - len(case) > 3 and folded[: -len(case)] in GIVEN_NAMES for case in _CASES
+    if folded in GIVEN_NAMES:
+        return True
+    return folded.endswith(cases) and any(
+        folded.endswith(case) and len(folded) - len(case) > 3 and folded[: -len(case)] in GIVEN_NAMES for case in cases
     )
 
 

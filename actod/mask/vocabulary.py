@@ -143,6 +143,7 @@ WORDS: dict[str, str] = {**_table(MORE), **_table(KINDS)}
 CUES: dict[str, str] = {**WORDS, **_table(SPOKEN)}
 """What tells in a sentence."""
 _VOWELS = "aeiouy"
+_LONGEST_THING = 40
 THINGS: frozenset[str] = frozenset(map(fold, _THINGS.split()))
 _STEMS: frozenset[str] = THINGS | {word[:-1] for word in THINGS if len(word) > 4 and word[-1] in _VOWELS}
 PETS: frozenset[str] = frozenset(map(fold, _PETS.split()))
@@ -154,7 +155,7 @@ def is_thing(word: str) -> bool:
     size = len(word)
     if word in THINGS:
         return True
-    return size >= 5 and (
+    return 5 <= size <= _LONGEST_THING and (
         any(word[:-cut] in _STEMS for cut in (1, 2, 3) if size - cut >= 4)
         or any(word[cut:] in THINGS for cut in range(2, size - 4))
     )

@@ -24,6 +24,7 @@ from actod.mask.words import GIVEN_NAMES
 _GEOJSON = frozenset(("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"))
 _DIGITS_OF_AN_IDENTITY = 6
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
+_NAMING = frozenset(("key", "name", "label", "referenceKey"))
 _PEOPLE = frozenset(("person", "agent"))
 _GEO = frozenset(("gps", "gps_weak"))
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
@@ -241,8 +242,10 @@ class Walk:
                 known = self._book.known.get(key)
                 if known is not None and known.descriptor and type(value) is str and len(value) <= 48:
                     told = self._book.hint(value)
-                    if told.kind or told.thing or told.version or (told.benign and inherited.kind):
+                    if told.kind or told.thing or told.version:
                         return told
+                    if key in _NAMING and (inherited.kind or told.benign):
+                        return told  # it has a name of its own, whatever stands above
             if inherited.kind:
                 return inherited
         elif hint.descriptor and inherited.kind in _PEOPLE and "value" not in members:
