@@ -111,7 +111,11 @@ def _alone(word: str) -> str | None:
 
 def telling(text: str) -> Iterator[Finding]:
     """Find values that stand beside a word which names their kind."""
-    words = [(m.start(), m.end(), fold(m[0])) for m in _WORD.finditer(text[:20_000])]
+    head = text[:20_000]
+    if head.isascii():  # folding is lowering then, at once for all words
+        words = [(m.start(), m.end(), m[0]) for m in _WORD.finditer(head.lower())]
+    else:
+        words = [(m.start(), m.end(), fold(m[0])) for m in _WORD.finditer(head)]
     index = -1
     size = 1
     count = len(words)

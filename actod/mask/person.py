@@ -67,6 +67,9 @@ def names(text: str) -> Iterator[Finding]:
     previous_end = -1
     for m in _TOKEN.finditer(text):
         word = m[0]
+        if not run and not word[0].isupper():
+            previous_end = m.end()
+            continue
         gap = text[previous_end : m.start()] if previous_end >= 0 else ""
         joins = gap == " " or (not gap and run and _is_initial(run[-1][0])) or (gap == " " * len(gap) and 0 < len(gap) <= 2)
         capital = word[0].isupper()
@@ -126,7 +129,9 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
         shouted = len(long) >= 2 and all(m[0].isupper() for m in words) and any(w in GIVEN_NAMES for w in long)
         if not titled and not shouted:
             return
-    given = any(part in GIVEN_NAMES for w in long for part in w.split("-")) or _given_like(words[0][0], _LONG_CASES)
+    given = any(part in GIVEN_NAMES for w in long for part in w.split("-")) or (
+        folded[0].endswith(_LONG_CASES) and _given_like(words[0][0], _LONG_CASES)
+    )
     end = words[-1].end() - (1 if words[-1][0].endswith(".") and len(words[-1][0]) > 2 else 0)
     if len(solid) >= 2:
         if not (given or cued or titled or _is_initial(words[0][0])) and _thing_after(words[-1]):
