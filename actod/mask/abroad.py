@@ -35,6 +35,7 @@ MORE: dict[str, str] = {
     "br_cpf": "documentocpf numerocpf nrcpf cpftitular cadastropessoafisica cpfcnpj",
     "in_aadhaar": "aadhaarno aadharno adharno aadhaarid uid12 आधार आधारसंख्या आधारनंबर",
     "national_id": (
+        "ehliyet ehliyetno rijbewijs rijbewijsnummer permisodeconducir carnetdeconducir körkort körkortsnummer ajokortti jogosítvány řidičskýprůkaz prawojazdy vozačkadozvola patente patentediguida cartadeconducao cnh kørekort førerkort permisconducere водительскоеудостоверение 運転免許証 免許証番号 운전면허 驾驶证 "
         "rodnéčíslo rodnecislo občanskýprůkaz čísloop kimlikno tckimlik tckimlikno kimliknumarası tckn kimlik személyi személyiszám személyiigazolvány "
         "szemelyiszam tajszám adóazonosító dowódosobisty nrdowodu dowod henkilötunnus hetu henkilönumero personnr cpr cprnummer cprnr fødselsnr "
         "cartedidentite carteidentite cni cartaidentita cartadidentita cartaoidentidade cartaocidadao cartãocidadão bilheteidentidade rg "
@@ -105,10 +106,10 @@ MORE: dict[str, str] = {
         "nrpaszportu paszport paszportu nrpaspoort reisepassnr reisepassnr passdoc mrz mrzline putovnica potnilist pașaport pașaportului nrpasaport"
     ),
     "plate": (
-        "spz rz ecv anpr alpr lpr lpn plateread platetext platenr platestring registračníznačka státnípoznávacíznačka poznávacíznačka registreringsnummer regnr regnummer registreringsskylt matrícula matriculas plaka plakası plakano plakalı plakasi "
+        "bilnummer bilnr spz ecv anpr alpr lpr lpn plateread platetext platenr platestring registračníznačka státnípoznávacíznačka poznávacíznačka registreringsnummer regnr regnummer registreringsskylt matrícula matriculas plaka plakası plakano plakalı plakasi "
         "rendszám rendszámú forgalmirendszám rendszámtábla ナンバープレート 車両ナンバー 車両番号 登録番号 車番 차량번호 번호판 차번호 车牌 车牌号 車牌 車牌号 車牌號 车牌号码 госномер номеравто номерной πινακίδα rekisterinumero rekisterikilpi rekkari rekisteritunnus "
         "nummerplade nummerplate reg.nr plaqueimmat plaque plaqueminéralogique immatriculé immatriculée immat numeroimmatriculation matriculavehiculo placavehiculo targaveicolo targato kentekenplaat kentekennummer nrrejestracyjny numerrejestracyjny rejestracyjny rejestracyjna rejestracyjnego rejestracyjnym nrrej numrej "
-        "numărînmatriculare înmatriculare nrînmatriculare nrinmatriculare kfzkennzeichen amtlicheskennzeichen lkwkennz kennz nummernschild truckreg vehiclereg regplate tagnumber registarska registrska tablice registarskaoznaka evč"
+        "numărînmatriculare înmatriculare nrînmatriculare nrinmatriculare kfzkennzeichen amtlicheskennzeichen lkwkennz kennz nummernschild truckreg vehiclereg regplate registarska registrska tablice registarskaoznaka evč"
     ),
     "badge": "dienstausweis mitarbeiternr personalnr personelno sicilno anställningsnr dolgozóiszám osobníčíslo zaměstnaneckéčíslo nrpracownika numeroempleado numempleado numdipendente numfuncionario 社員番号 사원번호 工号 henkilöstönumero matrikelnummer",
     "password": (
@@ -126,9 +127,10 @@ MORE: dict[str, str] = {
 
 # Words that tell in a sentence what they do not tell as a key.
 SPOKEN: dict[str, str] = {
-    "phone": "volejte zavolejte ring ringa ligue ligar ara arayın hívja hívd dzwoń zadzwoń bel soita soitto kontakt rückruf rückrufnummer joindre llamar llame chiamare chiamate sună sunați 連絡 연락 mobile mobil",
-    "dob": "d.o.b dob nar",
-    "plate": "reg registered",
+    "phone": "cell dzwonić zatelefonować volat ringa llamar appeler bellen anrufen soittaa hívni ligar volejte zavolejte ring ringa ligue ligar ara arayın hívja hívd dzwoń zadzwoń bel soita soitto kontakt rückruf rückrufnummer joindre llamar llame chiamare chiamate sună sunați 連絡 연락 mobile mobil",
+    "dob": "d.o.b dob nar ur",
+    "plate": "reg registered rz",
+    "password": "pw pswd",
     "mac": "arp isat assoc associated disassoc deauth reassoc roam roaming bssid station sta ble bluetooth wlan wifi gerät device zařízení apparaat dispositivo appareil urządzenie enhet laite cihaz eszköz ap",
 }
 
@@ -148,7 +150,7 @@ THINGS = (
     "stație rampă hală linie culoar depozit raft clădire loc plads hylde bygning ステーション 倉庫 棟 充電器 스테이션 창고 도크 站 станция склад линия зал "
     "robot robots roboter robô amr agv fleet vehicle truck forklift cart trolley machine arm robotti robotu robotok robotul ロボット 로봇 机器人 робот "
     "fahrzeug stapler maschine véhicule chariot máquina vehículo carretilla macchina veicolo carrello voertuig heftruck pojazd wózek vozík vozidlo stroj fordon truck araç makine jármű gép targonca ajoneuvo trukki kone vehicul utilaj "
-    "product item article material part component motor pump sensor battery camera controller board module package plugin driver program recipe project mission job map layer scene world server host broker "
+    "product projekt modul item article material part component motor pump sensor battery camera controller board module package plugin driver program recipe project mission job map layer scene world server host broker "
     "teil artikel produkt material motor pumpe akku batterie pièce produit moteur pieza producto pezzo prodotto motore peça produto onderdeel część produkt díl součást del komponent parça ürün motor alkatrész termék osa tuote piesă produs mapa karte carte mappa mapa kaart harita térkép kartta hartă"
 )
 # Of these, what carries a human name as a pet's name: one word behind it is its own, two are somebody's.

@@ -20,7 +20,7 @@ _REACH = 44  # characters after a telling word in which its value begins
 _REACH_BACK = 28  # and before it: "... is his SSN"
 
 _DATE = re.compile(
-    r"(?<![\w.-])(?:[0-9]{4}[-./年]\s?[0-9]{1,2}[-./月]\s?[0-9]{1,2}日?|[0-9]{1,2}[-./]\s?[0-9]{1,2}[-./]\s?(?:[0-9]{4}|[0-9]{2})"
+    r"(?<![\w.-])(?:[0-9]{4}[-./年년]\s?[0-9]{1,2}[-./月월]\s?[0-9]{1,2}[日일]?|[0-9]{1,2}[-./]\s?[0-9]{1,2}[-./]\s?(?:[0-9]{4}|[0-9]{2})"
     r"|[0-9]{1,2}(?:st|nd|rd|th|\.|er|º|°)?\s?(?:de |of |\.|-)?\s?[^\W0-9_]{3,12}\.?,?\s?(?:de |of |-)?\s?[0-9]{4}"
     r"|[^\W0-9_]{3,12}\.?\s[0-9]{1,2}(?:st|nd|rd|th)?,?\s[0-9]{4}|(?:19|20)[0-9]{6})(?!(?!T[0-9][0-9]:)[\w-])"
 )
@@ -95,7 +95,7 @@ SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
 _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 # Everyday words that tell only where the value follows at once.
 _COMMON = frozenset(
-    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta ring bel ara llame ligue mobil contact kontakt reg registered nar lat".split()
+    "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar ur lat".split()
 )
 _SHORTEST_WITH_ENDING = 6
 # Behind these, twelve hex digits are as often a serial number.

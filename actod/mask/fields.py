@@ -19,7 +19,7 @@ from actod.mask.words import GIVEN_NAMES
 
 _TRIVIAL = frozenset(
     "none null nil true false yes no on off ok n/a na nan unknown undefined empty default auto basic bearer digest oauth oauth2 jwt "
-    "wpa wpa2 wpa3 wep open enabled disabled required optional set unset present missing valid invalid expired active - -- ? *".split()
+    "wpa wpa2 wpa3 wep open enabled disabled required optional set unset present scram-sha-256 scram-sha-1 pbkdf2 hmac-sha256 sha256 x509 mtls saml ldap kerberos missing valid invalid expired active - -- ? *".split()
 )
 _PATH = re.compile(
     r"(?:[A-Za-z]:\\|\.{0,2}/|~/|file://|pkcs11:|env:|\$\{|\$\(|vault:)|[\w-]+\.(?:pem|key|crt|cer|p12|jks|json|txt|conf)\Z"

@@ -17,6 +17,7 @@ _SSCC_LENGTH = 18
 _CARD_LENGTHS = range(12, 20)
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,31}")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
+_LETTERS_OF_A_BANK = 4
 _IBAN_LENGTHS = range(15, 35)
 
 
@@ -55,6 +56,8 @@ def _iban_end(text: str, m: re.Match[str]) -> int:
     for piece in _PIECE.finditer(text, m.start(), m.end()):
         if text[piece.end() : piece.end() + 1].isalnum():
             break
+        if plain and len(piece[0]) > _LETTERS_OF_A_BANK and piece[0].isalpha():
+            break  # a word
         plain += piece[0].upper()
         if len(plain) in _IBAN_LENGTHS and mod97(plain):
             end = piece.end()

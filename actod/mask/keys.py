@@ -96,8 +96,9 @@ class KeyBook:
             key = MARKER.sub(" ", key)  # a mark tells what the key held, not what its value is
         tokens = _PARTS.findall(plain_letters(key))
         tokens = [token.lower() for token in tokens]
-        kind = kind_of(tokens[:-1] if tokens[-1:] and tokens[-1] in _ANGLES else tokens)
-        if kind not in _GPS and _measures(tokens):
+        told = tokens[:-1] if tokens[-1:] and tokens[-1] in _ANGLES else tokens
+        kind = kind_of(told)
+        if kind and _measures(told):
             kind = ""
         words = set(tokens)
         joined = "".join(tokens)
@@ -135,7 +136,6 @@ _PROSE = frozenset(
     "description desc message msg text note notes comment comments remark remarks reason detail details info log hint summary body".split()
 )
 _ANGLES = frozenset("deg degrees rad e7 dd wgs".split())
-_GPS = frozenset(("gps", "gps_lat", "gps_lon", "gps_weak"))
 _OF_THINGS = frozenset(
     "id name label title type kind model no nr number current last next target 1 2 3 navn namn naam nom nome nombre nazwa nev adi nimi nazev".split()
 )
@@ -148,7 +148,9 @@ _TAILS = (
     "numarasi numara nummern nummer numeris numero numer number nomor nomero szama szam nro num nr no id liste lista list listy wert value valor valeur "
     "hodnota ertek deger arvo field feld champ campo text str string raw"
 ).split()
+_CJK_TAILS = tuple(map(fold, "番号 号码 號碼 번호 号 码 値 リスト 목록 は が を の 是 은 는 이 가 을 를".split()))
 _SHORTEST_STEM = 5
+_SHORTEST_DECLINED = 7
 _SHORTEST_HEAD = 6
 _CJK_FROM = "\u1100"
 # Heads of compounds; a role at work is none (`operator` also ends `cooperator`).
@@ -162,25 +164,37 @@ _HEAD_ENDS = frozenset(word[-4:] for word, kind in WORDS.items() if len(word) >=
 
 
 @lru_cache(maxsize=_MOST_KEYS)
-def kind_of_word(word: str) -> str:  # noqa: PLR0911 - a case for each way of writing
+def kind_of_word(word: str) -> str:
     """Tell what one folded word says: as it stands, without its ending, or as a compound by its head."""
     kind = WORDS.get(word)
-    if kind is not None or len(word) < 2:
+    if kind is not None or not 2 <= len(word) <= _LONGEST_KEY:
         return kind or ""
-    if word[0] >= _CJK_FROM:  # no spaces between words there: the longest known head, then the longest beginning
-        for cut in range(1, len(word) - 1):
-            if kind := WORDS.get(word[cut:]):
-                return kind
-        return ""
-    if word[:3] in _BEGINNINGS:
-        for tail in _TAILS if word[-2:] in _TAIL_ENDS else ():
-            if len(word) - len(tail) >= 3 and word.endswith(tail) and (kind := WORDS.get(word[: -len(tail)])):
-                return kind
-        for size in (1, 2, 3):
-            if len(word) - size >= _SHORTEST_STEM and word[-size:] in _ENDINGS and (kind := WORDS.get(word[:-size])):
-                return kind
-    for cut in range(2, len(word) - _SHORTEST_HEAD + 1) if word[-4:] in _HEAD_ENDS else ():
-        if (kind := WORDS.get(word[cut:])) and kind not in _NO_HEADS:
+    if word[0] >= _CJK_FROM:
+        return _kind_of_run(word)
+    return (word[:3] in _BEGINNINGS and _kind_of_stem(word)) or (word[-4:] in _HEAD_ENDS and _kind_of_head(word)) or ""
+
+
+def _kind_of_run(word: str) -> str:
+    """No spaces stand between words there: the longest known head, or what stands before a word for a number, a particle."""
+    heads = (word[cut:] for cut in range(1, len(word) - 1))
+    stems = (word[: -len(tail)] for tail in _CJK_TAILS if word.endswith(tail) and len(word) > len(tail))
+    return next((WORDS[part] for part in (*heads, *stems) if part in WORDS), "")
+
+
+def _kind_of_stem(word: str) -> str:
+    stems = []
+    if word[-2:] in _TAIL_ENDS:
+        stems = [word[: -len(tail)] for tail in _TAILS if len(word) - len(tail) >= 3 and word.endswith(tail)]
+    stems.extend(word[:-n] for n in (1, 2, 3) if len(word) - n >= _SHORTEST_STEM and word[-n:] in _ENDINGS)
+    if len(word) >= _SHORTEST_DECLINED and word[-1] in "aeiouy":
+        stems.extend(word[:-1] + vowel for vowel in "aeoy")
+    return next((WORDS[stem] for stem in stems if stem in WORDS), "")
+
+
+def _kind_of_head(word: str) -> str:
+    for cut in range(2, len(word) - _SHORTEST_HEAD + 1):
+        kind = WORDS.get(word[cut:])
+        if kind and kind not in _NO_HEADS:
             return kind
     return ""
 
@@ -218,6 +232,8 @@ def _kind_of(tokens: list[str]) -> str:
             rest = tokens[start + size :]
             if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind in _PEOPLE):
                 return ""
+            if kind in _SECRET_KINDS and not _NAMES_OF_SECRETS.isdisjoint(rest):
+                return ""
             if kind == "person" and rest and rest[0] in _NUMBERED:
                 return "phone" if gram == "contact" else "badge"
             return kind
@@ -226,6 +242,8 @@ def _kind_of(tokens: list[str]) -> str:
 
 _NUMBERED = frozenset("number no nr num".split())
 _PEOPLE = frozenset(("person", "agent"))
+_SECRET_KINDS = frozenset(("password", "token", "key", "wifi_key"))
+_NAMES_OF_SECRETS = frozenset("name names alias label ref store manager provider source".split())
 _NOT_PEOPLE = frozenset(
     "robot node file map joint frame topic service host device sensor zone site station map model".split()
 )

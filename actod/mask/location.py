@@ -150,6 +150,12 @@ _PREFIXED = re.compile(
     r"(?:[A-ZÀ-Ž0-9][\w'’.ª-]{0,30},?\s?(?:(?:de|du|des|la|le|del|della|di|da|do|dos|das|van|der|den|y|e|i)\s){0,2}){1,5}"
     r"(?:,?\s?(?:[nN][°ºr.]?\s?)?[0-9]{1,5}(?:[-/][0-9]{1,4})?\s?[a-zA-Z]?\b)?" + _UNIT + r"?"
 )
+# The street's word stands apart behind its name: Hungarian, Turkish, Finnish, Czech.
+_APART = re.compile(
+    r"(?<!\w)(?:[A-ZÀ-Ž\u0100-\u024f][\w.'’-]{1,30} ){1,3}(?:utca|út|útja|tér|tere|körút|sétány|köz|Caddesi|Cad\.|Sokağı|Sokak|Sok\.|Sk\.|Mahallesi|Mah\.|Bulvarı|Blv\.|katu|tie|kuja|ulice|náměstí|třída|nábřeží) "
+    r"(?:[Nn]o:? ?)?\d{1,5}(?![.,]\d)(?:\s?/\s?\w{1,4})?"
+)
+_SHORTEST_CJK = 5
 _SITE_ENDS = frozenset(
     "station point points run path row port ports ramp loop pass field fields center centers light lights crossing tunnel bridge gateway key keys "
     "drive dr unit park rest river place pl lock locks lane ln route rte hub walk way gate".split()
@@ -212,6 +218,7 @@ def addresses(text: str) -> Iterator[Finding]:
             (_NUMBER_FIRST, "address_number_first"),
             (_SUFFIXED if _has_suffix(text) else None, "address_street_suffix"),
             (_PREFIXED if _PREFIX_GATE.search(text) else None, "address_street_prefix"),
+            (_APART, "address_street_apart"),
             (_HOUSE_NO, "address_house_no"),
         ):
             for m in pattern.finditer(text) if pattern else ():
@@ -220,6 +227,8 @@ def addresses(text: str) -> Iterator[Finding]:
         yield from _without_street_word(text)
     if not text.isascii() and _CJK.search(text):
         for m in _CJK_ADDRESS.finditer(text):
+            if len(m[0].strip()) < _SHORTEST_CJK and not any(map(str.isdigit, m[0])):
+                continue  # a town's name alone
             yield Finding(m.start(), m.end(), "address", "address_cjk", 0.8)
 
 

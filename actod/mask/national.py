@@ -142,7 +142,7 @@ def national_ids(text: str) -> Iterator[Finding]:
                     yield Finding(start, m.end(), form.type, form.rule, form.confidence)
 
 
-_MRZ = re.compile(r"(?<![A-Z0-9<])(?=[A-Z0-9]{0,43}<)[A-Z0-9<]{30,44}(?![A-Z0-9<])")
+_MRZ = re.compile(r"(?<![A-Z0-9<])(?=[A-Z0-9]{0,43}<)[A-Z0-9<]{30,44}(?![A-Z0-9]|<(?!/))")
 _MRZ_NAMES = re.compile(
     r"[PIACV][A-Z<][A-Z]{3}[A-Z<]+<<[A-Z<]+\Z|[A-Z]{2,}(?:<[A-Z]+)*<<[A-Z<]+<\Z|[IAC][A-Z<][A-Z]{3}[A-Z0-9<]{9}[0-9][A-Z0-9<]{15}\Z"
 )

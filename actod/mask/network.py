@@ -17,6 +17,7 @@ _MAC = re.compile(
 _EUI64 = re.compile(
     r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}([:_-])(?:[0-9A-Fa-f]{2}\1){6}[0-9A-Fa-f]{2}(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
 )
+_EUI64_SIGNS = 6
 _EXTENDED = re.compile(r"(?:..[:_-]){3}ff[:_-]fe", re.IGNORECASE)  # an EUI-64 made of an EUI-48
 _EUI64_WORD = re.compile(r"eui|ieee|zigbee|802\.15\.4|lora|ext(?:ended)?[ _]?addr|\bmac\b|\bwpan\b", re.IGNORECASE)
 _HOST_NAME = re.compile(r"(?<![\w-])ip((?:-[0-9]{1,3}){4})(?![\w-])", re.IGNORECASE)
@@ -26,7 +27,7 @@ _WIFI_CODE = re.compile(
 _MAC_SPACES = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[ _][0-9A-Fa-f]{2}){5}(?![\w:-]| [0-9A-Fa-f]{2}\b)")
 _MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
 _IPV4 = re.compile(
-    r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?\w)(?!\.[0-9])(?!-(?:rc|alpha|beta|dev|pre|post|snapshot|build|final|release|nightly|hotfix|patch|b|r|g)[0-9.]*(?![a-z]))",
+    r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?\w)(?!\.[0-9])(?!-(?:rc|alpha|beta|dev|pre|post|snapshot|build|final|release|nightly|dirty|hotfix|patch|b|r|g)[0-9.]*(?![a-z]))",
     re.IGNORECASE,
 )
 _IPV4_PORT = re.compile(r"(?:/[0-9]{1,2}|:[0-9]{2,5})\b")
@@ -73,7 +74,7 @@ _STAMP = re.compile(
 def macs(text: str) -> Iterator[Finding]:
     """Find EUI-48 and EUI-64 with colons, hyphens, or dots."""
     told: bool | None = None
-    for m in _EUI64.finditer(text):
+    for m in _EUI64.finditer(text) if max(map(text.count, ":-_")) > _EUI64_SIGNS else ():
         if told is None:
             told = _EUI64_WORD.search(text) is not None
         if told or _EXTENDED.match(m[0]):
@@ -110,7 +111,8 @@ def ipv4s(text: str, *, version_key: bool = False, telling: bool = False) -> Ite
     for m in _IPV4.finditer(text):
         octets = list(map(int, m[0].split(".")))
         if max(octets) > 255 or (
-            not m[0].startswith("192.168.")
+            not telling
+            and not m[0].startswith("192.168.")
             and not _PADDED.match(m[0])
             and any(part != "0" and part[0] == "0" for part in m[0].split("."))
         ):

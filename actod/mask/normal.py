@@ -23,7 +23,7 @@ _LOOK_ALIKE = str.maketrans(
 )
 _LOOK_ALIKE_LETTERS = frozenset(map(chr, _LOOK_ALIKE))
 _FOREIGN = re.compile(r"[\u0370-\u058f]")
-_COMBINING = re.compile(r"[\u0300-\u036f]")
+_COMBINING = re.compile(r"[\u0300-\u036f\u1161-\u11ff\u3099\u309a]")
 _WORD = re.compile(r"\w+")
 _MOST_KNOWN = 8192
 
@@ -80,7 +80,7 @@ def _composed_at(text: str) -> list[int]:
     positions: list[int] = []
     start = 0
     for end in range(1, len(text) + 1):
-        if end == len(text) or not unicodedata.combining(text[end]):
+        if end == len(text) or not (unicodedata.combining(text[end]) or "\u1161" <= text[end] <= "\u11ff"):
             positions.extend([start] * len(unicodedata.normalize("NFC", text[start:end])))
             start = end
     positions.append(len(text))

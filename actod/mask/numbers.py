@@ -17,7 +17,7 @@ MOST_PIECES = 40
 _SHORT, _LONGEST_BYTES = 4, 4096
 _SMALLEST_IDENTITY = 10_000
 _MANY_DECIMALS = 5
-_SMALLEST = {"password": 1000, "wifi_key": 1000, "dob": 1900}  # a PIN has four digits
+_SMALLEST = {"password": 1000, "wifi_key": 1000, "dob": 1900, "card": 10**7}  # a PIN has four digits
 _NUMERIC_TYPES = {int, float}
 _DEGREES, _E7 = 180.0, 1_000_000
 

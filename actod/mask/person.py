@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
-from actod.mask.vocabulary import PETS, THINGS, is_thing
+from actod.mask.vocabulary import PETS, THINGS, WORDS, is_thing
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
 _TOKEN = re.compile(r"[^\W0-9_]+(?:['’\-][^\W0-9_]+)*\.?")
@@ -35,7 +35,7 @@ _CUE_BEFORE = frozenset(
     ).split()
 )
 _ENDINGS_OF_WORDS = ("tion", "tions", "sion", "ness", "able", "ible", "ware", "heit", "keit", "schaft", "ization")
-_LAST_WORD = re.compile(r"([^\W0-9_]+)[\s:,(\"'.]*\Z")
+_LAST_WORD = re.compile(r"([^\W0-9_]+)[\s:=,(\"'.]*\Z")
 _CUE_FOR_FULL_NAMES_ONLY = frozenset("to from is de da an on with".split())
 # Words for people at work: a capitalised word behind one is a name, unless we know it as something else.
 _ROLES = frozenset(
@@ -49,7 +49,7 @@ _LABEL_AFTER = re.compile(r"[\s#]{0,2}[0-9:=：]")
 
 def _caseless_names(text: str) -> Iterator[Finding]:
     """In Latin text, a few words of a script without capitals (Hebrew, Arabic, Indic, Thai) are most likely a name."""
-    runs = [m for m in _CASELESS_RUN.finditer(text) if not _LABEL_AFTER.match(text, m.end())]
+    runs = [m for m in _CASELESS_RUN.finditer(text) if not _LABEL_AFTER.match(text, m.end()) and fold(m[0]) not in WORDS]
     if sum(len(m[0]) for m in runs) < sum(ch.isascii() and ch.isalpha() for ch in text):
         for m in runs:
             if len(m[0]) > 2:
@@ -67,6 +67,9 @@ def names(text: str) -> Iterator[Finding]:
     previous_end = -1
     for m in _TOKEN.finditer(text):
         word = m[0]
+        if not run and not word[0].isupper():
+            previous_end = m.end()
+            continue
         gap = text[previous_end : m.start()] if previous_end >= 0 else ""
         joins = gap == " " or (not gap and run and _is_initial(run[-1][0])) or (gap == " " * len(gap) and 0 < len(gap) <= 2)
         capital = word[0].isupper()
@@ -109,7 +112,7 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     words, titled, cued, cue = _core(run, before)
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
-    folded = [fold(m[0].rstrip(".")) for m in words]
+    folded = [_bare(fold(m[0].rstrip("."))) for m in words]
     solid = [
         w
         for m, w in zip(words, folded, strict=True)
@@ -126,9 +129,13 @@ def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
         shouted = len(long) >= 2 and all(m[0].isupper() for m in words) and any(w in GIVEN_NAMES for w in long)
         if not titled and not shouted:
             return
-    given = any(part in GIVEN_NAMES for w in long for part in w.split("-"))
+    given = any(part in GIVEN_NAMES for w in long for part in w.split("-")) or (
+        folded[0].endswith(_LONG_CASES) and _given_like(words[0][0], _LONG_CASES)
+    )
     end = words[-1].end() - (1 if words[-1][0].endswith(".") and len(words[-1][0]) > 2 else 0)
     if len(solid) >= 2:
+        if not (given or cued or titled or _is_initial(words[0][0])) and _thing_after(words[-1]):
+            return
         if len(solid) <= 5 and (titled or not _names_a_thing(run, words, before)):
             yield Finding(words[0].start(), end, "person", "name_capitals", 0.85 if given or cued or titled else 0.6)
     elif titled or (
@@ -142,6 +149,13 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     """Take our own vocabulary off both ends."""
     last = _LAST_WORD.search(before)
     cue = fold(last[1]) if last else ""
+    if (
+        cue in PARTICLES
+        and last
+        and (earlier := _LAST_WORD.search(before, 0, last.start()))
+        and fold(earlier[1]) in _CUE_BEFORE
+    ):
+        cue = fold(earlier[1])  # "signed by van der Meer"
     titled, cued = False, cue in _CUE_BEFORE
     families = (
         _families(run, cued=cued or not before) if len(run) > 1 and (run[0][0].isupper() or run[-1][0].isupper()) else _NONE
@@ -172,6 +186,24 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     return _Run(run[:kept], titled, cued, cue)
 
 
+_POSSESSIVE = re.compile(r"([^\W\d_]{3,})['’][^\W\d_]{1,4}\Z")
+
+
+def _bare(folded: str) -> str:
+    """Without what an apostrophe sets apart: `priya's`, `elif'in`."""
+    m = _POSSESSIVE.match(folded) if "'" in folded or "’" in folded else None
+    return m[1] if m else folded
+
+
+_NEXT_WORD = re.compile(r"\s([^\W\d_]+)")
+
+
+def _thing_after(last: re.Match[str]) -> bool:
+    """Whether a thing's word follows: `Weidmann Klippert relay` is a make."""
+    m = _NEXT_WORD.match(last.string, last.end())
+    return m is not None and is_thing(fold(m[1]))
+
+
 def _is_initial(word: str) -> bool:
     return len(word) == 2 and word[1] == "." and word[0].isupper()
 
@@ -195,6 +227,14 @@ _NONE: set[int] = set()
 def _families(run: list[re.Match[str]], *, cued: bool) -> set[int]:
     """Surnames in capitals beside a given name that is not: `DVORAK Josef`, `Anna BERG`. Return where they begin."""
     found: set[int] = set()
+    shouted = [fold(m[0]) for m in run if m[0].isupper() and m[0].isalpha()]
+    if (
+        cued
+        and 2 <= len(run) == len(shouted) <= 3
+        and not GIVEN_NAMES.isdisjoint(shouted)
+        and not any(map(_vocabulary, shouted))
+    ):
+        return {m.start() for m in run}
     for m, beside in [*itertools.pairwise(run), *((b, a) for a, b in itertools.pairwise(run))]:
         word, other = m[0], beside[0]
         folded = fold(word)
@@ -240,11 +280,16 @@ _CASES = (
 )
 
 
-def _given_like(word: str) -> bool:
+_LONG_CASES = tuple(case for case in _CASES if len(case) > 2)
+
+
+def _given_like(word: str, cases: tuple[str, ...] = _CASES) -> bool:
     """Whether it is a given name, also with the ending of a case."""
     folded = fold(word)
-    return folded in GIVEN_NAMES or any(
-        folded.endswith(case) and len(folded) - len(case) > 3 and folded[: -len(case)] in GIVEN_NAMES for case in _CASES
+    if folded in GIVEN_NAMES:
+        return True
+    return folded.endswith(cases) and any(
+        folded.endswith(case) and len(folded) - len(case) > 3 and folded[: -len(case)] in GIVEN_NAMES for case in cases
     )
 
 

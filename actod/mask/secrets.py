@@ -75,7 +75,7 @@ _SCHEME_WORD = re.compile(
     re.IGNORECASE,
 )
 _OPTION = re.compile(  # curl -u name:password, sshpass -p password, mysql -ppassword
-    r"(?<!\S)-(?:u|-user) ?[\"']?[^\s:\"']{1,64}:([^\s\"']{4,256})|\bsshpass\s-p\s?[\"']?([^\s\"']{4,256})|\b(?:mysql|mariadb)\w{0,8}\s[^\n]{0,80}?(?<!\S)-p([^\s\"']{4,256})"
+    r"(?<!\S)-(?:u|-user) ?[\"']?[^\s:\"']{1,64}:([^\s\"']{4,256})|\bmosquitto_\w{3}\b[^\n]{0,120}?\s-P\s?[\"']?([^\s\"']{4,256})|\bsshpass\s-p\s?[\"']?([^\s\"']{4,256})|\b(?:mysql|mariadb)\w{0,8}\s[^\n]{0,80}?(?<!\S)-p([^\s\"']{4,256})"
 )
 _HEX_PAIRS = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5,}[0-9A-Fa-f]{2}\Z")
 _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key", "sharedaccesssignature", "token token="))

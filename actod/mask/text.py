@@ -40,6 +40,7 @@ _CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W0-9_A-Z]|(?<=[A-Z][A-Z
 _FEWEST_DIGITS, _FEWEST_OF_A_GRID = 6, 8  # of what is told by its digits, and of a place on the military grid
 _MEASURED_BEFORE = re.compile(r"([^\W0-9_]+)(?:[\s_-]{1,2}([^\W0-9_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
+_PAIRS = re.compile(r"\d\d(?: \d\d){5,}")  # bytes
 _HEX_BEFORE = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{2} \Z")
 _FEWEST_SPACES_OF_A_SENTENCE = 5
 _SURE_NAME = 0.7
@@ -162,7 +163,10 @@ def _measured(text: str, finding: Finding, hint: Hint) -> bool:
         return True
     if finding.confidence >= _TOO_WEAK_UNDER_BENIGN:
         return False
-    if finding.type == "phone" and _HEX_BEFORE.search(text, max(0, finding.start - 4), finding.start):
+    if finding.type == "phone" and (
+        _PAIRS.fullmatch(text, finding.start, finding.end)
+        or _HEX_BEFORE.search(text, max(0, finding.start - 4), finding.start)
+    ):
         return True
     before = _MEASURED_BEFORE.search(text[max(0, finding.start - 32) : finding.start])
     if not before:

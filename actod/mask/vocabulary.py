@@ -16,7 +16,7 @@ from actod.mask.folding import fold
 KINDS: dict[str, str] = {
     "email": "email mail emailaddress mailaddress correo correoelectronico courriel epost eposta mailto",
     "phone": (
-        "phone phonenumber mobile mobilenumber mobilephone cell cellphone tel telephone telefon telefono telefone telefoon tlf "
+        "phone phonenumber mobile mobilenumber mobilephone cellphone tel telephone telefon telefono telefone telefoon tlf "
         "handy handynummer mobil mobilnummer mobiltelefon rufnummer telefonnummer celular movil portable msisdn fax whatsapp sms "
         "callback hotline komorka cellulare gsm telefonu telnr telefoonnummer mobiel call dial puhelin telefonszam"
     ),
@@ -140,9 +140,10 @@ def _table(kinds: dict[str, str]) -> dict[str, str]:
 
 
 WORDS: dict[str, str] = {**_table(MORE), **_table(KINDS)}
-CUES: dict[str, str] = {**_table(SPOKEN), **WORDS}
+CUES: dict[str, str] = {**WORDS, **_table(SPOKEN)}
 """What tells in a sentence."""
 _VOWELS = "aeiouy"
+_LONGEST_THING = 40
 THINGS: frozenset[str] = frozenset(map(fold, _THINGS.split()))
 _STEMS: frozenset[str] = THINGS | {word[:-1] for word in THINGS if len(word) > 4 and word[-1] in _VOWELS}
 PETS: frozenset[str] = frozenset(map(fold, _PETS.split()))
@@ -154,7 +155,7 @@ def is_thing(word: str) -> bool:
     size = len(word)
     if word in THINGS:
         return True
-    return size >= 5 and (
+    return 5 <= size <= _LONGEST_THING and (
         any(word[:-cut] in _STEMS for cut in (1, 2, 3) if size - cut >= 4)
         or any(word[cut:] in THINGS for cut in range(2, size - 4))
     )

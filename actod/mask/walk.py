@@ -34,6 +34,7 @@ _DIGITS_OF_AN_IDENTITY = 6
 _TOUCHES = re.compile(r">[\w+(]|[\w)]<[A-Z]")
 _MOST_LOOKS = 3  # at what is left of a text in which something was found
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
+_NAMING = frozenset(("key", "name", "label", "referenceKey"))
 _PEOPLE = frozenset(("person", "agent"))
 _GEO = frozenset(("gps", "gps_weak"))
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
@@ -269,8 +270,10 @@ class Walk:
             for key, value in members.items():
                 if type(value) is str and len(value) <= 48 and self._book.hint(key).descriptor:
                     told = self._book.hint(value)
-                    if told.kind or told.thing or told.version or (told.benign and inherited.kind):
+                    if told.kind or told.thing or told.version:
                         return told
+                    if key in _NAMING and (inherited.kind or told.benign):
+                        return told  # it has a name of its own, whatever stands above
             if inherited.kind:
                 return inherited
         elif hint.descriptor and inherited.kind in _PEOPLE and "value" not in members:

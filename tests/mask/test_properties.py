@@ -440,6 +440,18 @@ def test_what_is_nested_too_deep_is_redacted() -> None:
 # --- time
 
 HOSTILE: dict[str, str] = {
+    "kanji": "佐藤",
+    "hangul names": "김민",
+    "accents set apart": "e\u0301",
+    "Wi-Fi codes": "WIFI:S:a;",
+    "fillers": "A<<B<",
+    "host names of addresses": "ip-1-2-3-",
+    "plates": "LPR A-",
+    "initials": "A. B. ",
+    "surnames in capitals": "ABEL Anna ",
+    "eight bytes": "AA:BB:CC:DD:EE:FF:00:11 ",
+    "things": "station: Anna\n",
+    "streets apart": "Aa Bb Cc ",
     "digits": "1",
     "digits and spaces": "1 ",
     "digits and dots": "1.",
