@@ -15,7 +15,7 @@ from actod.mask.financial import cards, ibans
 from actod.mask.finding import MARKER, SECRETS, Finding
 from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
-from actod.mask.national import mrz_lines, national_ids
+from actod.mask.national import LOWER_CF, mrz_lines, national_ids
 from actod.mask.secrets import OPAQUE, SHORTEST_PREFIXED, opaque_tokens, prefixed, secrets
 from actod.mask.vocabulary import BENIGN
 
@@ -69,9 +69,10 @@ def _scan_word(text: str, found: list[Finding]) -> None:
     if digits == size:
         _scan_numbers(text, digits, found)
         return
-    if not text.islower():
-        if digits >= _FEWEST_DIGITS:
-            found.extend(national_ids(text))
+    lower = text.islower()
+    if digits >= _FEWEST_DIGITS and (not lower or size >= LOWER_CF):
+        found.extend(national_ids(text))
+    if not lower:
         if size >= SHORTEST_PREFIXED:
             found.extend(prefixed(text))
         if digits >= _FEWEST_OF_A_GRID and _DECIMALS.search(text):
