@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""generate2.py [N] [SEED] -- a second labelled corpus (personal data and secrets in robot telemetry) in the form of /work/shared/pii,
+"""generate2.py [N] [SEED] -- a second labelled corpus (personal data and secrets in robot telemetry) in the form of the first,
 so that its score.py runs unchanged.  Written without sight of any masker.  Standard library only; seeded; ~2,000 messages, a third clean.
 The label form (tree -> payload + spans + negatives + reference) follows the open generator; values, templates, keys, topics, languages,
 hiding places and hard negatives are new.  All persons, numbers and secrets are made up; e-mail addresses use reserved domains."""
