@@ -133,8 +133,11 @@ def test_a_reader_that_leaves_gets_no_message_and_no_success(
             check=False,
             timeout=60,
         )
-    told = 0 if command == "--help" and unbuffered else 128 + signal.SIGPIPE
-    assert (done.returncode, done.stderr) == (told, "")
+    left_early = {128 + signal.SIGPIPE}
+    if command == "--help" and unbuffered:
+        left_early.add(0)  # newer versions of argparse pass over what they could not write
+    assert done.stderr == ""
+    assert done.returncode in left_early
 
 
 def test_an_output_that_does_not_fit_the_disk_is_no_success() -> None:

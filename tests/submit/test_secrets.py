@@ -8,6 +8,7 @@ import gc
 import io
 import logging
 import os
+import ssl
 import stat
 import traceback
 from collections.abc import Iterator
@@ -380,7 +381,7 @@ def test_a_client_certificate_is_presented_and_its_key_must_be_private(
 ) -> None:
     ours = authority.issue("robot", client=True)
     context = server_context(certificate)
-    context.verify_mode = context.verify_mode.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.ca_file)
 
     async def run() -> None:
