@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from actod.durable import sync_folder
+
 _NAME = "audit-{:012}.jsonl"
 _WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
 _COVERS = 2  # such lines: the last may be torn itself
@@ -87,12 +89,3 @@ def _torn_from(data: bytes) -> int:
         elif line["event"].startswith(_WITNESSED):
             witnessed += 1
     return end
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

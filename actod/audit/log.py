@@ -22,9 +22,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import cut_torn_tail, file_name, last_line, log_files, sync_folder, whole_lines
+from actod.audit.files import cut_torn_tail, file_name, last_line, log_files, whole_lines
 from actod.audit.line import OWN_FIELDS, ZERO, allowed_event, allowed_fields, line_hash
 from actod.config import AuditConfig
+from actod.durable import sync_folder
 from actod.errors import TransientError
 from actod.ports import Clock
 from actod.proof.canonical import canonical

@@ -19,8 +19,6 @@ from actod.mask.engine import PolicyMasker
 from actod.mask.policy import PROFILES, Policy
 from actod.mask.verdicts import Decision
 
-_LINE_LIMIT_BYTES = 64 << 20
-
 
 def add_parser(subparsers: Any) -> None:
     """Add the command to the root parser."""

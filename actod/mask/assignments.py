@@ -19,7 +19,6 @@ _PHRASE = re.compile(
     r"(?<!\w)(?:--?)?([^\W\d_][\w.-]{0,47})[ \t]{0,2}[:=][ \t]{0,2}([^\s,;&<>\"'|\[\]{}()=:][^\n,;&<>\"|\[\]{}()=:]{1,80})"
 )
 _ELEMENT = re.compile(r"<([^\W\d_][\w:.-]{0,47})(?:\s[^<>]{0,200})?>([^<>]{1,4096})</")
-_ATTRIBUTE_WORD = re.compile(r"\s([\w-]{1,32})\s?[=:]\s*\Z|\s([\w-]{1,32})\Z")
 _HEADER_CELL = re.compile(r"[\"']?[^\W\d][\w .\-/()]{0,47}[\"']?\Z")
 _SPACED_KINDS = frozenset(("person", "agent", "address", "phone", "card", "iban", "plate", "dob", "passport"))
 _WORDY_KINDS = frozenset(("person", "agent", "address"))

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from actod.mask.finding import Finding, ungrouped
 from actod.mask.gate import digits_in, gate
 
-_ATOM = r"[^\W_]|[_.!#$%&'*+/=?^`{|}~-]"
-_LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w-]{0,62}[^\W_])?(?:\.[^\W_](?:[\w-]{0,62}[^\W_])?){0,8})")
 _SPELLED_AT = (
     r"(?:[\[({<]\s?(?:at|ät|arroba|@|chiocciola|malpa|arobase)\s?[\])}>]|\b(?:at|AT|arroba|chiocciola|arobase)\b|@)"

@@ -63,7 +63,6 @@ _OF_TEXT = bytes({*range(32, 127), *range(128, 256), 9, 10, 13})
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PROBE_BYTES = 12
 _SMALLEST_TEXT = 5
-_MOST_VIEW = 262_144
 
 
 class Container(NamedTuple):

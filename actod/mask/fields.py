@@ -36,7 +36,6 @@ _TURN = re.compile(r"[a-z0-9][A-Z]")
 _SHORTEST_PIN = 4
 _SHORTEST_CF, _LONGEST_CF = 14, 18
 _VOWELLESS = re.compile(r"[B-DF-HJ-NP-TV-Z]{7,12}\Z")
-_WORD_PAIR = re.compile(r"[^\W0-9_]{2,}")
 
 
 def _digits(text: str) -> int:

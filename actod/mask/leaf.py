@@ -30,7 +30,6 @@ _FEWEST_SPELLED = 5
 _SMALLEST_OPENED, _LARGEST_RATIO = 16_384, 24  # telemetry in gzip and base64 opens to 3 to 15 times its length
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
-_MOST_FINDINGS = 20_000
 
 
 class TooMuchError(Exception):

@@ -11,8 +11,6 @@ from actod.mask.keys import fold
 from actod.mask.words import NOT_NAMES
 
 _DEC = r"[-+]?[0-9]{1,3}[.,][0-9]{3,}"
-_LAT_WORD = r"(?:lat(?:itude|itud|itudine)?|breite(?:ngrad)?|y)"
-_LON_WORD = r"(?:lon(?:g(?:itude|itud|itudine)?)?|lng|l(?:ä|ae)nge(?:ngrad)?|x)"
 _PAIR = re.compile(
     r"(?<![\w.])([-+]?[0-9]{1,3}\.[0-9]{3,12})\s?(?:°|deg)?\s?([NS])?\s?[,;/|]?\s{0,3}([-+]?[0-9]{1,3}\.[0-9]{3,12})\s?(?:°|deg)?\s?([EWO])?(?![\w.]*[0-9])"
 )

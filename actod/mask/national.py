@@ -87,7 +87,6 @@ _LOWER_CF = re.compile(r"[0-9][0-9][abcdehlmprst][0-9][0-9][a-z][0-9]{3}[a-z](?!
 _LOWER_CF_HEAD = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}\Z")
 _CF_HEAD = 6
 LOWER_CF = 16  # letters and digits of an Italian code, which alone is written in small letters, too
-_BY_TYPE: dict[str, tuple[Form, ...]] = {t: tuple(f for f in FORMS if f.type == t) for t in {f.type for f in FORMS}}
 ANYWHERE = 0.5
 _STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
 _FROM_LETTER = tuple(

@@ -14,7 +14,6 @@ from actod.mask.finding import PSEUDONYM_CHARACTERS
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _GRID_DECIMALS = 2  # 0.01 degree: 1.1 km north to south
-_E7 = 10**7
 _E7_CELL = 10**5
 _SHORT_MASK = 8
 

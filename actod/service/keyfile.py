@@ -7,6 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from actod.durable import write_whole
 from actod.errors import IntegrityError, TransientError
 
 
@@ -43,17 +44,5 @@ def _made(path: Path, size_bytes: int) -> bytes:
 
 def _make(path: Path, size_bytes: int) -> bytes:
     key = secrets.token_bytes(size_bytes)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, key)
     return key

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from actod.durable import sync_folder
 from actod.errors import ActodError
 from actod.store.checkpoint import Known
 from actod.store.faults import UNREADABLE
 from actod.store.salvage import Rebuild, Repair
-from actod.store.schema import DATABASE_NAME, PAGE_BYTES, check_schema, create, sync_folder
+from actod.store.schema import DATABASE_NAME, PAGE_BYTES, check_schema, create
 
 BUILDING = "spool.building"
 _REPAIRED, _DAMAGED = "spool.repaired.", "damaged"

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from actod.durable import sync_folder
 from actod.errors import IntegrityError
 from actod.store.faults import DamageError
 
@@ -94,15 +95,6 @@ def check_schema(connection: sqlite3.Connection) -> None:
     found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
     if not ours or version != VERSION or found != set(_statements()):
         raise DamageError("store_damaged", "the tables are not those that actod makes")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_way(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from actod.config import SealConfig, StoreConfig
+from actod.durable import sync_folder
 from actod.errors import IntegrityError
 from actod.model import Bundle, Group, Loss, TrafficClass
 from actod.ports import Clock
@@ -27,7 +28,7 @@ from actod.store.lock import FolderLock
 from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
-from actod.store.schema import DATABASE_NAME, OUTBOX, connect, sync_folder, sync_way
+from actod.store.schema import DATABASE_NAME, OUTBOX, connect, sync_way
 
 T = TypeVar("T")
 Witness = Callable[[str, Mapping[str, Any]], None]

@@ -15,10 +15,10 @@ import orjson
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
+from actod.durable import write_whole
 from actod.errors import ConfigError, RejectedError
 from actod.model import Delivery
 from actod.proof.envelope import iso
-from actod.store.schema import sync_folder
 
 FOLDER = "vault"
 _SUFFIX = ".sealed"
@@ -46,16 +46,9 @@ class SealedVault:
         if self._held + len(sealed) > self._max_bytes:
             return False
         name = f"{delivery.received.wall_ns:020}-{os.urandom(4).hex()}"
-        temporary = self._folder / f".{name}.new"
         try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(sealed)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(self._folder / (name + _SUFFIX))
-            sync_folder(self._folder)
+            write_whole(self._folder / (name + _SUFFIX), sealed)
         except OSError:
-            temporary.unlink(missing_ok=True)
             return False
         self._held += len(sealed)
         return True

@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import ssl
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from asn1crypto import pem, x509
@@ -101,11 +100,6 @@ def fingerprint(certificate: bytes | str) -> str:
     if pem.detect(data):
         _, _, data = pem.unarmor(data)
     return _pin_of_der(data)
-
-
-def fingerprint_of(file: Path) -> str:
-    """Return the pin of a certificate file."""
-    return fingerprint(file.read_bytes())
 
 
 def _pin_of_der(certificate: bytes) -> str:
