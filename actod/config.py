@@ -189,6 +189,13 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """Where the daemon answers `actod keys`, `actod queue` and the like: a Unix socket, for root and its own user."""
+
+    socket: Path | None = None  # default: <state_directory>/run/control.sock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything. `environment` is dev, staging or prod."""
 
@@ -204,6 +211,7 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     seal: SealConfig = field(default_factory=SealConfig)
     signer: SignerConfig = field(default_factory=SignerConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
@@ -211,3 +219,8 @@ class Config:
     def signer_socket(self) -> Path:
         """Return where the signer listens."""
         return self.signer.socket or self.state_directory / "run" / "signer.sock"
+
+    @property
+    def control_socket(self) -> Path:
+        """Return where the daemon answers commands."""
+        return self.control.socket or self.state_directory / "run" / "control.sock"

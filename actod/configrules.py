@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from actod.config import MAX_SOCKET_PATH_BYTES, Config, DeviceConfig, MqttConfig
@@ -148,14 +149,22 @@ def check_together(config: Config, origin: Origin) -> None:
                 found="none",
                 fix=f"add certificate_file to [{table}]",
             )
-    length = len(os.fsencode(config.signer_socket))
+    for table, socket, named in (
+        ("signer", config.signer_socket, config.signer.socket),
+        ("control", config.control_socket, config.control.socket),
+    ):
+        _check_socket(table, socket, origin.of(f"{table}.socket" if named else "state_directory"))
+
+
+def _check_socket(table: str, socket: Path, file: str) -> None:
+    length = len(os.fsencode(socket))
     if length > MAX_SOCKET_PATH_BYTES:
         raise ConfigError(
-            file=origin.of("signer.socket" if config.signer.socket else "state_directory"),
-            key="signer.socket",
+            file=file,
+            key=f"{table}.socket",
             expected=f"a path of at most {MAX_SOCKET_PATH_BYTES} bytes (unix(7))",
-            found=f"{config.signer_socket}, {length} bytes",
-            fix='set socket in [signer] to a shorter path, such as "/run/actod/signer.sock"',
+            found=f"{socket}, {length} bytes",
+            fix=f'set socket in [{table}] to a shorter path, such as "/run/actod/{table}.sock"',
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actod import configfile, daemon
+from actod import configfile, parts
 from actod.audit.verify import verify_log
 from actod.cli.mask import search
 from actod.cli.state import add_config_argument
@@ -121,7 +121,7 @@ def _unless(refused: set[str], name: str, keys: set[str]) -> Line | None:
 def _configuration(config: Config, file: Path) -> Line:
     def check() -> Line:
         uri.parse(config.token.uri)
-        list(daemon.describe(config))
+        list(parts.describe(config))
         return Line("configuration", "ok", f"{file} is valid, sha256 {configfile.digest(config)}")
 
     return _guarded("configuration", file, check)

@@ -8,7 +8,7 @@ import resource
 import secrets
 from collections.abc import Callable
 
-from actod import configfile, daemon
+from actod import configfile, daemon, parts
 from actod.cli.state import add_config_argument
 from actod.collect.credentials import tls_context
 from actod.config import Config, MaskingConfig
@@ -62,7 +62,7 @@ def _scrubber() -> Callable[[str], str]:
 def admit(config: Config) -> list[str]:
     """Say what would run; refuse what can be known to be wrong before anything is made. Raises ConfigError."""
     uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
-    described = list(daemon.describe(config))
+    described = list(parts.describe(config))
     HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
     if config.mqtt.password_file:
         read_secret(config.mqtt.password_file, key="mqtt.password_file")

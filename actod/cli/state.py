@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from actod import configfile
+from actod.config import Config
+from actod.errors import ActodError, TransientError
 
+_PATIENCE_SECONDS = 60.0  # a TPM makes a key in a few seconds
 DEFAULT_CONFIG = Path("/etc/actod/actod.toml")
 
 
@@ -31,3 +38,33 @@ def count(text: str) -> int:
 def state_folder(args: argparse.Namespace) -> Path:
     """Return the folder that the arguments name. Raises ConfigError."""
     return args.state if args.state is not None else configfile.load(args.config).state_directory
+
+
+class NotRunningError(TransientError):
+    """No daemon answers at its control socket."""
+
+
+class RefusedError(ActodError):
+    """The daemon did not do what it was asked; `reason` says why."""
+
+
+def ask(config: Config, command: str, **arguments: Any) -> dict[str, Any]:
+    """Have the running daemon do something, and return its answer. Raises NotRunningError, RefusedError."""
+    request = orjson.dumps({"command": command, "arguments": arguments}) + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_PATIENCE_SECONDS)
+            connection.connect(str(config.control_socket))
+            connection.sendall(request)
+            with connection.makefile("rb") as stream:
+                answer = orjson.loads(stream.readline())
+    except FileNotFoundError as exc:
+        raise NotRunningError("daemon_away", f"no actod runs with the state folder {config.state_directory}") from exc
+    except PermissionError as exc:
+        raise RefusedError("peer_refused", "run this as root or as the user of actod") from exc
+    except (OSError, ValueError) as exc:
+        raise NotRunningError("daemon_away", f"nobody answers at {config.control_socket}") from exc
+    if "error" in answer:
+        raise RefusedError(answer["error"], answer["message"])
+    done: dict[str, Any] = answer["ok"]
+    return done

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
 import os
 import re
 import resource
 import signal
-import socket
-import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,17 +20,17 @@ from pathlib import Path
 import orjson
 import structlog
 
-from actod.errors import ActodError, ConfigError, LockedError, StopError
+from actod.errors import ActodError, StopError
 from actod.keys import wire
 from actod.keys.keeper import TokenKeeper
 from actod.keys.token import Token
 from actod.proof.thumbprint import base64url
+from actod.unixsocket import listen, peer_uid
 
 _PAYLOAD_HASH = re.compile(rb"[0-9a-f]{64}\Z")
 _PURPOSE = re.compile(rb"actod:[a-z-]{1,32}:v1\n")
 _LONGEST_PURPOSE_BYTES = 16 * 1024
 _FINISH_SECONDS = 1.5  # for the call in flight when we are told to end; the parent's patience is 2 s
-_OTHERS_MAY_WRITE = 0o022
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +58,7 @@ async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]
         loop.add_signal_handler(number, stop.set)
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="token")
     desk = Desk(keeper=keeper, executor=executor, peers=peers)
-    listener = _listen(socket_path)
+    listener = listen(socket_path, key="signer.socket", who="signer")
     server = await asyncio.start_unix_server(desk.answer, sock=listener)
     _log.info("The signer listens.", socket=str(socket_path))
     await stop.wait()
@@ -72,37 +69,6 @@ async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]
             await asyncio.to_thread(executor.shutdown)
     # A call that hangs in the token's driver must not keep the process: the kernel takes it with it.
     os._exit(0)
-
-
-def _listen(path: Path) -> socket.socket:
-    """Bind a socket that only our user can open, 0600 from the first moment, in place of one that was left."""
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.parent.stat().st_mode & _OTHERS_MAY_WRITE:
-            raise _refused("a folder that only we can write", f"mode {path.parent.stat().st_mode & 0o7777:04o}", path)
-        if _answers(path):
-            raise LockedError("signer_running", f"another signer listens on {path}: end it, or name another --socket")
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        before = os.umask(0o177)
-        try:
-            listener.bind(os.fspath(path))
-        finally:
-            os.umask(before)
-    except OSError as exc:
-        raise _refused("a path at which we can make a socket", exc.strerror or str(exc), path) from exc
-    return listener
-
-
-def _refused(expected: str, found: str, path: Path) -> ConfigError:
-    fix = f"install -d -m 0700 {path.parent}, or name a socket of at most 107 bytes in a folder of ours"
-    return ConfigError(key="signer.socket", expected=expected, found=found, fix=fix)
-
-
-def _answers(path: Path) -> bool:
-    """Whether somebody listens already: taking his socket from him would leave his clients with nobody."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        return probe.connect_ex(os.fspath(path)) in {0, errno.EAGAIN}
 
 
 class Desk:
@@ -168,9 +134,3 @@ def public_keys(token: Token) -> bytes:
             "kind": keys.kind,
         }
     )
-
-
-def peer_uid(sock: socket.socket) -> int:
-    """Return the user at the other end, by the kernel's word."""
-    _pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return int(uid)

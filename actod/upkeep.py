@@ -1,0 +1,47 @@
+"""What runs beside the line: the heartbeat, the end of pseudonym epochs, the audit log's pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from actod.errors import TransientError
+from actod.parts import Parts
+from actod.service.records import heartbeat_facts
+
+_EPOCH_LOOK_SECONDS = 3600.0
+
+
+async def heartbeat(parts: Parts) -> None:
+    """Write an own record when nothing else was said, so that silence and absence differ."""
+    said = -1
+    while True:
+        await asyncio.sleep(parts.config.seal.heartbeat_seconds)
+        with suppress(TransientError):
+            status = await parts.spool.status()
+            if status.sealed == said or status.losses_pending:
+                facts = heartbeat_facts(parts.uplink.state, parts.sealer.waiting, status)
+                await parts.records.write("heartbeat", **facts, runs_overflowed=parts.router.overflowed)
+            said = status.sealed
+
+
+async def end_pseudonym_epochs(parts: Parts) -> None:
+    """Erase the pseudonym key when its days are over; the erasure is a record of the device's chain."""
+    while True:
+        with suppress(OSError, TransientError):
+            days = parts.pseudonyms.end_if_due()
+            if days is not None:
+                for masker in (parts.masker, parts.own_masker):
+                    masker.rekey(parts.pseudonyms.key)
+                parts.audit.record("pseudonyms.erased", after_days=days)
+                await parts.records.write("pseudonyms_erased", after_days=days)
+        await asyncio.sleep(_EPOCH_LOOK_SECONDS)
+
+
+async def every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:
+    """Have the audit log count what was refused, and bring its lines to disk (on a thread: a slow disk holds nobody)."""
+    while True:
+        await asyncio.sleep(1.0)
+        count()
+        await asyncio.to_thread(sync)
