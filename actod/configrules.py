@@ -41,6 +41,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seal.max_age_seconds": (0.05, 86_400),
     "seal.heartbeat_seconds": (1, 86_400),
     "store.max_bytes": (8 << 20, 1 << 50),
+    "store.archive_max_age_days": (1, 36_500),
     "signer.timeout_seconds": (0.5, 300),
     "collector.requests_per_second": (0.01, 1_000_000),
     "collector.max_envelope_bytes": (64 * 1024, 64 << 20),
@@ -54,6 +55,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "environment": ("dev", "staging", "prod"),
     "store.when_full": ("block", "drop_oldest"),
+    "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
     "seal.hash_alg": ("sha256", "blake3"),
     "log.level": ("debug", "info", "warning", "error"),
     "log.format": ("auto", "json", "text"),
