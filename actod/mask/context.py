@@ -97,7 +97,7 @@ _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 _COMMON = frozenset(
     "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar ur lat".split()
 )
-_SHORTEST_WITH_ENDING = 6
+_SHORTEST_WITH_ENDING, _LONGEST_WORD = 6, 64
 # Behind these, twelve hex digits are as often a serial number.
 _DEVICES = frozenset(
     "device gerat station ap zarizeni apparaat dispositivo appareil urzadzenie enhet laite cihaz eszkoz bluetooth".split()
@@ -122,7 +122,7 @@ def telling(text: str) -> Iterator[Finding]:
     spans: list[tuple[int, int]] = []
     index = 0
     while index < len(words):
-        if _alone(words[index]) is None:
+        if len(words[index]) > _LONGEST_WORD or _alone(words[index]) is None:
             index += 1
             continue
         kind, size = _kind_at(words, index)

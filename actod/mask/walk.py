@@ -12,7 +12,7 @@ from typing import Any
 
 from actod.mask.fields import in_field
 from actod.mask.finding import UNREADABLE
-from actod.mask.keys import Hint, KeyBook, fold
+from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook, fold
 from actod.mask.leaf import LeafReader, TooMuchError
 from actod.mask.numbers import CARD_FLOOR, MOST_PIECES, Numbers
 from actod.mask.operators import DROPPED, Operators
@@ -63,7 +63,7 @@ class Walk:
             policy=policy, book=book, only=only, mask_json=self._inner, mask_text=self._inner_text, path=self._path
         )
         self._numbers = Numbers(verdicts=self.verdicts, reader=self._reader)
-        self._memo = not rules and not policy.detectors
+        self._memo = not policy.detectors
 
     # --- entry points
 
@@ -249,6 +249,7 @@ class Walk:
         """Classify a key that is seen for the first time; mask it where it is itself a finding."""
         many_digits = sum(map(str.isdigit, key)) >= _DIGITS_OF_AN_IDENTITY
         asked_each_time = many_digits or not self._memo
+        opened = self._reader.opened
         if asked_each_time or BORING.fullmatch(key) is None:
             found = in_field(inherited.kind, key) if inherited.kind and many_digits else []
             try:
@@ -262,7 +263,9 @@ class Walk:
                 new_key = UNREADABLE if new is DROPPED else str(new)
                 return self._book.hint(new_key), new_key
         # What a key with many digits is depends on what stands above it, and own detectors look where they are told.
-        return (self._book.hint(key) if asked_each_time else self._book.learn(key)), key
+        if asked_each_time or self._reader.opened > opened:
+            return self._book.hint(key), key
+        return self._book.learn(key), key
 
     def _neighbour_hint(self, members: dict[str, Any], hint: Hint, inherited: Hint) -> Hint:
         """Where a value's key says nothing, ask what stands around it."""
@@ -287,15 +290,16 @@ class Walk:
     def _text(self, text: str, hint: Hint, depth: int) -> Any:
         if not hint.kind and self._memo and BORING.fullmatch(text) is not None:
             if text.isalpha():
-                hint.remember(text)  # words repeat; numbers and times do not
+                self._book.remember(text, hint)  # words repeat; numbers and times do not
             return text
+        opened = self._reader.opened
         try:
             found = self._reader.find(text, hint, depth)
         except TooMuchError:
             return self.verdicts.unreadable()
         if not found:
-            if self._memo and len(text) <= 64:
-                hint.remember(text)
+            if self._memo and len(text) <= LONGEST_REMEMBERED and self._reader.opened == opened:
+                self._book.remember(text, hint)
             return text
         return self._once_more(self.verdicts.text(text, found), text, hint, depth)
 
