@@ -88,17 +88,16 @@ class LeafReader:
             found = [f for f in found if f.rule == "own" or (f.start == 0 and f.end == len(text))]
         whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
         if not whole:
-            found.extend(self._in_layers(text, view, positions, hint, depth, opened))
-        if self._only is not None:
-            found = only_secrets(found)
-        return merge(found)
+            known = found if self._only is None else only_secrets(found)
+            found = known + self._in_layers(text, view, positions, hint, depth, opened, known)
+        return merge(found if self._only is None else only_secrets(found))
 
     def _in_view(self, view: str, hint: Hint) -> list[Finding]:
         found: list[Finding] = []
         if hint.kind:
             found = in_field(hint.kind, view)
         if not found:
-            found = scan(view, hint)
+            found = scan(view, hint, all_types=self._only is None)
             if found:
                 found = cleared(view, found, self._book)
             if "=" in view or ":" in view or "</" in view or "->" in view or "\n" in view:
@@ -132,7 +131,14 @@ class LeafReader:
             self._layers -= 1
 
     def _in_layers(
-        self, text: str, view: str, positions: Positions, hint: Hint, depth: int, opened: list[Finding] | None
+        self,
+        text: str,
+        view: str,
+        positions: Positions,
+        hint: Hint,
+        depth: int,
+        opened: list[Finding] | None,
+        known: list[Finding],
     ) -> list[Finding]:
         if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
             return []  # one short word: there is nothing to open
@@ -144,7 +150,7 @@ class LeafReader:
         try:
             found = self._json(text, depth) if opened is None else opened
             if not found:
-                found = self._containers(text, hint, depth)
+                found = self._containers(text, hint, depth, known)
                 found.extend(self._escaped(text, view, hint, depth))
                 found.extend(self._flat_views(view, positions, hint))
             return found
@@ -155,7 +161,7 @@ class LeafReader:
         """Whether there would be something to open: just what counts as `opened` where it is."""
         try:
             return bool(
-                any(_json_values(text)) or self._unpacked(text) or (_ESCAPE.search(text) and encodings.inline_view(text))
+                any(_json_values(text)) or self._unpacked(text, []) or (_ESCAPE.search(text) and encodings.inline_view(text))
             )
         except (_DoubledKeyError, RecursionError, encodings.BrokenContainerError):
             return True
@@ -186,15 +192,15 @@ class LeafReader:
         closed = json.dumps(masked, ensure_ascii=plain.isascii(), separators=separators)
         return [Finding(start, end, "json", "json", 1.0, closed)]
 
-    def _unpacked(self, text: str) -> list[encodings.Container]:
+    def _unpacked(self, text: str, known: list[Finding]) -> list[encodings.Container]:
         if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
             return []
-        return encodings.containers(text, limit_bytes=self._most_opened(text))
+        return encodings.containers(text, known, limit_bytes=self._most_opened(text))
 
-    def _containers(self, text: str, hint: Hint, depth: int) -> list[Finding]:
+    def _containers(self, text: str, hint: Hint, depth: int, known: list[Finding]) -> list[Finding]:
         found: list[Finding] = []
         try:
-            unpacked = self._unpacked(text)
+            unpacked = self._unpacked(text, known)
         except encodings.BrokenContainerError as exc:
             return [Finding(exc.start, exc.end, "unreadable", "container", 1.0)]
         for container in unpacked:

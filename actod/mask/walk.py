@@ -31,7 +31,7 @@ _GEOJSON = (
 )  # a tuple: a type may be a list, which has no hash
 _NUMBERS = frozenset((int, float))
 _DIGITS_OF_AN_IDENTITY = 6
-_TOUCHES = re.compile(r">[\w+(]|[\w)]<[A-Z]")
+_TOUCHES = re.compile(r"[<>](?:(?<=>)[\w+(]|(?<=[\w)]<)[A-Z])")
 _MOST_LOOKS = 3  # at what is left of a text in which something was found
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
 _NAMING = frozenset(("key", "name", "label", "referenceKey"))
@@ -142,26 +142,32 @@ class Walk:
         if depth >= self._max_depth:
             return self.verdicts.unreadable()
         changed: dict[str, tuple[str, Any]] = {}
-        hint_of = self._book.known
+        hint_of = self._book.known.get
         path = self._path
+        told = inherited.kind
         ruled = bool(self._path_rules)
         for key, value in members.items():
-            hint = hint_of.get(key)
+            hint = hint_of(key)
             new_key = key
             if hint is None:
                 hint, new_key = self._key(key, inherited)
             kind = type(value)
-            if not hint.kind and (inherited.kind or hint.slot):
+            if (told or hint.slot) and not hint.kind:
                 hint = self._neighbour_hint(members, hint, inherited)
             if not ruled and (
                 value in hint.clean
                 if kind is str
                 else value is None or kind is bool or (kind in _NUMBERS and not hint.kind and value < CARD_FLOOR)
             ):
+                if new_key is key:
+                    continue
                 new = value
             else:
                 path.append(key)
-                new = self._member(members, key, value, hint, inherited, depth)
+                if kind is str and not ruled:
+                    new = self._text(value, hint, depth)
+                else:
+                    new = self._member(members, key, value, hint, inherited, depth)
                 path.pop()
             if new is not value or new_key is not key:
                 changed[key] = (new_key, new)
@@ -185,9 +191,12 @@ class Walk:
         return self._object(value, hint, depth + 1)
 
     def _rebuilt(self, members: dict[str, Any], changed: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-        if all(new_key is key and new is not DROPPED for key, (new_key, new) in changed.items()):
-            masked = members.copy()
-            masked.update((key, new) for key, (_, new) in changed.items())
+        masked = members.copy()
+        for key, (new_key, new) in changed.items():
+            if new_key is not key or new is DROPPED:
+                break
+            masked[key] = new
+        else:
             return masked
         taken = {key for key in members if changed.get(key, (key,))[0] is key}
         masked = {}
