@@ -121,6 +121,7 @@ class StoreFile:
         self._ledger, self._outbox = Ledger(connection), Outbox(connection)
         self._state = self._ledger.state("store")
         self._counters: dict[str, int] = self._ledger.state("counters")
+        self.memory = self._ledger.memory()
         self._chains: dict[str, Chain] = self._ledger.chains()
         self.identities = self._ledger.identities()
         self._ledger.losses()
