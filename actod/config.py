@@ -44,6 +44,16 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitConfig:
+    """How many messages may pass, at once or in a span of time. A quarter more is kept for interventions and safety."""
+
+    per_second: int = 10_000  # more than a small machine can take in: a backlog after an absence passes at full speed
+    per_minute: int = 300_000
+    per_hour: int = 3_600_000
+    per_day: int = 21_600_000  # 250 a second: of 600 B they are 13 GB a day, which is no robot any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeConfig:
     """What may be in memory between the broker and the disk."""
 
@@ -56,6 +66,10 @@ class IntakeConfig:
     max_depth: int = 64  # nesting of JSON; the canonical domain ends at 128
     max_open_runs: int = 32  # beyond it readings go to the robot's run _overflow, beyond as many of these to the device's
     new_runs_per_minute: int = 60
+    limits: bool = True  # false only where environment = "dev": of [intake.robot_limit], [routes.limit] and the brake
+    robot_limit: LimitConfig = field(default_factory=LimitConfig)  # of each robot, over all routes
+    brake_factor: int = 10  # so many times a route's per_second in one second are a flood: it closes the route
+    brake_seconds: float = 60.0  # for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +78,9 @@ class RouteConfig:
 
     `topic` is an MQTT filter. The `*_id` and `timestamp` members take a JSON Pointer ("/order/id"), a topic level
     ("topic:3", counted from 1) or a fixed word ("=word"); empty means none (task_id: "=idle").
+
+    `max_hz`, `on_change`, `deadband` and `digest` thin a route, each topic of each robot by itself; what is left out is
+    counted in the signed bundles as `sampled`. Interventions and safety are never thinned.
     """
 
     name: str
@@ -76,6 +93,11 @@ class RouteConfig:
     run_id: str = ""
     timestamp: str = ""
     qos: int = 1
+    limit: LimitConfig = field(default_factory=LimitConfig)
+    max_hz: float = 0.0  # keep at most so many a second; 0: all
+    on_change: list[str] = field(default_factory=list)  # keep what differs at one of these pointers; [""]: anywhere
+    deadband: dict[str, float] = field(default_factory=dict)  # pointer -> keep where the number moved further than this
+    digest: bool = False  # sign a salted commitment in place of the content, which stays in the state folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,11 +180,22 @@ class SignerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinSetConfig:
+    """Pins from a file that operators sign, so that a fleet's pins can be changed by a file alone."""
+
+    file: Path | None = None
+    keys: list[str] = field(default_factory=list)  # Ed25519, each the base64 of its SubjectPublicKeyInfo
+    threshold: int = 2  # of the keys must sign: one that is lost or stolen changes nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorConfig:
     """The HTTPS server that takes proofs. At least two pins, one of them a backup."""
 
     url: str
-    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"
+    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"; in force until a signed set is
+    pin_set: PinSetConfig = field(default_factory=PinSetConfig)
+    pins_report_only_until: str = ""  # YYYY-MM-DD, at most 90 days ahead; empty: pins are enforced
     api_key_file: Path
     wallet_file: Path | None = None
     ca_file: Path | None = None  # replaces the system's trust store

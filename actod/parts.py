@@ -9,7 +9,10 @@ from pathlib import Path
 
 from actod import configfile
 from actod.audit.log import AuditLog
+from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
+from actod.collect.contents import FOLDER as CONTENTS
+from actod.collect.contents import Contents
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
@@ -31,6 +34,7 @@ from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.https import HttpsClient
+from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 
 
@@ -47,6 +51,7 @@ class Parts:
     pseudonyms: PseudonymEpochs
     vault: SealedVault | None
     router: PayloadRouter
+    admission: IntakeAdmission
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
@@ -95,14 +100,26 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
     own_masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)  # the other may be at work on another thread
     routes = Routes.compile(config.routes)
+    digest_key = keyfile.read_or_make(state / "digest.key")
     router = PayloadRouter(
         routes=routes,
         device=config.device,
         intake=config.intake,
         identities=dict(spool.identities),
-        digest_key=keyfile.read_or_make(state / "digest.key"),
+        digest_key=digest_key,
     )
     broker_drops = BrokerDrops()
+    admission = IntakeAdmission(
+        config=config,
+        routes=routes,
+        router=router,
+        broker_drops=broker_drops,
+        contents=Contents(state / CONTENTS, max_bytes=config.store.max_bytes // 8, on_event=audit.record),
+        clock=clock,
+        digest_key=digest_key,
+        memory=spool.memory,
+        on_event=audit.record,
+    )
     source = MqttSource(
         mqtt=config.mqtt,
         intake=config.intake,
@@ -111,7 +128,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         on_event=audit.record,
         broker_drops=broker_drops,
     )
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
+    tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
     stack.push_async_callback(client.close)
     uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
     socket = config.signer_socket
@@ -142,6 +160,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         pseudonyms=pseudonyms,
         vault=_vault(config),
         router=router,
+        admission=admission,
         source=source,
         losses=(source, router, broker_drops),
         signer=child,

@@ -20,7 +20,7 @@ _COMMANDS = {
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "audit": ("audit", "verify or show the local audit log"),
     "queue": ("queue", "list or show what waits for the collector"),
-    "routes": ("routes", "show what would happen to a message"),
+    "routes": ("routes", "show what would happen to a message, or open a commitment"),
     "keys": ("keys", "make and show the token's keys"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open messages that a robot sealed because it could not mask them"),

@@ -40,6 +40,7 @@ class StoreFrame:
     _recent: Recent
     _stale: list[int]
     identities: dict[str, str]
+    memory: dict[str, Any]
 
     def __init__(
         self, *, folder: Path, seal: SealConfig, store: StoreConfig, clock: Clock, witness: Witness, compress: bool

@@ -73,6 +73,8 @@ class Rebuild:
         self._ledger.write_identities({**(known.identities if known else {}), **found.identities})
         self._ledger.write_state("store", store)
         self._ledger.write_state("counters", self._counters)
+        if memory := self._state("memory"):
+            self._ledger.write_state("memory", memory)
 
     def _settle(self, found: _Found, known: Known | None, store: dict[str, Any], newest: list[Sealed]) -> None:
         """Go on with each chain where it was; where that is not known, begin a new epoch."""

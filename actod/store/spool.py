@@ -33,6 +33,7 @@ class SqliteSpool:
         self._changed = asyncio.Event()
         self.device, self.genesis = store.device, store.genesis
         self.identities: Mapping[str, str] = dict(store.identities)
+        self.memory: Mapping[str, Any] = store.memory
 
     @classmethod
     async def open(

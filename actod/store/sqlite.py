@@ -48,13 +48,14 @@ class SqliteStore(StoreRoom):
         most, size = self._shares.largest_event, 0
         if sum(len(reading.event) for reading in group.readings) + _READING_BYTES * len(group.readings) < most // 2:
             return [group]
-        parts = [Group(refusals=group.refusals, identities=group.identities)]
+        parts = [Group(identities=group.identities)]
         for reading in group.readings:
             size += len(reading.event) + len(reading.event) // 16 + _READING_BYTES
             if size > most and parts[-1].readings:
                 parts.append(Group())
                 size = len(reading.event)
             parts[-1].readings.append(reading)
+        parts[-1].refusals, parts[-1].memory = group.refusals, group.memory  # counted anew with what is sent again
         return parts
 
     def _commit_part(self, group: Group, part: Group, index: int) -> None:
@@ -106,6 +107,8 @@ class SqliteStore(StoreRoom):
             self._lose(reason, route, traffic_class, count)
         if group.identities:
             self._ledger.write_identities(group.identities)
+        if group.memory is not None:
+            self._ledger.write_state("memory", group.memory)
 
     def make_due(self) -> None:
         """Let everything that is journaled be due at once."""

@@ -113,6 +113,7 @@ class StoreFile(StoreFrame):
         self._state = self._ledger.state("store")
         self._counters = self._ledger.state("counters")
         self._chains = self._ledger.chains()
+        self.memory = self._ledger.memory()
         self.identities = self._ledger.identities()
         self._ledger.losses()
         self._journal = Journal(connection, self._seal, self._clock.boot_id(), compress=self._compress)
