@@ -138,7 +138,7 @@ class MaskingConfig:
 class StoreConfig:
     """Journal, outbox, archive, quarantine; and the cap on all that lies in the state folder."""
 
-    max_bytes: int = 256 * MIB  # the whole state folder, at every moment; two fifths of it can queue
+    max_bytes: int = 256 * MIB  # the whole state folder, at every moment; a third of it can queue
     archive_max_age_days: int = 30  # by the collector's clock; the archive's share often ends earlier
     allow_volatile: bool = False  # a state folder that a power cut or the end of a container empties, in prod
     when_full: str = "block"  # what the queue does: leave new messages with the broker, or drop_oldest, each counted

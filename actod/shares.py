@@ -1,9 +1,10 @@
 """How the hard cap on the state folder is divided, so that its parts together never pass it. Arithmetic only.
 
-    max_bytes = 2 x database + wal + audit + vault + rest
+    max_bytes = 2 x database + wal + audit + contents + vault + rest
 
 The database counts twice because a repair builds a new file before it gives up the damaged one; between repairs the
-second half holds what was set aside as damaged. `rest` is for keys, locks, sockets, the WAL's index and folders.
+second half holds what was set aside as damaged. `contents` are those of which the chain holds a commitment; `rest` is for
+keys, locks, sockets, the WAL's index and folders.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Shares:
     wal: int
     transaction: int
     audit: int
+    contents: int
     vault: int
 
     @property
@@ -39,9 +41,9 @@ class Shares:
     @classmethod
     def of(cls, max_bytes: int) -> Shares:
         """Divide the cap."""
-        audit, vault, rest = max_bytes // 8, max_bytes // 32, max_bytes // 32
+        audit, contents, vault, rest = max_bytes // 8, max_bytes // 16, max_bytes // 32, max_bytes // 32
         wal = min(max(max_bytes // 32, 2 * _MIB), max_bytes // 4)
-        database = (max_bytes - wal - audit - vault - rest) // 2
+        database = (max_bytes - wal - audit - contents - vault - rest) // 2
         return cls(
             database=database,
             archive=database // 4,
@@ -49,6 +51,7 @@ class Shares:
             wal=wal,
             transaction=wal * 3 // 10,
             audit=audit,
+            contents=contents,
             vault=vault,
         )
 

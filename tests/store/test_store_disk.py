@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
 import subprocess
@@ -62,6 +63,26 @@ def test_a_full_disk_refuses_changes_nothing_and_is_forgotten_when_there_is_room
     store = open_store(small_disk / "state", clock=clock, log=log)
     assert store.repaired is None
     assert store.run(store.status).journal_messages == taken + 1
+    store.close()
+
+
+def test_a_disk_without_inodes_is_named_and_nothing_is_changed(small_disk: Path) -> None:
+    clock, log = HandClock(), RememberedLog()
+    subprocess.run(["mount", "-o", "remount,nr_inodes=20", small_disk], check=True)
+    store = open_store(small_disk / "state", clock=clock, log=log)
+    store.run(partial(store.commit, group([0], clock=clock)))
+    store.close()
+    taken = 0
+    with contextlib.suppress(OSError):
+        for taken in range(100):
+            (small_disk / f"small-{taken}").touch()
+    with pytest.raises(TransientError) as refused:
+        open_store(small_disk / "state", clock=clock, log=log)
+    assert refused.value.reason == "no_inodes"
+    for number in range(taken):
+        (small_disk / f"small-{number}").unlink()
+    store = open_store(small_disk / "state", clock=clock, log=log)
+    assert store.run(store.status).journal_messages == 1
     store.close()
 
 
