@@ -139,6 +139,12 @@ class Outbox:
         rows = self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit + len(skip))
         return [row for row in rows if row.at not in skip][:limit]
 
+    def page(self, place: int, *, above: int, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place whose key is above one, in the order of sending."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
+        low = max(place << PLACE_SHIFT, above + 1)
+        return list(self._read(query, low, (place + 1 << PLACE_SHIFT) - 1, limit))
+
     def after(self, place: int, passed: Mapping[TrafficClass, int]) -> Sealed | None:
         """Return the first bundle in the order of sending whose number is above the one passed in its class."""
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"  # noqa: S608 - fixed words
@@ -154,6 +160,11 @@ class Outbox:
         span = (place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1)
         found: int = self._connection.execute(query, (*span, most)).fetchone()[0]
         return found
+
+    def noted(self, place: int, note: str, *, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place with this note. Reads the whole place: for people."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? AND note=? ORDER BY at LIMIT ?"  # noqa: S608
+        return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, note, limit))
 
     def oldest(self, place: int) -> list[Sealed]:
         """Return the oldest bundle of each class in a place, highest class first."""

@@ -285,6 +285,10 @@ class SqliteStore(StoreRoom):
         self._forget(row)
         self._tell("checkpoint.settled", {"lost": {"withheld": row.count}})
 
+    def quarantined(self, reason: str, limit: int) -> list[str]:
+        """Return the proof ids of up to `limit` bundles that were set aside for this reason."""
+        return [row.proof_id for row in self._outbox.noted(QUARANTINE, reason, limit=limit)]
+
     def retry(self, proof: str) -> bool:
         """Bring a quarantined bundle back to the outbox. False if there is none."""
         row = self._outbox.find(proof)
@@ -292,15 +296,16 @@ class SqliteStore(StoreRoom):
             return False
         with self._transaction():
             self._shift(row, OUTBOX, settled_wall=None, note=None)
+        self._tell("checkpoint.settled")
         return True
 
-    def purge(self, proof: str) -> bool:
-        """Drop a bundle that was not delivered, by an operator's command; the ledger says so. False if there is none."""
+    def purge(self, proof: str) -> int:
+        """Drop an undelivered bundle by an operator's command; return how many messages the ledger calls purged."""
         row = self._outbox.find(proof)
         if row is None or row.place == ARCHIVE:
-            return False
+            return 0
         self._discard(row, "purged")
-        return True
+        return row.count
 
     def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""

@@ -96,5 +96,14 @@ def sealed(bundle: Bundle) -> Envelope:
     return Envelope(proof_id, payload_hash, body, bundle.stream.traffic_class)
 
 
+def sealed_as_sent(bundle: Bundle, *, audit: str = "0" * 64) -> Envelope:
+    """Make an envelope with the members that the command line reads, unsigned."""
+    meta = f'{{"actod":{{"audit":"{audit}","seq":{bundle.device_seq}}}}}'
+    body = f'{{"payload":{{"meta":{meta},"telemetry_normalized":{{"events":['.encode() + bundle.events + b"]}}}"
+    payload_hash = hashlib.sha256(body).hexdigest()
+    proof_id = hashlib.sha256(payload_hash.encode()).hexdigest()[:32]
+    return Envelope(proof_id, payload_hash, body, bundle.stream.traffic_class)
+
+
 def receipt(envelope: Envelope) -> Receipt:
     return Receipt(envelope.proof_id, 1_700_000_001_000_000_000, "Tue, 14 Nov 2023 22:13:21 GMT")
