@@ -158,6 +158,7 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    lockout_seconds: float = 600.0  # a locked TPM is tried again after this, where tpm2_getcap cannot say when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
