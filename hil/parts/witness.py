@@ -36,6 +36,7 @@ class Witness:
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
     swallow_pubacks: bool = False  # they are neither forwarded nor noted, as if the robot had lost power just before
+    pubacks: int = 0  # seen so far
     _connections: int = 0
 
     def acknowledged(self) -> list[Seen]:
@@ -52,7 +53,7 @@ class Witness:
 
     def count_pubacks(self) -> int:
         """Return how many PUBACKs were seen so far."""
-        return sum(packet.kind == "puback" for packet in list(self.seen))
+        return self.pubacks
 
     def subscribed(self) -> bool:
         """Whether the broker has confirmed a subscription."""
@@ -122,6 +123,7 @@ class Witness:
     def _note(self, first: int, body: bytes, connection: int) -> None:
         now = time.monotonic()
         if first >> 4 == PUBACK:
+            self.pubacks += 1
             self.seen.append(Seen("puback", connection, int.from_bytes(body[:2]), now))
         elif first >> 4 == SUBACK:
             self.seen.append(Seen("suback", connection, int.from_bytes(body[:2]), now))
