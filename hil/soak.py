@@ -102,10 +102,9 @@ class Campaign:
     async def run(self) -> None:
         """Run all lanes to their end."""
         other = f", {self._others} batches of another source do not count" if self._others else ""
-        print(
-            f"soak: {self._kills} kills in {self._lanes} lanes, {self._taken} done before{other}: {self._results}",
-            flush=True,
-        )
+        plan, lanes = self._plan(), self._lanes
+        done = self._kills - sum(plan)
+        print(f"soak: {self._kills} kills in {lanes} lanes, {done} done before{other}: {self._results}", flush=True)
         async with asyncio.TaskGroup() as group:
             for _ in range(lanes):
                 group.create_task(self._lane(plan))
