@@ -37,7 +37,7 @@ class Witness:
     seen: list[Seen] = field(default_factory=list)
     swallow_pubacks: bool = False  # they are neither forwarded nor noted, as if the robot had lost power just before
     pubacks: int = 0  # seen so far
-    _connections: int = 0
+    connections: int = 0
 
     def acknowledged(self) -> list[Seen]:
         """Return the deliveries that were acknowledged on the connection that delivered them, in PUBACK order."""
@@ -87,8 +87,8 @@ class Witness:
             loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        number = self._connections
+        self.connections += 1
+        number = self.connections
         try:
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self.broker_port)
         except OSError:
