@@ -129,6 +129,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         clock=clock,
         on_event=audit.record,
         broker_drops=broker_drops,
+        describe=routes.describe,
+        had_session=bool(spool.memory),
     )
     tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
     client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
