@@ -23,6 +23,7 @@ from actod.ports import Clock, LossCounter
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
+from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
@@ -30,6 +31,7 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
@@ -52,7 +54,10 @@ class Parts:
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
+    tls: CollectorTls
+    client: HttpsClient
     uplink: PacedUplink
+    ages: CredentialAges
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -78,6 +83,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
+    hold_to_environment(state, config.environment)
     clock = SystemClock()
     audit = AuditLog(state / "audit", clock=clock, config=config.audit)
     stack.callback(audit.close)
@@ -96,12 +102,13 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
     own_masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)  # the other may be at work on another thread
     routes = Routes.compile(config.routes)
+    digest_key = keyfile.read_or_make(state / "digest.key")
     router = PayloadRouter(
         routes=routes,
         device=config.device,
         intake=config.intake,
         identities=dict(spool.identities),
-        digest_key=keyfile.read_or_make(state / "digest.key"),
+        digest_key=digest_key,
     )
     broker_drops = BrokerDrops()
     source = MqttSource(
@@ -148,7 +155,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         losses=(source, router, broker_drops),
         signer=child,
         sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
+        tls=tls,
+        client=client,
         uplink=uplink,
+        ages=CredentialAges(
+            state / "credentials.json",
+            files=credential_files(config),
+            digest_key=digest_key,
+            environment=config.environment,
+            audit=audit,
+        ),
         own_masker=own_masker,
         records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
         notifier=Notifier(),
