@@ -42,6 +42,16 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitConfig:
+    """How many messages may pass, at once or in a span of time. A quarter more is kept for interventions and safety."""
+
+    per_second: int = 10_000  # more than a small machine can take in: a backlog after an absence passes at full speed
+    per_minute: int = 300_000
+    per_hour: int = 3_600_000
+    per_day: int = 21_600_000  # 250 a second: of 600 B they are 13 GB a day, which is no robot any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeConfig:
     """What may be in memory between the broker and the disk."""
 
@@ -54,6 +64,10 @@ class IntakeConfig:
     max_depth: int = 64  # nesting of JSON; the canonical domain ends at 128
     max_open_runs: int = 32  # beyond it readings go to the robot's run _overflow, beyond as many of these to the device's
     new_runs_per_minute: int = 60
+    limits: bool = True  # false only where environment = "dev": of [intake.robot_limit], [routes.limit] and the brake
+    robot_limit: LimitConfig = field(default_factory=LimitConfig)  # of each robot, over all routes
+    brake_factor: int = 10  # so many times a route's per_second in one second are a flood: it closes the route
+    brake_seconds: float = 60.0  # for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +76,9 @@ class RouteConfig:
 
     `topic` is an MQTT filter. The `*_id` and `timestamp` members take a JSON Pointer ("/order/id"), a topic level
     ("topic:3", counted from 1) or a fixed word ("=word"); empty means none (task_id: "=idle").
+
+    `max_hz`, `on_change`, `deadband` and `digest` thin a route, each topic of each robot by itself; what is left out is
+    counted in the signed bundles as `sampled`. Interventions and safety are never thinned.
     """
 
     name: str
@@ -74,6 +91,11 @@ class RouteConfig:
     run_id: str = ""
     timestamp: str = ""
     qos: int = 1
+    limit: LimitConfig = field(default_factory=LimitConfig)
+    max_hz: float = 0.0  # keep at most so many a second; 0: all
+    on_change: list[str] = field(default_factory=list)  # keep what differs at one of these pointers; [""]: anywhere
+    deadband: dict[str, float] = field(default_factory=dict)  # pointer -> keep where the number moved further than this
+    digest: bool = False  # sign a salted commitment in place of the content, which stays in the state folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

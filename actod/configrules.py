@@ -32,6 +32,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "intake.max_depth": (4, 120),
     "intake.max_open_runs": (1, 1024),
     "intake.new_runs_per_minute": (1, 1_000_000),
+    "intake.brake_factor": (2, 1_000_000),
+    "intake.brake_seconds": (1, 86_400),
+    "routes.max_hz": (0.00001, 1_000_000),  # once a day
+    **{
+        f"{table}.{span}": (1, 1_000_000_000)
+        for table in ("intake.robot_limit", "routes.limit")
+        for span in ("per_second", "per_minute", "per_hour", "per_day")
+    },
     "masking.pseudonym_epoch_days": (1, 36_500),
     "masking.max_depth": (1, 120),
     "masking.max_leaf_bytes": (1024, 64 << 20),
@@ -123,9 +131,21 @@ def _check_routes(config: Config, origin: Origin) -> None:
         seen.add(route.name)
 
 
+def _check_limits(config: Config, origin: Origin) -> None:
+    if not config.intake.limits and config.environment != "dev":
+        raise ConfigError(
+            file=origin.of("intake.limits"),
+            key="intake.limits",
+            expected=f'true where environment = "{config.environment}"',
+            found="false: a flood would fill the disk",
+            fix="raise the numbers of [intake.robot_limit] and of the routes' limit instead",
+        )
+
+
 def check_together(config: Config, origin: Origin) -> None:
     """Check what only several values together can get wrong. Raises ConfigError."""
     _check_routes(config, origin)
+    _check_limits(config, origin)
     _check_device(config.device, origin)
     _check_mqtt(config.mqtt, origin)
     collector = config.collector

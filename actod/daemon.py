@@ -94,6 +94,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
             pipeline.collect(
                 source=parts.source,
                 router=parts.router,
+                admission=parts.admission,
                 masker=parts.masker,
                 spool=spool,
                 audit=audit,

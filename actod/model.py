@@ -52,6 +52,7 @@ class Delivery:
     retained: bool
     received: Instant
     oversize_bytes: int = 0  # not 0: the payload was longer than allowed, and streamed away
+    copy: bool = False  # brought by a second filter that matches, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,14 @@ class Loss:
 class Group:
     """What one journal commit makes durable: masked readings in arrival order, refusals counted, robots newly named.
 
-    `identities` maps the keyed digest (hex) of a robot's own identifier to the robot_id drawn for it.
+    `identities` maps the keyed digest (hex) of a robot's own identifier to the robot_id drawn for it. `memory` is what
+    collect must know again after a restart, a JSON object that replaces the one before; None leaves that as it is.
     """
 
     readings: list[MaskedReading] = field(default_factory=list)
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     identities: dict[str, str] = field(default_factory=dict)
+    memory: Mapping[str, Any] | None = None
 
     def refuse(self, *, reason: str, traffic_class: str, route: str, count: int = 1) -> None:
         """Count a message that was taken from the broker and will not be journaled."""

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from actod import configfile
 from actod.audit.log import AuditLog
+from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
+from actod.collect.contents import FOLDER as CONTENTS
+from actod.collect.contents import Contents
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
@@ -50,6 +53,7 @@ class Parts:
     pseudonyms: PseudonymEpochs
     vault: SealedVault | None
     router: PayloadRouter
+    admission: IntakeAdmission
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
@@ -111,6 +115,17 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         digest_key=digest_key,
     )
     broker_drops = BrokerDrops()
+    admission = IntakeAdmission(
+        config=config,
+        routes=routes,
+        router=router,
+        broker_drops=broker_drops,
+        contents=Contents(state / CONTENTS, max_bytes=config.store.max_bytes // 8, on_event=audit.record),
+        clock=clock,
+        digest_key=digest_key,
+        memory=spool.memory,
+        on_event=audit.record,
+    )
     source = MqttSource(
         mqtt=config.mqtt,
         intake=config.intake,
@@ -151,6 +166,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         pseudonyms=pseudonyms,
         vault=_vault(config),
         router=router,
+        admission=admission,
         source=source,
         losses=(source, router, broker_drops),
         signer=child,

@@ -57,11 +57,27 @@ class Router(Protocol):
     def route(self, delivery: Delivery) -> Reading:
         """Decode one delivery. Raises RejectedError with the counted reason; never anything else."""
 
-    def describe(self, delivery: Delivery) -> tuple[str, str]:
-        """Name (route, traffic class) of a delivery that was refused, for the ledger; ("_none", "normal") if none."""
+    def describe(self, topic: str) -> tuple[str, str]:
+        """Name (route, traffic class) of what came under a topic and was refused; ("_none", "normal") if none."""
 
     def new_identities(self) -> dict[str, str]:
         """Hand over the robots named since the last call, for the same commit as their first reading."""
+
+
+class Admission(Protocol):
+    """Holds routed readings to the operator's limits, and thins them; remembers over restarts."""
+
+    def admit(self, reading: Reading) -> None:
+        """Let one reading in. Raises RejectedError: "rate_limited", "flood_brake", "sampled:<rule>" where it is thinned."""
+
+    def finish(self, reading: Reading, masked: MaskedReading) -> MaskedReading:
+        """Put a commitment in the place of the masked content where the reading's route says so."""
+
+    async def secure(self) -> None:
+        """Bring what `finish` took out to disk, before the group is committed. Raises TransientError."""
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return what must be known after a restart, for the same commit as the readings that were let in."""
 
 
 class LossCounter(Protocol):

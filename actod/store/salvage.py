@@ -16,7 +16,7 @@ from actod.store.checkpoint import Known
 from actod.store.chunk import digest, parse_ranges, unpack
 from actod.store.faults import UNREADABLE
 from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
-from actod.store.ledger import Ledger
+from actod.store.ledger import Ledger, robot_key
 from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
 from actod.store.outbox import Outbox, Sealed
 from actod.store.schema import ARCHIVE, OUTBOX, STATE_ROWS, STREAM_SHIFT
@@ -73,6 +73,8 @@ class Rebuild:
         self._ledger.write_identities({**(known.identities if known else {}), **found.identities})
         self._ledger.write_state("store", store)
         self._ledger.write_state("counters", self._counters)
+        if memory := self._state("memory"):
+            self._ledger.write_state("memory", memory)
 
     def _settle(self, found: _Found, known: Known | None, store: dict[str, Any], newest: list[Sealed]) -> None:
         """Go on with each chain where it was; where that is not known, begin a new epoch."""
@@ -84,7 +86,8 @@ class Rebuild:
             for robot, head in known.heads.items():
                 heads[robot] = max(heads.get(robot, (0, "")), head)
         elif not found.chains_whole:
-            store["epoch"] += 1
+            before = {"epoch": store["epoch"], "device_seq": device_seq, "head": heads.get(robot_key(None), (0, None))[1]}
+            store |= {"epoch": store["epoch"] + 1, "began": {"reason": "chains_lost", "before": before}}
             heads, device_seq = {}, 0
             self._result.new_epoch = True
         for row in newest:

@@ -42,7 +42,7 @@ TABLES = {
     " settled_wall INTEGER, note TEXT, digest BLOB NOT NULL, mark BLOB NOT NULL",
 }
 _WITHOUT_ROWID = {"identity", "chain", "loss"}
-STATE_ROWS = {"store": 1, "counters": 2}
+STATE_ROWS = {"store": 1, "counters": 2, "memory": 3}  # the last only once there is something to remember
 STREAM_SHIFT = 44  # journal.at = stream << 44 | id
 RANK_SHIFT, PLACE_SHIFT = 56, 58  # bundle.at = place << 58 | rank << 56 | id
 

@@ -75,6 +75,8 @@ class SqliteStore(StoreFile):
             self._lose(reason, route, traffic_class, count)
         if group.identities:
             self._ledger.write_identities(group.identities)
+        if group.memory is not None:
+            self._ledger.write_state("memory", group.memory)
 
     def make_due(self) -> None:
         """Let everything that is journaled be due at once."""

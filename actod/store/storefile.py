@@ -23,7 +23,7 @@ from actod.store import repair
 from actod.store.checkpoint import Known, full_every
 from actod.store.faults import DamageError, translated
 from actod.store.journal import Cut, Journal
-from actod.store.ledger import Chain, Ledger
+from actod.store.ledger import Chain, Ledger, robot_key
 from actod.store.lock import FolderLock
 from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
@@ -121,6 +121,7 @@ class StoreFile:
         self._ledger, self._outbox = Ledger(connection), Outbox(connection)
         self._state = self._ledger.state("store")
         self._counters: dict[str, int] = self._ledger.state("counters")
+        self.memory = self._ledger.memory()
         self._chains: dict[str, Chain] = self._ledger.chains()
         self.identities = self._ledger.identities()
         self._ledger.losses()
@@ -140,6 +141,7 @@ class StoreFile:
         self._deferred: dict[TrafficClass, int] = {}
         self._committed: Group | None = None
         self._put: str = ""
+        self._begun: str = ""
         self._owed: tuple[str, dict[str, Any]] | None = None
 
     def _check(self) -> None:
@@ -163,23 +165,57 @@ class StoreFile:
 
     def _resume(self) -> None:
         """Take over what the audit log knows better, and tell it where the store stands."""
-        known, state = self._known, dict(self._state)
+        known, state = self._known, self._state
         if self._device_id and self._device_id != state["device"]:
-            state = {"device": self._device_id, "epoch": state["epoch"] + 1}
-        elif known and (known.device != state["device"] or known.epoch > state["epoch"]):
-            state["epoch"] = max(state["epoch"], known.epoch) + 1
+            state = self._next_epoch("device_renamed") | {"device": self._device_id}
+        elif known and known.device != state["device"]:
+            state = self._next_epoch("foreign_audit_log", above=known.epoch)
+        elif known and known.epoch > state["epoch"]:
+            state = self._next_epoch("older_store", above=known.epoch)
         with self._transaction():
-            if state != self._state:
-                self._ledger.write_state("store", state)
-                self._db.execute("DELETE FROM chain")
-                self._chains = {}
-                self._counters |= {"chains": 0, "device_seq": 0}
+            if state is not self._state:
+                self._enter(state)
             elif known:
                 self._catch_up(known)
             self._add("opens", 1)
-        self._state = state
+        self._entered(state)
         sync_folder(self._folder)
         self._tell("checkpoint.opened", self._mended_fields(), full=True)
+
+    # -- epochs -------------------------------------------------------------------------------------------------------
+
+    def begin_epoch(self, reason: str) -> int:
+        """Begin a new epoch: every chain starts anew with the next bundle. One whose witness failed is only witnessed."""
+        if self._begun == reason:
+            self._begun = ""
+            return self.epoch
+        state = self._next_epoch(reason)
+        with self._transaction():
+            self._enter(state)
+        self._entered(state)
+        self._bundle, self._cut, self._mended = None, None, True  # what was cut for the old epoch is cut anew
+        self._begun = reason
+        self._tell("checkpoint.epoch", {"began": state["began"]}, full=True)
+        self._begun = ""
+        return self.epoch
+
+    def _next_epoch(self, reason: str, *, above: int = 0) -> dict[str, Any]:
+        """Say what the store's state is in the next epoch, and where the one before ended."""
+        _seq, head = self._chains.get(robot_key(None), (0, None))
+        before = {"epoch": self.epoch, "device_seq": self._counters.get("device_seq", 0), "head": head}
+        epoch = max(self.epoch, above) + 1
+        return {"device": self.device, "epoch": epoch, "began": {"reason": reason, "before": before}}
+
+    def _enter(self, state: dict[str, Any]) -> None:
+        """Write a new epoch down, inside the caller's transaction."""
+        self._ledger.write_state("store", state)
+        self._db.execute("DELETE FROM chain")
+        self._counters |= {"chains": 0, "device_seq": 0}
+
+    def _entered(self, state: dict[str, Any]) -> None:
+        """Take what was committed into memory."""
+        if state is not self._state:
+            self._state, self._chains = state, {}
 
     def _catch_up(self, known: Known) -> None:
         """Go on from the audit log where the file is older (its WAL is gone, it was restored); count what is gone."""
@@ -227,6 +263,11 @@ class StoreFile:
     def epoch(self) -> int:
         """The epoch: 1, and one more each time that the chains could not be continued."""
         return int(self._state["epoch"])
+
+    @property
+    def began(self) -> dict[str, Any]:
+        """Why the epoch began: {reason, before: {epoch, device_seq, head of the device's chain}}; {} for the first."""
+        return dict(self._state.get("began", {}))
 
     def run(self, work: Callable[[], T]) -> T:
         """Call a method of the store. A damaged file is repaired, and the call made once more."""
