@@ -27,6 +27,7 @@ from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
+from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
@@ -34,6 +35,7 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
@@ -57,7 +59,10 @@ class Parts:
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
+    tls: CollectorTls
+    client: HttpsClient
     uplink: PacedUplink
+    ages: CredentialAges
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -84,6 +89,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     state = config.state_directory
     own_folder(state)
     require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
+    hold_to_environment(state, config.environment)
     clock = SystemClock()
     audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
     stack.callback(audit.close)
@@ -169,7 +175,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         losses=(source, router, broker_drops),
         signer=child,
         sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
+        tls=tls,
+        client=client,
         uplink=uplink,
+        ages=CredentialAges(
+            state / "credentials.json",
+            files=credential_files(config),
+            digest_key=digest_key,
+            environment=config.environment,
+            audit=audit,
+        ),
         own_masker=own_masker,
         records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
         notifier=Notifier(),
