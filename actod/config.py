@@ -170,11 +170,22 @@ class SignerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinSetConfig:
+    """Pins from a file that operators sign, so that a fleet's pins can be changed by a file alone."""
+
+    file: Path | None = None
+    keys: list[str] = field(default_factory=list)  # Ed25519, each the base64 of its SubjectPublicKeyInfo
+    threshold: int = 2  # of the keys must sign: one that is lost or stolen changes nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorConfig:
     """The HTTPS server that takes proofs. At least two pins, one of them a backup."""
 
     url: str
-    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"
+    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"; in force until a signed set is
+    pin_set: PinSetConfig = field(default_factory=PinSetConfig)
+    pins_report_only_until: str = ""  # YYYY-MM-DD, at most 90 days ahead; empty: pins are enforced
     api_key_file: Path
     wallet_file: Path | None = None
     ca_file: Path | None = None  # replaces the system's trust store

@@ -34,6 +34,7 @@ from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.https import HttpsClient
+from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 
 
@@ -127,7 +128,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         on_event=audit.record,
         broker_drops=broker_drops,
     )
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
+    tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
     stack.push_async_callback(client.close)
     uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
     socket = config.signer_socket

@@ -34,6 +34,7 @@ from actod.service.folder import check_folder
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
 from actod.submit.https import HttpsClient
+from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS
 
 _BROKER_REMEDIES = {
@@ -193,7 +194,9 @@ def _broker(config: Config) -> Line:
 
 
 async def _server(config: Config) -> Line:
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())
+    clock = SystemClock()
+    tls = CollectorTls(collector=config.collector, clock=clock, state_directory=config.state_directory, writes=False)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, tls=tls)
     try:
         status = await client.health()
     except TransientError as exc:

@@ -20,7 +20,7 @@ from actod.submit.answer import Answer, judge, leaves_connection_usable
 from actod.submit.credentials import CredentialFile, Secret
 from actod.submit.endpoint import check_proxy, check_url
 from actod.submit.failures import reason_of, seen_pins
-from actod.submit.tls import client_context
+from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
 
 _LARGEST_ANSWER_BYTES = 64 * 1024
@@ -54,12 +54,13 @@ class HttpsClient:
         environment: str,
         clock: Clock,
         audit: AuditLog | None = None,
+        tls: CollectorTls | None = None,
         user_agent: str = f"actod/{__version__}",
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
         self._base = check_url(collector.url, environment)
         self._proxy = check_proxy(collector.proxy)
-        self._context = client_context(collector)
+        self._tls = tls or CollectorTls(collector=collector, clock=clock, audit=audit)
         self._api_key = CredentialFile(collector.api_key_file, key="collector.api_key_file")
         self._wallet = CredentialFile(collector.wallet_file, key="collector.wallet_file") if collector.wallet_file else None
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
@@ -105,7 +106,7 @@ class HttpsClient:
         return self._api_key.read(), self._wallet.read() if self._wallet is not None else None
 
     async def _exchange(self, ask: _Ask) -> Answer:
-        connection = self._idle.pop() if self._idle else _Connection(context=self._context, proxy=self._proxy)
+        connection = await self._connection()
         answer, failure = None, TransientError("unreachable")
         try:
             async with asyncio.timeout(self._collector.request_timeout_seconds):
@@ -113,13 +114,23 @@ class HttpsClient:
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
-            if answer is not None and leaves_connection_usable(answer, ask.proof_id):
+            current = connection.generation == self._tls.generation
+            if answer is not None and current and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
             else:
                 await connection.close()
         if answer is None:
             raise failure  # outside of the handler: a foreign exception holds the request, and with it the key
         return answer
+
+    async def _connection(self) -> _Connection:
+        """Return one that is idle, else a new one. Those made under other pins or certificates are closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.generation == self._tls.generation:
+                return connection
+            await connection.close()
+        return _Connection(tls=self._tls, proxy=self._proxy)
 
     def _request(self, connection: _Connection, ask: _Ask) -> httpx.Request:
         headers = {"accept": "application/json", "user-agent": self._user_agent}
@@ -164,11 +175,12 @@ class HttpsClient:
 class _Connection:
     """A transport of httpx that holds at most one connection: no redirects, cookies, environment or decompression."""
 
-    def __init__(self, *, context: ssl.SSLContext, proxy: str) -> None:
+    def __init__(self, *, tls: CollectorTls, proxy: str) -> None:
         self.secured = False
+        self.generation = tls.generation
         self.trace: Callable[[str, dict[str, Any]], Awaitable[None]] = self._trace
         self.transport = httpx.AsyncHTTPTransport(
-            verify=context,
+            verify=tls.context,
             http1=True,
             http2=False,
             trust_env=False,
