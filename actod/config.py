@@ -158,6 +158,7 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    key_max_age_days: int = 0  # then `actod keys rotate` is due; 0: 365 in prod, 1095 elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actod import __version__
+from actod.keys.commands import commands
 from actod.parts import Parts
 from actod.service.control import Operation
 
@@ -15,6 +16,7 @@ def operations(parts: Parts) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        **{name: Operation(run=run, changes=changes) for name, (run, changes) in commands(parts.key_life).items()},
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
 import structlog
 
 from actod.errors import IntegrityError, TransientError
-from actod.model import Bundle, Envelope, Group, Receipt
+from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt
 from actod.proof.envelope import proof_id
 from actod.store import repair
 from actod.store.chunk import Chunk, gather
@@ -271,6 +272,19 @@ class SqliteStore(StoreFile):
     def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""
         return read_status(self._db, wall_ns=self._clock.now().wall_ns)
+
+    def heads(self) -> ChainHeads:
+        """Return where the epoch stands."""
+        device_seq = self._counters.get("device_seq", 0)
+        newest = self._outbox.numbered(self._counters.get("bundle", 0))
+        known = newest is not None and (newest.epoch, newest.device_seq) == (self.epoch, device_seq)
+        return ChainHeads(
+            device=self.device,
+            epoch=self.epoch,
+            device_seq=device_seq,
+            payload_hash=newest.payload_hash if newest and known else None,
+            heads=tuple((orjson.loads(robot), seq, head) for robot, (seq, head) in sorted(self._chains.items()) if head),
+        )
 
     def has_outbox(self) -> bool:
         """Tell whether anything waits for the collector."""
