@@ -49,6 +49,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seal.max_age_seconds": (0.05, 86_400),
     "seal.heartbeat_seconds": (1, 86_400),
     "store.max_bytes": (8 << 20, 1 << 50),
+    "token.lockout_seconds": (1, 604_800),
     "signer.timeout_seconds": (0.5, 300),
     "token.key_max_age_days": (0, 36_500),
     "collector.pin_set.threshold": (1, 64),
