@@ -115,7 +115,7 @@ class KeyLife:
             self._refuse_if_busy()
             past = next((past for past in self._ring.state.past if past.key.ed25519 == target), None)
             if past is None:
-                raise RejectedError("key_unknown", "this robot has not signed with such a key")
+                raise RejectedError("key_unused", "this robot has not signed with such a key")
             new = self._ring.in_use(await self._signer.keys())
             statement = await self._statement(
                 RETIREMENT, old=past.key, new=new, reason=reason, suspected_since=suspected_since
@@ -269,5 +269,5 @@ def _checked(signed: Signed) -> Signed:
     """Return a statement whose signatures verify: a wrong one must not get into the chain."""
     problems = "; ".join(signed.problems())
     if problems:
-        raise RejectedError("signature_wrong", problems)
+        raise RejectedError("statement_unsigned", problems)
     return signed

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from actod import pipeline
 from actod.config import MaskingConfig, SealConfig, StoreConfig
@@ -24,7 +25,6 @@ from actod.model import EnrolledKey, PublicKeys, PurposeSignature
 from actod.proof.envelope import SealContext, iso
 from actod.service.records import OwnRecords
 from actod.store.spool import SqliteSpool
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.proof.conftest import context_of
 from tests.proof.device import Holder, es256
 from tests.store.parts import HandClock
