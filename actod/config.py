@@ -168,6 +168,7 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    key_max_age_days: int = 0  # then `actod keys rotate` is due; 0: 365 in prod, 1095 elsewhere
     lockout_seconds: float = 600.0  # a locked TPM is tried again after this, where tpm2_getcap cannot say when
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from actod import __version__
 from actod.errors import RejectedError
+from actod.keys.commands import commands
 from actod.parts import Parts
 from actod.service.control import Operation
 
@@ -20,6 +21,7 @@ def operations(parts: Parts) -> dict[str, Operation]:
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
+        **{name: Operation(run=run, changes=changes) for name, (run, changes) in commands(parts.key_life).items()},
     }
 
 

@@ -18,6 +18,9 @@ from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
 from actod.keys.client import SignerClient
+from actod.keys.life import KeyLife
+from actod.keys.listing import max_age_days
+from actod.keys.ring import KeyRing, last_used_key
 from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
@@ -61,6 +64,7 @@ class Parts:
     sealer: TokenSealer
     tls: CollectorTls
     client: HttpsClient
+    key_life: KeyLife
     uplink: PacedUplink
     ages: CredentialAges
     records: OwnRecords
@@ -153,6 +157,15 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
             timeout_seconds=config.signer.timeout_seconds,
             on_event=audit.record,
         )
+    ring = KeyRing(state, signer=signer, audit=audit, clock=clock, last_used=lambda: last_used_key(audit.lines()))
+    records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
+    on_their_own = SignerClient(
+        socket, timeout_seconds=config.signer.timeout_seconds
+    )  # may choose another key than the sealer
+    stack.callback(on_their_own.close)
+    key_life = KeyLife(
+        ring=ring, signer=on_their_own, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
+    )
     context = SealContextSource(
         config_digest=configfile.digest(config),
         hash_alg=config.seal.hash_alg,
@@ -174,9 +187,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         source=source,
         losses=(source, router, broker_drops),
         signer=child,
-        sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
         tls=tls,
         client=client,
+        sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
+        key_life=key_life,
         uplink=uplink,
         ages=CredentialAges(
             state / "credentials.json",
@@ -186,7 +200,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
             audit=audit,
         ),
         own_masker=own_masker,
-        records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
+        records=records,
         notifier=Notifier(),
         policy_digest=policy.digest,
     )

@@ -6,6 +6,7 @@ one seek each however much is queued.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
@@ -14,7 +15,7 @@ from actod.model import PRIORITY, Bundle, Envelope, TrafficClass
 from actod.store.chunk import digest, parse_ranges, ranges, unpack
 from actod.store.faults import DamageError
 from actod.store.ledger import robot_key
-from actod.store.schema import OUTBOX, PLACE_SHIFT, RANK_SHIFT
+from actod.store.schema import ARCHIVE, OUTBOX, PLACE_SHIFT, QUARANTINE, RANK_SHIFT
 
 CLASSES = tuple(TrafficClass)
 _ID_MASK = (1 << RANK_SHIFT) - 1
@@ -179,6 +180,16 @@ class Outbox:
     def at(self, number: int) -> Sealed | None:
         """Return a bundle by its key."""
         return next(self._read(f"SELECT {COLUMNS} FROM bundle WHERE at=?", number), None)  # noqa: S608 - fixed words
+
+    def numbered(self, number: int) -> Sealed | None:
+        """Return the bundle of this number, in whichever place and class it is."""
+        places = (key(place, word, number) for place in (OUTBOX, ARCHIVE, QUARANTINE) for word in CLASSES)
+        return next(filter(None, map(self.at, places)), None)
+
+    def signed_since(self, wall_ns: int) -> Iterator[Sealed]:
+        """Yield each bundle from the first on that was sealed at this time or later, in the order of sealing."""
+        rows = sorted(self._read(f"SELECT {COLUMNS} FROM bundle"), key=lambda row: row.id)  # noqa: S608 - fixed words
+        yield from itertools.dropwhile(lambda row: row.sealed_wall < wall_ns, rows)
 
     def envelope(self, row: Sealed) -> Envelope | None:
         """Put the envelope together again, to the byte; None if a part is missing or damaged."""

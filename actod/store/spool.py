@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from actod.config import SealConfig, StoreConfig
 from actod.errors import TransientError
-from actod.model import Bundle, Envelope, Group, Receipt
+from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt
 from actod.ports import Clock
 from actod.store.frame import Witness
 from actod.store.salvage import Repair
@@ -168,6 +168,10 @@ class SqliteSpool:
     async def purge(self, proof_id: str) -> bool:
         """Drop an undelivered bundle by an operator's command; the ledger shows it. False if there is none."""
         return await self._call(self._store.purge, proof_id)
+
+    async def heads(self) -> ChainHeads:
+        """Return where the epoch stands: for statements that name the bundle they follow."""
+        return await self._call(self._store.heads)
 
     async def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""

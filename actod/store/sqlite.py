@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import orjson
 import structlog
 
 from actod.errors import IntegrityError, TransientError
-from actod.model import Bundle, Envelope, Group, Receipt, TrafficClass
+from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt, TrafficClass
 from actod.proof.envelope import proof_id
 from actod.store import repair
 from actod.store.chunk import Chunk, gather
@@ -305,6 +306,19 @@ class SqliteStore(StoreRoom):
     def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""
         return read_status(self._db, wall_ns=self._clock.now().wall_ns)
+
+    def heads(self) -> ChainHeads:
+        """Return where the epoch stands."""
+        device_seq = self._counters.get("device_seq", 0)
+        newest = self._outbox.numbered(self._counters.get("bundle", 0))
+        known = newest is not None and (newest.epoch, newest.device_seq) == (self.epoch, device_seq)
+        return ChainHeads(
+            device=self.device,
+            epoch=self.epoch,
+            device_seq=device_seq,
+            payload_hash=newest.payload_hash if newest and known else None,
+            heads=tuple((orjson.loads(robot), seq, head) for robot, (seq, head) in sorted(self._chains.items()) if head),
+        )
 
     def _row(self, proof: str) -> Sealed | None:
         return self._out.get(proof) or self._outbox.find(proof)

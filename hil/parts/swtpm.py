@@ -58,8 +58,11 @@ class Swtpm:
         server, control = (f"type=tcp,port={port},bindaddr=127.0.0.1" for port in (self.port, self.port + 1))
         with (self.folder / "swtpm.log").open("ab") as log:
             self.process = subprocess.Popen(
-                f"swtpm socket --tpm2 --server {server} --ctrl {control} --flags not-need-init,startup-clear --tpmstate".split()
-                + [f"dir={self.folder / 'state'}"],
+                [
+                    *f"swtpm socket --tpm2 --server {server} --ctrl {control} --flags not-need-init,startup-clear".split(),
+                    "--tpmstate",
+                    f"dir={self.folder / 'state'}",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
