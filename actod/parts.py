@@ -164,7 +164,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         router=router,
         admission=admission,
         source=source,
-        losses=(source, router, broker_drops),
+        losses=(source, router, broker_drops, admission),
         signer=child,
         sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
         uplink=uplink,
