@@ -34,7 +34,7 @@ class Client(paho.Client):
 
 
 def make_client(mqtt: MqttConfig) -> Client:
-    """Make the client with its name and password. Raises ConfigError where the password file is not in order."""
+    """Make the client with its name and password. Raises ConfigError as `authenticate` does."""
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=mqtt.client_id,
@@ -42,10 +42,15 @@ def make_client(mqtt: MqttConfig) -> Client:
         manual_ack=True,
         reconnect_on_failure=False,
     )
+    authenticate(client, mqtt)
+    return client
+
+
+def authenticate(client: Client, mqtt: MqttConfig) -> None:
+    """Give the client its name and the password as its file holds it now. Raises ConfigError if that is not in order."""
     if mqtt.username:
         password = read_secret(mqtt.password_file, key="mqtt.password_file") if mqtt.password_file else None
         client.username_pw_set(mqtt.username, password)
-    return client
 
 
 class Link:

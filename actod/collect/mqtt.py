@@ -30,13 +30,14 @@ from actod.collect.broker_drops import BrokerDrops
 from actod.collect.credentials import tls_context
 from actod.collect.dial import dial
 from actod.collect.intake import Intake
-from actod.collect.link import Link, make_client
+from actod.collect.link import Link, authenticate, make_client
 from actod.collect.overlap import Copies
 from actod.collect.patience import Patience
 from actod.collect.subscriber import Subscriber
 from actod.collect.subscriptions import Subscriptions
 from actod.collect.transport import FrameSocket
 from actod.config import IntakeConfig, MqttConfig
+from actod.errors import ConfigError
 from actod.model import Delivery
 from actod.ports import Clock
 
@@ -171,6 +172,10 @@ class MqttSource:
         """Connect. Returns whether the broker accepted."""
         self._lost.clear()
         self._settled.clear()
+        try:
+            authenticate(self._client, self._mqtt)  # for each connection anew: a changed password needs no restart
+        except ConfigError as exc:
+            return self._refused("credential", str(exc))
         try:
             async with asyncio.timeout(2 * self._mqtt.connect_timeout_seconds):  # for the connection, and for the handshake
                 sock = await dial(self._mqtt, self._tls)
