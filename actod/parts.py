@@ -185,7 +185,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         router=router,
         admission=admission,
         source=source,
-        losses=(source, router, broker_drops),
+        losses=(source, router, broker_drops, admission),
         signer=child,
         tls=tls,
         client=client,
