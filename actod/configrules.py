@@ -32,6 +32,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "intake.max_depth": (4, 120),
     "intake.max_open_runs": (1, 1024),
     "intake.new_runs_per_minute": (1, 1_000_000),
+    "intake.brake_factor": (2, 1_000_000),
+    "intake.brake_seconds": (1, 86_400),
+    "routes.max_hz": (0.00001, 1_000_000),  # once a day
+    **{
+        f"{table}.{span}": (1, 1_000_000_000)
+        for table in ("intake.robot_limit", "routes.limit")
+        for span in ("per_second", "per_minute", "per_hour", "per_day")
+    },
     "masking.pseudonym_epoch_days": (1, 36_500),
     "masking.max_depth": (1, 120),
     "masking.max_leaf_bytes": (1024, 64 << 20),
@@ -41,8 +49,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seal.max_age_seconds": (0.05, 86_400),
     "seal.heartbeat_seconds": (1, 86_400),
     "store.max_bytes": (8 << 20, 1 << 50),
+    "token.lockout_seconds": (1, 604_800),
+    "store.archive_max_age_days": (1, 36_500),
     "signer.timeout_seconds": (0.5, 300),
     "collector.max_parallel_requests": (1, 32),
+    "collector.pin_set.threshold": (1, 64),
     "collector.requests_per_second": (0.01, 1_000_000),
     "collector.requests_per_minute": (0, 1_000_000),
     "collector.requests_per_hour": (0, 1_000_000),
@@ -62,6 +73,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "environment": ("dev", "staging", "prod"),
     "store.when_full": ("block", "drop_oldest"),
+    "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
     "seal.hash_alg": ("sha256", "blake3"),
     "log.level": ("debug", "info", "warning", "error"),
     "log.format": ("auto", "json", "text"),
@@ -130,9 +142,21 @@ def _check_routes(config: Config, origin: Origin) -> None:
         seen.add(route.name)
 
 
+def _check_limits(config: Config, origin: Origin) -> None:
+    if not config.intake.limits and config.environment != "dev":
+        raise ConfigError(
+            file=origin.of("intake.limits"),
+            key="intake.limits",
+            expected=f'true where environment = "{config.environment}"',
+            found="false: a flood would fill the disk",
+            fix="raise the numbers of [intake.robot_limit] and of the routes' limit instead",
+        )
+
+
 def check_together(config: Config, origin: Origin) -> None:
     """Check what only several values together can get wrong. Raises ConfigError."""
     _check_routes(config, origin)
+    _check_limits(config, origin)
     _check_device(config.device, origin)
     _check_mqtt(config.mqtt, origin)
     collector = config.collector

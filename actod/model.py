@@ -52,6 +52,7 @@ class Delivery:
     retained: bool
     received: Instant
     oversize_bytes: int = 0  # not 0: the payload was longer than allowed, and streamed away
+    copy: bool = False  # brought by a second filter that matches, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,14 @@ class Loss:
 class Group:
     """What one journal commit makes durable: masked readings in arrival order, refusals counted, robots newly named.
 
-    `identities` maps the keyed digest (hex) of a robot's own identifier to the robot_id drawn for it.
+    `identities` maps the keyed digest (hex) of a robot's own identifier to the robot_id drawn for it. `memory` is what
+    collect must know again after a restart, a JSON object that replaces the one before; None leaves that as it is.
     """
 
     readings: list[MaskedReading] = field(default_factory=list)
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     identities: dict[str, str] = field(default_factory=dict)
+    memory: Mapping[str, Any] | None = None
 
     def refuse(self, *, reason: str, traffic_class: str, route: str, count: int = 1) -> None:
         """Count a message that was taken from the broker and will not be journaled."""
@@ -212,3 +215,38 @@ class PublicKeys:
     ed25519_thumbprint: str
     p256_thumbprint: str | None
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledKey:
+    """One generation of the token's key family: `label` is the family's name, with `.generation` from the second on.
+
+    `ed25519` is 32 raw bytes, `p256` an uncompressed point (0x04 || x || y, 65 bytes), or None where the Ed25519 key lives
+    on the token itself. Thumbprints and `kind` are those of `PublicKeys`.
+    """
+
+    label: str
+    generation: int
+    ed25519: bytes
+    ed25519_thumbprint: str
+    p256: bytes | None
+    p256_thumbprint: str | None
+    kind: str
+
+    @property
+    def public(self) -> PublicKeys:
+        """Return what an envelope names."""
+        return PublicKeys(
+            ed25519=self.ed25519,
+            ed25519_thumbprint=self.ed25519_thumbprint,
+            p256_thumbprint=self.p256_thumbprint,
+            kind=self.kind,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeSignature:
+    """Both signatures over one message that begins with its purpose: Ed25519 (64 bytes), and ES256 as r||s or None."""
+
+    ed25519: bytes
+    p256: bytes | None

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from actod import configfile
 from actod.audit.log import AuditLog
+from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
+from actod.collect.contents import FOLDER as CONTENTS
+from actod.collect.contents import Contents
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
@@ -23,6 +26,8 @@ from actod.ports import Clock, LossCounter
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
+from actod.service.disk import require_lasting
+from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
@@ -30,8 +35,10 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.https import HttpsClient
 from actod.submit.memory import FILE as SUBMIT_FILE
+from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 
 
@@ -48,11 +55,15 @@ class Parts:
     pseudonyms: PseudonymEpochs
     vault: SealedVault | None
     router: PayloadRouter
+    admission: IntakeAdmission
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
+    tls: CollectorTls
+    client: HttpsClient
     uplink: PacedUplink
+    ages: CredentialAges
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -78,8 +89,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
+    require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
+    hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -96,14 +109,26 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
     own_masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)  # the other may be at work on another thread
     routes = Routes.compile(config.routes)
+    digest_key = keyfile.read_or_make(state / "digest.key")
     router = PayloadRouter(
         routes=routes,
         device=config.device,
         intake=config.intake,
         identities=dict(spool.identities),
-        digest_key=keyfile.read_or_make(state / "digest.key"),
+        digest_key=digest_key,
     )
     broker_drops = BrokerDrops()
+    admission = IntakeAdmission(
+        config=config,
+        routes=routes,
+        router=router,
+        broker_drops=broker_drops,
+        contents=Contents(state / CONTENTS, max_bytes=config.store.shares.contents, on_event=audit.record),
+        clock=clock,
+        digest_key=digest_key,
+        memory=spool.memory,
+        on_event=audit.record,
+    )
     source = MqttSource(
         mqtt=config.mqtt,
         intake=config.intake,
@@ -111,8 +136,11 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         clock=clock,
         on_event=audit.record,
         broker_drops=broker_drops,
+        describe=routes.describe,
+        had_session=bool(spool.memory),
     )
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
+    tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
     stack.push_async_callback(client.close)
     uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
     stack.callback(uplink.close)
@@ -146,11 +174,21 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         pseudonyms=pseudonyms,
         vault=_vault(config),
         router=router,
+        admission=admission,
         source=source,
         losses=(source, router, broker_drops),
         signer=child,
         sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
+        tls=tls,
+        client=client,
         uplink=uplink,
+        ages=CredentialAges(
+            state / "credentials.json",
+            files=credential_files(config),
+            digest_key=digest_key,
+            environment=config.environment,
+            audit=audit,
+        ),
         own_masker=own_masker,
         records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
         notifier=Notifier(),
@@ -161,7 +199,5 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
 def _vault(config: Config) -> SealedVault | None:
     key = config.masking.operator_key
     return (
-        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.max_bytes // 32)
-        if key
-        else None
+        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.shares.vault) if key else None
     )

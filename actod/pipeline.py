@@ -20,7 +20,19 @@ import structlog
 
 from actod.errors import RejectedError, SuspectError, TooLargeError, TransientError
 from actod.model import Delivery, Envelope, Group, MaskedReading
-from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Sending, Source, Spool, Vault
+from actod.ports import (
+    Admission,
+    AuditLog,
+    LossCounter,
+    Masker,
+    RefusalAudit,
+    Router,
+    Sealer,
+    Sending,
+    Source,
+    Spool,
+    Vault,
+)
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
 _LARGE_BYTES = 16 * 1024  # masked beside the loop: hostile text may take a second, and the socket must not wait for it
@@ -36,6 +48,7 @@ async def collect(
     *,
     source: Source,
     router: Router,
+    admission: Admission,
     masker: Masker,
     spool: Spool,
     audit: AuditLog,
@@ -46,12 +59,22 @@ async def collect(
 ) -> None:
     """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
     async for deliveries in source.groups():
-        group = await _admit(deliveries, router=router, masker=masker, vault=vault, largest_event_bytes=largest_event_bytes)
-        for counter in losses:
-            group.refusals.update(counter.take())
-        refusals.count(group.refusals)
+        group = await _admit(
+            deliveries,
+            router=router,
+            admission=admission,
+            masker=masker,
+            vault=vault,
+            largest_event_bytes=largest_event_bytes,
+        )
+        await _until_possible(admission.secure, audit)
+        _count(group, admission=admission, losses=losses, refusals=refusals)
         await _until_possible(partial(spool.commit, group), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
+    last = Group()
+    _count(last, admission=admission, losses=losses, refusals=refusals)
+    if last.refusals:
+        await _until_possible(partial(spool.commit, last), audit)
 
 
 async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
@@ -101,25 +124,44 @@ async def _split(envelope: Envelope, refusal: TooLargeError, *, spool: Spool) ->
 
 
 async def _admit(
-    deliveries: Sequence[Delivery], *, router: Router, masker: Masker, vault: Vault | None, largest_event_bytes: int
+    deliveries: Sequence[Delivery],
+    *,
+    router: Router,
+    admission: Admission,
+    masker: Masker,
+    vault: Vault | None,
+    largest_event_bytes: int,
 ) -> Group:
-    """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
+    """Turn what arrived into what may be stored: masked readings, and counts of what was refused or left out."""
     group = Group()
     for index, delivery in enumerate(deliveries):
+        reading = None
         try:
             reading = router.route(delivery)
+            admission.admit(reading)
             large = len(delivery.payload) > _LARGE_BYTES
             masked = await asyncio.to_thread(masker.mask, reading) if large else masker.mask(reading)
-            group.readings.append(_held_to(largest_event_bytes, masked))
+            group.readings.append(_held_to(largest_event_bytes, admission.finish(reading, masked)))
         except RejectedError as refusal:
             if refusal.reason == _UNMASKABLE and vault is not None:
                 await asyncio.to_thread(vault.keep, delivery)
-            route, traffic_class = router.describe(delivery)
+            route, traffic_class = (
+                (reading.route, str(reading.traffic_class)) if reading else router.describe(delivery.topic)
+            )
             group.refuse(reason=refusal.reason, traffic_class=traffic_class, route=route)
         if index % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)
     group.identities.update(router.new_identities())
     return group
+
+
+def _count(group: Group, *, admission: Admission, losses: Iterable[LossCounter], refusals: RefusalAudit) -> None:
+    """Add what was lost before it could be a delivery, and what must be known again: nothing comes between the two."""
+    for counter in losses:
+        group.refusals.update(counter.take())
+    group.memory = admission.memory()
+    if group.refusals:
+        refusals.count(group.refusals)
 
 
 def _held_to(largest_event_bytes: int, reading: MaskedReading) -> MaskedReading:

@@ -37,6 +37,8 @@ _SPELLED = gate(
     r"(?i:\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>])",
 )
 _CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W0-9_A-Z]|(?<=[A-Z][A-Z]) [A-Z]|(?<=[\u3005-\ud7af]))")
+_HEX_WORD = re.compile("[0-9a-f]*")
+_LONGER_THAN_AN_IBAN = 35
 _FEWEST_DIGITS, _FEWEST_OF_A_GRID = 6, 8  # of what is told by its digits, and of a place on the military grid
 _MEASURED_BEFORE = re.compile(r"([^\W0-9_]+)(?:[\s_-]{1,2}([^\W0-9_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
@@ -53,10 +55,12 @@ _LOOSENING = frozenset(
 )
 
 
-def scan(text: str, hint: Hint) -> list[Finding]:
-    """Look for everything in plain text; `hint` is what the key told."""
+def scan(text: str, hint: Hint, *, all_types: bool = True) -> list[Finding]:
+    """Look for everything in plain text, or for secrets alone; `hint` is what the key told."""
     found: list[Finding] = []
-    if text.isalnum() and text.isascii():
+    if not all_types:
+        _scan_secrets(text, found)
+    elif text.isalnum() and text.isascii():
         _scan_word(text, found)
     else:
         _scan_text(text, hint, found)
@@ -70,6 +74,8 @@ def _scan_word(text: str, found: list[Finding]) -> None:
         _scan_numbers(text, digits, found)
         return
     lower = text.islower()
+    if size >= _LONGER_THAN_AN_IBAN and lower and _HEX_WORD.fullmatch(text):
+        return  # a digest: too long for a number, too plain for a token
     if digits >= _FEWEST_DIGITS and (not lower or size >= LOWER_CF):
         found.extend(national_ids(text))
     if not lower:
@@ -100,6 +106,16 @@ def _scan_text(text: str, hint: Hint, found: list[Finding]) -> None:
         found.extend(location.coordinates(text))
     if " " in text or not text.isascii() or "#" in text:
         _scan_prose(text, found)
+
+
+def _scan_secrets(text: str, found: list[Finding]) -> None:
+    found.extend(secrets(text))
+    if len(text) >= OPAQUE:
+        found.extend(opaque_tokens(text))
+    if "WIFI:" in text:
+        found.extend(network.wifi_codes(text))
+    if " " in text or not text.isascii() or "#" in text:
+        found.extend(f for f in context.telling(text) if f.type in SECRETS)
 
 
 def _scan_signed(text: str, found: list[Finding]) -> None:

@@ -14,10 +14,10 @@ from actod.config import SealConfig, StoreConfig
 from actod.errors import TransientError
 from actod.model import Bundle, Envelope, Group, Receipt, TrafficClass
 from actod.ports import Clock
+from actod.store.frame import Witness
 from actod.store.salvage import Repair
 from actod.store.sqlite import SqliteStore
 from actod.store.status import SpoolStatus
-from actod.store.storefile import Witness
 from actod.store.worker import Worker
 
 P = ParamSpec("P")
@@ -32,8 +32,9 @@ class SqliteSpool:
     def __init__(self, store: SqliteStore, worker: Worker) -> None:
         self._store, self._worker = store, worker
         self._changed = asyncio.Event()
-        self.device, self.epoch, self.genesis = store.device, store.epoch, store.genesis
+        self.device, self.genesis = store.device, store.genesis
         self.identities: Mapping[str, str] = dict(store.identities)
+        self.memory: Mapping[str, Any] = store.memory
 
     @classmethod
     async def open(
@@ -78,6 +79,24 @@ class SqliteSpool:
             await self._worker.call(self._store.close)
         finally:
             self._worker.close()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next bundle belongs to."""
+        return self._store.epoch
+
+    @property
+    def began(self) -> Mapping[str, Any]:
+        """Why this epoch began: {reason, before: {epoch, device_seq, head of the device's chain}}; {} for the first."""
+        return self._store.began
+
+    async def begin_epoch(self, reason: str) -> int:
+        """Let every chain start anew with the next bundle, durably and witnessed; return the new epoch.
+
+        `reason` is a fixed word. A bundle that was cut before and is put after is refused as "bundle_stale". If this raises
+        TransientError, calling it again with the same reason begins no second epoch.
+        """
+        return await self._call(self._store.begin_epoch, reason)
 
     @property
     def repaired(self) -> Repair | None:

@@ -65,6 +65,7 @@ def another(key: str, hint: Any) -> Any:
         low, high = _RANGES.get(key, (1, 12_345))
         return hint(min(high, low * 2 + 1))
     values = {str: "another", bool: None, list[str]: ["one", "two"], dict[str, str]: {"serial": "robot"}}
+    values[dict[str, float]] = {"/battery/charge": 1.5}
     return values[hint]
 
 
