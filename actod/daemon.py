@@ -80,7 +80,12 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
         tasks += [
-            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink, audit=audit), name="submit"),
+            group.create_task(
+                pipeline.submit(
+                    spool=spool, uplink=parts.uplink, audit=audit, parallel=parts.config.collector.max_parallel_requests
+                ),
+                name="submit",
+            ),
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),

@@ -40,6 +40,7 @@ from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.https import HttpsClient
+from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 
@@ -145,7 +146,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
     client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
     stack.push_async_callback(client.close)
-    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
+    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    stack.callback(uplink.close)
+    if uplink.lowered_bytes is not None:
+        await spool.limit(uplink.lowered_bytes)
     socket = config.signer_socket
     signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
     stack.callback(signer.close)
