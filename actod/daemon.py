@@ -101,7 +101,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
                 losses=parts.losses,
                 refusals=refusals,
                 vault=parts.vault,
-                largest_event_bytes=parts.config.collector.largest_event_bytes,
+                largest_event_bytes=parts.config.largest_event_bytes,
             ),
             name="collect",
         )

@@ -26,6 +26,7 @@ from actod.ports import Clock, LossCounter
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
+from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
@@ -87,9 +88,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
+    require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
     hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -120,7 +122,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         routes=routes,
         router=router,
         broker_drops=broker_drops,
-        contents=Contents(state / CONTENTS, max_bytes=config.store.max_bytes // 8, on_event=audit.record),
+        contents=Contents(state / CONTENTS, max_bytes=config.store.shares.contents, on_event=audit.record),
         clock=clock,
         digest_key=digest_key,
         memory=spool.memory,
@@ -133,6 +135,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         clock=clock,
         on_event=audit.record,
         broker_drops=broker_drops,
+        describe=routes.describe,
+        had_session=bool(spool.memory),
     )
     tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
     client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
@@ -191,7 +195,5 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
 def _vault(config: Config) -> SealedVault | None:
     key = config.masking.operator_key
     return (
-        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.max_bytes // 32)
-        if key
-        else None
+        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.shares.vault) if key else None
     )

@@ -150,9 +150,12 @@ def _state_folder(config: Config) -> Line:
     disk = disk_of(folder)
     crypt = {True: "encrypted", False: "not encrypted", None: "encryption unknown"}[disk.encrypted]
     detail = f"{folder}, mode 0700, {free.f_bavail * free.f_frsize // 2**20} MiB free, {disk.kind}, {crypt}"
-    if not disk.lasting:
-        level = "fail" if config.environment == "prod" else "warn"
-        return Line("state folder", level, detail, "put state_directory on a disk: this one forgets at a power cut")
+    trouble, mend = disk.trouble
+    if trouble:
+        return Line("state folder", "fail", f"{detail}, {trouble}", mend)
+    if disk.volatile:
+        level = "fail" if config.environment == "prod" and not config.store.allow_volatile else "warn"
+        return Line("state folder", level, f"{detail}: {disk.volatile}", "put state_directory on a disk or a volume")
     if disk.encrypted is not True and config.environment == "prod":
         level = "warn" if disk.encrypted is None else "fail"
         return Line("state folder", level, detail, "put state_directory on an encrypted disk (LUKS)")

@@ -121,6 +121,12 @@ class Link:
         """Return the true length in bytes of a message that was too large and streamed away, 0 for any other."""
         return self._frames.oversize(payload) if self._frames is not None else 0
 
+    def subscriptions(self, *, qos: int) -> list[int]:
+        """Return the identifiers of the subscriptions that brought the PUBLISH that paho hands over now."""
+        if self._frames is None or qos > 1 or not self._frames.subscriptions:
+            return []
+        return self._frames.subscriptions.popleft()
+
     def write(self) -> None:
         """Bring out what paho has to send."""
         frames = self._frames
