@@ -22,6 +22,8 @@ _COMMANDS = {
     "queue": ("queue", "what waits for the collector: list, inspect, fsck, export, retry, purge"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
     "keys": ("keys", "make and show the token's keys"),
+    "pins": ("pins", "sign, verify or show the pins of the collector"),
+    "credentials": ("credentials", "list or rotate API keys and the broker's password"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open what a robot sealed to its operator"),
     "version": ("version", "print the version"),

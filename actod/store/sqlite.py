@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
 
+import orjson
 import structlog
 
 from actod.errors import IntegrityError, TransientError
-from actod.model import Bundle, Envelope, Group, Receipt, TrafficClass
+from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt, TrafficClass
 from actod.proof.envelope import proof_id
-from actod.store import repair
-from actod.store.chunk import Chunk, gather
+from actod.store import repair, split
+from actod.store.chunk import Chunk, gather, parse_ranges
 from actod.store.faults import DamageError
 from actod.store.journal import Cut, OpenStream
 from actod.store.ledger import MAX_LOSS_LINES, robot_key
@@ -81,7 +84,7 @@ class SqliteStore(StoreRoom):
                 number=number,
                 boot_id=self._clock.boot_id(),
                 max_events=self._seal.max_events,
-                max_bytes=self._seal.max_bytes,
+                max_bytes=self._journal.most_bytes,
                 recent=self._recent,
             )
             classes = {chunk.stream.traffic_class for chunk in chunks}
@@ -154,6 +157,7 @@ class SqliteStore(StoreRoom):
             marks={word: tuple(indexes) for word, indexes in cut.marks.items()},
             masked=cut.masked,
             loss=tuple(self._ledger.losses(MAX_LOSS_LINES)),
+            replaces=open_.stream.replaces,
             sealed_late=late,
         )
 
@@ -213,26 +217,30 @@ class SqliteStore(StoreRoom):
         self._add("journal", -bundle.count)
         self._count(row, 1)
 
-    def next_envelope(self) -> Envelope | None:
-        """Return what is sent next: the oldest of the highest priority that was not deferred. None if nothing waits."""
+    def next_envelope(self, without: AbstractSet[TrafficClass] = frozenset()) -> Envelope | None:
+        """Return what is sent next: the oldest of the highest priority that was neither taken nor deferred.
+
+        None if nothing waits, or nothing but the classes in `without`.
+        """
         while self.has_outbox():
-            row = self._outbox.after(OUTBOX, self._deferred) or self._outbox.after(OUTBOX, {})
+            after = partial(self._outbox.after, OUTBOX, skip=self._taken, without=without)
+            row = after(self._deferred) or after({})
             if row is None:
-                raise DamageError("store_damaged", "bundles that were queued are not there")
+                if not self._taken and not without:
+                    raise DamageError("store_damaged", "bundles that were queued are not there")
+                return None
             if row.id <= self._deferred.get(row.traffic_class, -1):
                 self._deferred = {}  # each had its turn
             if envelope := self._hand_out(row):
                 return envelope
         return None
 
-    def take(self, limit: int) -> list[Envelope]:
-        """Return up to `limit` envelopes that no one else has taken."""
-        taken: list[Envelope] = []
-        for row in self._outbox.first(OUTBOX, limit=limit, skip=frozenset(self._taken)):
-            if envelope := self._hand_out(row):
-                self._taken.add(row.at)
-                taken.append(envelope)
-        return taken
+    def take(self, without: AbstractSet[TrafficClass] = frozenset()) -> Envelope | None:
+        """Return what is sent next, and hand it out to nobody else until it is settled, deferred or given back."""
+        envelope = self.next_envelope(without)
+        if envelope:
+            self._taken.add(self._out[envelope.proof_id].at)
+        return envelope
 
     def _hand_out(self, row: Sealed) -> Envelope | None:
         """Put an envelope together; one that can no longer be is dropped and counted."""
@@ -249,6 +257,7 @@ class SqliteStore(StoreRoom):
         row = self._out.get(envelope.proof_id)
         if row:
             self._deferred[row.traffic_class] = max(row.id, self._deferred.get(row.traffic_class, -1))
+            self._taken.discard(row.at)
 
     def give_back(self, envelope: Envelope) -> None:
         """Let an envelope that was taken be sent by another."""
@@ -289,6 +298,49 @@ class SqliteStore(StoreRoom):
         """Return the proof ids of up to `limit` bundles that were set aside for this reason."""
         return [row.proof_id for row in self._outbox.noted(QUARANTINE, reason, limit=limit)]
 
+    def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
+        """Put a bundle's readings back into the journal, to be sealed in bundles that name it; hold all to `most_bytes`.
+
+        False if it cannot be cut.
+        """
+        self.limit(most_bytes)
+        row = self._row(envelope.proof_id)
+        if row is None or row.place != OUTBOX:
+            return True
+        returned = split.returned(
+            envelope,
+            chunks=list(parse_ranges(row.chunks)),
+            bodies=list(self._outbox.chunks(number for number, _count in parse_ranges(row.chunks))),
+            max_events=self._seal.max_events,
+            max_bytes=most_bytes,
+        )
+        if returned is None:
+            return False
+        chunks, losses = returned
+        with self._transaction():
+            self._count(row, -1)
+            self._outbox.delete(row)
+            self._journal.write(chunks)
+            self._ledger.add_losses(losses)
+            self._add("journal", row.count)
+        self._journal.note(chunks)
+        self._forget(row)
+        self._tell("checkpoint.split", {"replaced": row.payload_hash})
+        return True
+
+    def limit(self, most_bytes: int) -> None:
+        """Hold bundles that are cut from now on to so many bytes of events."""
+        self._journal.most_bytes = min(self._seal.max_bytes, most_bytes)
+
+    def replacing(self) -> int:
+        """Return how many bundles that were split wait to be sealed again."""
+        return self._journal.replacing()
+
+    def sample(self, share: float) -> Envelope | None:
+        """Return one archived envelope, `share` (0 to 1) of the way through the archive; None if there is none."""
+        row = self._outbox.near(ARCHIVE, share)
+        return self._outbox.envelope(row) if row else None
+
     def retry(self, proof: str) -> bool:
         """Bring a quarantined bundle back to the outbox. False if there is none."""
         row = self._outbox.find(proof)
@@ -310,6 +362,19 @@ class SqliteStore(StoreRoom):
     def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""
         return read_status(self._db, wall_ns=self._clock.now().wall_ns)
+
+    def heads(self) -> ChainHeads:
+        """Return where the epoch stands."""
+        device_seq = self._counters.get("device_seq", 0)
+        newest = self._outbox.numbered(self._counters.get("bundle", 0))
+        known = newest is not None and (newest.epoch, newest.device_seq) == (self.epoch, device_seq)
+        return ChainHeads(
+            device=self.device,
+            epoch=self.epoch,
+            device_seq=device_seq,
+            payload_hash=newest.payload_hash if newest and known else None,
+            heads=tuple((orjson.loads(robot), seq, head) for robot, (seq, head) in sorted(self._chains.items()) if head),
+        )
 
     def _row(self, proof: str) -> Sealed | None:
         return self._out.get(proof) or self._outbox.find(proof)

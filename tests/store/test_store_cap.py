@@ -21,7 +21,7 @@ from actod.errors import TransientError
 from actod.model import Delivery, Group, Instant, MaskedReading, Stream, TrafficClass
 from actod.store.checkpoint import merged
 from actod.store.outbox import CLASSES
-from actod.store.schema import OUTBOX, PAGE_BYTES, QUARANTINE
+from actod.store.schema import OUTBOX, QUARANTINE
 from actod.store.sqlite import SqliteStore
 from actod.store.vault import FOLDER, SealedVault, make_operator_key
 from tests.store.parts import OPENED, HandClock, event, group, numbers, receipt, sealed
@@ -157,11 +157,11 @@ def test_the_folder_never_passes_its_cap_and_every_message_is_somewhere(tmp_path
             robot.close()
             robot.open()
         if step == 450:  # the disk damages a page while the store is as full as it may be
-            (root,) = robot.store._db.execute("SELECT rootpage FROM sqlite_schema WHERE name='bundle'").fetchone()
+            page = robot.store._db.execute("SELECT rootpage FROM sqlite_schema WHERE name='journal'").fetchone()[0]
             robot.close()
             with (robot.folder / "spool.db").open("r+b") as file:
-                file.seek((root - 1) * PAGE_BYTES)
-                file.write(bytes(PAGE_BYTES))
+                file.seek(512 * (page - 1))
+                file.write(bytes(512))
             robot.open()
             assert robot.store.repaired
             robot.measure()
