@@ -23,6 +23,7 @@ from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
 from actod.store.schema import BUSY_MS, DATABASE_NAME
+from actod.store.wear import Wear
 
 Witness = Callable[[str, Mapping[str, Any]], None]
 
@@ -59,6 +60,7 @@ class StoreFrame:
         self.genesis = False
         self.repaired: Repair | None = None
         self._owed: tuple[str, dict[str, Any]] | None = None
+        self._wear = Wear(clock.now().monotonic_ns)
         self._forget_all()
 
     def _forget_all(self) -> None:
