@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actod.shares import Shares
+
 MIB = 1024 * 1024
 ENVELOPE_OVERHEAD_BYTES = 32 * 1024  # around the events: 64 lines of the loss ledger take half of it
 MAX_SOCKET_PATH_BYTES = 107  # unix(7): sun_path holds 108, with the zero at its end
@@ -134,10 +136,18 @@ class MaskingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    """Journal, outbox, archive."""
+    """Journal, outbox, archive, quarantine; and the cap on all that lies in the state folder."""
 
-    max_bytes: int = 256 * MIB  # the whole state folder
-    when_full: str = "block"  # block | drop_oldest
+    max_bytes: int = 256 * MIB  # the whole state folder, at every moment; a third of it can queue
+    archive_max_age_days: int = 30  # by the collector's clock; the archive's share often ends earlier
+    allow_volatile: bool = False  # a state folder that a power cut or the end of a container empties, in prod
+    when_full: str = "block"  # what the queue does: leave new messages with the broker, or drop_oldest, each counted
+    drop_up_to: str = "intervention"  # of drop_oldest: bulk goes first, and this class last; those above it block
+
+    @property
+    def shares(self) -> Shares:
+        """Return how the cap is divided."""
+        return Shares.of(self.max_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +168,7 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    lockout_seconds: float = 600.0  # a locked TPM is tried again after this, where tpm2_getcap cannot say when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +218,7 @@ class CollectorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditConfig:
-    """The local audit log."""
+    """The local audit log. Its share of `store.max_bytes`, an eighth, ends it earlier."""
 
     max_file_bytes: int = 8 * MIB
     max_files: int = 16
@@ -247,6 +258,18 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def largest_event_bytes(self) -> int:
+        """Return how long a canonical event may be, so that its bundle reaches the server and one transaction takes it."""
+        return min(self.collector.largest_event_bytes, self.store.shares.largest_event)
+
+    @property
+    def audit_within_share(self) -> AuditConfig:
+        """Return the audit log's limits, held to its share of the state folder."""
+        limits = {"max_file_bytes": self.audit.max_file_bytes, "max_files": self.audit.max_files}
+        max_file_bytes, max_files = self.store.shares.audit_files(**limits)
+        return AuditConfig(max_file_bytes=max_file_bytes, max_files=max_files)
 
     @property
     def signer_socket(self) -> Path:

@@ -49,6 +49,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seal.max_age_seconds": (0.05, 86_400),
     "seal.heartbeat_seconds": (1, 86_400),
     "store.max_bytes": (8 << 20, 1 << 50),
+    "token.lockout_seconds": (1, 604_800),
+    "store.archive_max_age_days": (1, 36_500),
     "signer.timeout_seconds": (0.5, 300),
     "collector.pin_set.threshold": (1, 64),
     "collector.requests_per_second": (0.01, 1_000_000),
@@ -63,6 +65,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "environment": ("dev", "staging", "prod"),
     "store.when_full": ("block", "drop_oldest"),
+    "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
     "seal.hash_alg": ("sha256", "blake3"),
     "log.level": ("debug", "info", "warning", "error"),
     "log.format": ("auto", "json", "text"),

@@ -206,3 +206,38 @@ class PublicKeys:
     ed25519_thumbprint: str
     p256_thumbprint: str | None
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledKey:
+    """One generation of the token's key family: `label` is the family's name, with `.generation` from the second on.
+
+    `ed25519` is 32 raw bytes, `p256` an uncompressed point (0x04 || x || y, 65 bytes), or None where the Ed25519 key lives
+    on the token itself. Thumbprints and `kind` are those of `PublicKeys`.
+    """
+
+    label: str
+    generation: int
+    ed25519: bytes
+    ed25519_thumbprint: str
+    p256: bytes | None
+    p256_thumbprint: str | None
+    kind: str
+
+    @property
+    def public(self) -> PublicKeys:
+        """Return what an envelope names."""
+        return PublicKeys(
+            ed25519=self.ed25519,
+            ed25519_thumbprint=self.ed25519_thumbprint,
+            p256_thumbprint=self.p256_thumbprint,
+            kind=self.kind,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeSignature:
+    """Both signatures over one message that begins with its purpose: Ed25519 (64 bytes), and ES256 as r||s or None."""
+
+    ed25519: bytes
+    p256: bytes | None

@@ -26,6 +26,8 @@ from actod.ports import Clock, LossCounter
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
+from actod.service.disk import require_lasting
+from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
@@ -33,6 +35,7 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
@@ -56,7 +59,10 @@ class Parts:
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
+    tls: CollectorTls
+    client: HttpsClient
     uplink: PacedUplink
+    ages: CredentialAges
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -82,8 +88,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
+    require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
+    hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -114,7 +122,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         routes=routes,
         router=router,
         broker_drops=broker_drops,
-        contents=Contents(state / CONTENTS, max_bytes=config.store.max_bytes // 8, on_event=audit.record),
+        contents=Contents(state / CONTENTS, max_bytes=config.store.shares.contents, on_event=audit.record),
         clock=clock,
         digest_key=digest_key,
         memory=spool.memory,
@@ -127,6 +135,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         clock=clock,
         on_event=audit.record,
         broker_drops=broker_drops,
+        describe=routes.describe,
+        had_session=bool(spool.memory),
     )
     tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
     client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
@@ -165,7 +175,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         losses=(source, router, broker_drops),
         signer=child,
         sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
+        tls=tls,
+        client=client,
         uplink=uplink,
+        ages=CredentialAges(
+            state / "credentials.json",
+            files=credential_files(config),
+            digest_key=digest_key,
+            environment=config.environment,
+            audit=audit,
+        ),
         own_masker=own_masker,
         records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
         notifier=Notifier(),
@@ -176,7 +195,5 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
 def _vault(config: Config) -> SealedVault | None:
     key = config.masking.operator_key
     return (
-        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.max_bytes // 32)
-        if key
-        else None
+        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.shares.vault) if key else None
     )

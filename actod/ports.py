@@ -12,11 +12,13 @@ from typing import Any, Protocol
 from actod.model import (
     Bundle,
     Delivery,
+    EnrolledKey,
     Envelope,
     Group,
     Instant,
     MaskedReading,
     PublicKeys,
+    PurposeSignature,
     Reading,
     Receipt,
 )
@@ -147,16 +149,31 @@ class Sealer(Protocol):
 
 
 class Signer(Protocol):
-    """The client side of the signer process. May be away for any time."""
+    """The client side of the signer process. May be away for any time: every method may raise TransientError."""
+
+    async def keys(self) -> tuple[EnrolledKey, ...]:
+        """Return the generations of the key family, oldest first."""
+
+    async def use(self, ed25519_thumbprint: str) -> None:
+        """Choose the key that signs from now on. Raises TransientError("key_unknown") if the family has none such.
+
+        The choice is kept even where it could not be told to the signer now.
+        """
 
     async def public_keys(self) -> PublicKeys:
-        """Return the enrolled public keys. Raises TransientError while the token is away."""
+        """Return the chosen key, or the family's only one. Raises TransientError("key_choice") where there are several."""
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
-        """Sign 64 hex characters with Ed25519 (64 bytes). Raises TransientError while the token is away."""
+        """Sign 64 hex characters with Ed25519 (64 bytes)."""
 
     async def cosign(self, canonical_payload: bytes) -> bytes | None:
         """Sign canonical bytes with the token's P-256 key (r||s, 64 bytes), or return None where none is needed."""
+
+    async def sign_purpose(self, message: bytes) -> PurposeSignature:
+        r"""Sign a message that begins with `actod:<purpose>:v1\n`, at most 16 KiB, with all that the chosen key has."""
+
+    async def make_next(self, generation: int) -> EnrolledKey:
+        """Make this generation on the token, or return it if it is there."""
 
 
 class Uplink(Protocol):

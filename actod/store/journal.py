@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from actod.config import SealConfig
-from actod.model import PRIORITY, Instant, Stream
+from actod.model import PRIORITY, Instant, Stream, TrafficClass
 from actod.store.chunk import Chunk, digest, pack, parse_stream, stream_key, unpack
 from actod.store.faults import DamageError
 from actod.store.schema import STREAM_SHIFT
@@ -204,6 +204,26 @@ class Journal:
         open_.size -= size + 1
         open_.oldest = oldest & _ID_MASK
         open_.wall_ns, open_.monotonic_ns = self._clocks(open_.number, open_.oldest)
+
+    def oldest_chunk(self, traffic_class: TrafficClass) -> tuple[OpenStream, tuple[int, int, int]] | None:
+        """Return the chunk of a class that has waited longest, as (number, count, size); it reads what a transaction did."""
+        oldest: tuple[OpenStream, tuple[int, int, int]] | None = None
+        query = "SELECT id, count, bytes FROM journal WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"
+        for open_ in self._open.values():
+            if open_.stream.traffic_class == traffic_class:
+                row = self._connection.execute(query, _span(open_.number)).fetchone()
+                if row and (oldest is None or row[0] < oldest[1][0]):
+                    oldest = open_, row
+        return oldest
+
+    def classes(self) -> set[TrafficClass]:
+        """Return the classes of which something waits."""
+        return {open_.stream.traffic_class for open_ in self._open.values()}
+
+    def bundles_to_come(self) -> int:
+        """Return how many bundles all that waits makes at most: two that follow each other fill more than one."""
+        most_events, most_bytes = self._seal.max_events, self._seal.max_bytes
+        return sum(1 + 2 * (open_.count // most_events + open_.size // most_bytes) for open_ in self._open.values())
 
     def find(self, stream: Stream, boot_id: str) -> OpenStream | None:
         """Return the open stream of a bundle."""

@@ -55,6 +55,11 @@ class Sealed:
         return self.at & _ID_MASK
 
     @property
+    def first_number(self) -> int:
+        """Return the number of its first message; 0 where its events do not stand in chunks."""
+        return next((number for number, _count in parse_ranges(self.chunks)), 0)
+
+    @property
     def place(self) -> int:
         """Return OUTBOX, ARCHIVE or QUARANTINE."""
         return self.at >> PLACE_SHIFT
@@ -155,6 +160,13 @@ class Outbox:
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"  # noqa: S608 - fixed words
         lows = [key(place, traffic_class, 0) for traffic_class in CLASSES]
         return [row for low in lows for row in self._read(query, low, low | _ID_MASK)]
+
+    def oldest_of(self, place: int, traffic_class: TrafficClass, *, skip: frozenset[int]) -> Sealed | None:
+        """Return the oldest bundle of one class in a place, leaving out the keys in `skip`."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
+        low = key(place, traffic_class, 0)
+        rows = self._read(query, low, low | _ID_MASK, 1 + len(skip))
+        return next((row for row in rows if row.at not in skip), None)
 
     def least(self, place: int) -> Sealed | None:
         """Return the oldest bundle of the lowest class in a place: what goes first when room is needed."""

@@ -13,10 +13,10 @@ from actod.config import SealConfig, StoreConfig
 from actod.errors import TransientError
 from actod.model import Bundle, Envelope, Group, Receipt
 from actod.ports import Clock
+from actod.store.frame import Witness
 from actod.store.salvage import Repair
 from actod.store.sqlite import SqliteStore
 from actod.store.status import SpoolStatus
-from actod.store.storefile import Witness
 from actod.store.worker import Worker
 
 P = ParamSpec("P")

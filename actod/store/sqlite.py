@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
 
 from actod.errors import IntegrityError, TransientError
-from actod.model import Bundle, Envelope, Group, Receipt
+from actod.model import Bundle, Envelope, Group, Receipt, TrafficClass
 from actod.proof.envelope import proof_id
 from actod.store import repair
 from actod.store.chunk import Chunk, gather
@@ -15,50 +16,81 @@ from actod.store.faults import DamageError
 from actod.store.journal import Cut, OpenStream
 from actod.store.ledger import MAX_LOSS_LINES, robot_key
 from actod.store.outbox import Sealed
-from actod.store.schema import ARCHIVE, OUTBOX, PAGE_BYTES, QUARANTINE
+from actod.store.room import StoreRoom
+from actod.store.schema import ARCHIVE, OUTBOX, QUARANTINE
 from actod.store.status import SpoolStatus, read_status
-from actod.store.storefile import StoreFile
 
 _log = structlog.get_logger(__name__)
-_PLACES = {OUTBOX: "outbox", ARCHIVE: "archive", QUARANTINE: "quarantine"}
 _ROW_BYTES = 2048  # what a chunk or a bundle takes beside its events, generously
 _MOST_STALE = 16  # groups that the redelivery window left, deleted together: each deletion rewrites pages
-_MOST_EVICTED = 64  # archived bundles that one call drops at most, so that it ends soon
+_READING_BYTES = 32
 
 
-class SqliteStore(StoreFile):
+class SqliteStore(StoreRoom):
     """Journal, outbox, archive, quarantine and ledger. Call its methods through `run`."""
+
+    _committing: tuple[Group, int] | None = None  # a group whose commit was refused half way, and how many parts are durable
 
     # -- journal ------------------------------------------------------------------------------------------------------
 
     def commit(self, group: Group) -> None:
         """Make a group durable, and have it witnessed. A group whose witness failed is only witnessed again."""
-        if group is self._committed:
-            self._committed = None
-            return
-        if not (group.readings or group.refusals or group.identities):
-            return
+        if self._committing is None or self._committing[0] is not group:
+            self._committing = (group, 0)
+        if group.readings or group.refusals or group.identities:
+            for index, part in enumerate(self._parts(group)):
+                if index >= self._committing[1]:
+                    self._commit_part(group, part, index)
+        self._committing = None
+
+    def _parts(self, group: Group) -> list[Group]:
+        """Divide a group so that each part fits one transaction; most are one part."""
+        most, size = self._shares.largest_event, 0
+        if sum(len(reading.event) for reading in group.readings) + _READING_BYTES * len(group.readings) < most // 2:
+            return [group]
+        parts = [Group(identities=group.identities)]
+        for reading in group.readings:
+            size += len(reading.event) + len(reading.event) // 16 + _READING_BYTES
+            if size > most and parts[-1].readings:
+                parts.append(Group())
+                size = len(reading.event)
+            parts[-1].readings.append(reading)
+        parts[-1].refusals, parts[-1].memory = group.refusals, group.memory  # counted anew with what is sent again
+        return parts
+
+    def _commit_part(self, group: Group, part: Group, index: int) -> None:
         number = self._counters.get("last", 0) + 1
-        self._recent.forget()
-        chunks = gather(
-            group.readings,
-            number=number,
-            boot_id=self._clock.boot_id(),
-            max_events=self._seal.max_events,
-            max_bytes=self._seal.max_bytes,
-            recent=self._recent,
-        )
-        self._make_room(sum(chunk.size + _ROW_BYTES for chunk in chunks))
+        chunks, dropped = self._fit(part, number)
         with self._transaction():
-            self._write_group(group, chunks, number)
+            self._write_group(part, chunks, number)
+            for traffic_class, count in dropped.items():
+                self._lose("queue_full", "_store", traffic_class, count)
         self._journal.note(chunks)
         self._stale = (self._stale if len(self._stale) < _MOST_STALE else []) + self._recent.keep(number)
-        self.identities.update(
-            {digest: robot for digest, robot in group.identities.items() if digest not in self.identities}
-        )
-        self._committed = group
-        self._tell("checkpoint.commit", {"identities": dict(group.identities)} if group.identities else {})
-        self._committed = None
+        self.identities.update({digest: robot for digest, robot in part.identities.items() if digest not in self.identities})
+        self._committing = (group, index + 1)
+        self._tell("checkpoint.commit", {"identities": dict(part.identities)} if part.identities else {})
+
+    def _fit(self, part: Group, number: int) -> tuple[list[Chunk], Counter[TrafficClass]]:
+        """Make room for a part; return its chunks, and how many readings of each class had to be left out for that."""
+        readings, dropped = part.readings, Counter[TrafficClass]()
+        while True:
+            self._recent.forget()
+            chunks = gather(
+                readings,
+                number=number,
+                boot_id=self._clock.boot_id(),
+                max_events=self._seal.max_events,
+                max_bytes=self._seal.max_bytes,
+                recent=self._recent,
+            )
+            classes = {chunk.stream.traffic_class for chunk in chunks}
+            need = sum(chunk.size + _ROW_BYTES for chunk in chunks)
+            left_out = self._make_room(need, classes) if chunks else None
+            if left_out is None:
+                return chunks, dropped
+            dropped[left_out] += sum(1 for reading in readings if reading.stream.traffic_class == left_out)
+            readings = [reading for reading in readings if reading.stream.traffic_class != left_out]
 
     def _write_group(self, group: Group, chunks: Sequence[Chunk], number: int) -> None:
         self._journal.write(chunks)
@@ -129,7 +161,7 @@ class SqliteStore(StoreFile):
         """Take chunks out whose events are damaged; their number is known, and goes into the ledger."""
         count = sum(lost for _number, lost, _size in cut.bad)
         for number, _count, _size in cut.bad:
-            repair.keep_bytes(self._folder, f"chunk-{number}", self._journal.stored(number))
+            repair.keep_bytes(self._folder, f"chunk-{number}", self._journal.stored(number), self._shares)
         with self._transaction():
             self._journal.remove(open_, [number for number, _count, _size in cut.bad])
             self._db.executemany("DELETE FROM chunk WHERE id=?", [(bad[0],) for bad in cut.bad])
@@ -153,6 +185,7 @@ class SqliteStore(StoreFile):
             if self._mended:
                 raise TransientError("bundle_stale", "the store was repaired since this bundle was cut")
             raise IntegrityError("bundle_unknown", "only the bundle that next_bundle returned can be put")
+        self._clear_archive(len(envelope.body) - len(bundle.events) + _ROW_BYTES)
         with self._transaction():
             self._move(bundle, envelope, open_, self._cut)
         robot = robot_key(bundle.stream.robot_id)
@@ -235,7 +268,7 @@ class SqliteStore(StoreFile):
             self._add("settled", row.count)
             self._add("losses", -row.losses)
             self._add("submitted", 1)
-            self._trim_archive(self._archive_bytes)
+            self._trim_archive()
         self._deferred = {}  # others pass: what was suspect may show whose fault it was
         self._forget(row)
         self._tell("checkpoint.settled")
@@ -248,6 +281,7 @@ class SqliteStore(StoreFile):
         with self._transaction():
             self._shift(row, QUARANTINE, settled_wall=self._clock.now().wall_ns, note=reason)
             self._lose("withheld", "_outbox", row.traffic_class, row.count)
+            self._hold_quarantine()
         self._forget(row)
         self._tell("checkpoint.settled", {"lost": {"withheld": row.count}})
 
@@ -272,61 +306,5 @@ class SqliteStore(StoreFile):
         """Return what the store holds, in numbers."""
         return read_status(self._db, wall_ns=self._clock.now().wall_ns)
 
-    def has_outbox(self) -> bool:
-        """Tell whether anything waits for the collector."""
-        return self._counters.get("outbox", 0) > 0
-
     def _row(self, proof: str) -> Sealed | None:
         return self._out.get(proof) or self._outbox.find(proof)
-
-    def _forget(self, row: Sealed) -> None:
-        self._out.pop(row.proof_id, None)
-        self._taken.discard(row.at)
-
-    def _shift(self, row: Sealed, place: int, *, settled_wall: int | None, note: str | None) -> None:
-        self._count(row, -1)
-        self._count(self._outbox.move(row, place=place, settled_wall=settled_wall, note=note), 1)
-
-    def _count(self, row: Sealed, sign: int) -> None:
-        name = _PLACES[row.place]
-        self._add(name, sign)
-        self._add(f"{name}_bytes", sign * row.size)
-        if row.place == OUTBOX:
-            self._add(f"waiting.{row.traffic_class}", sign)
-
-    def _discard(self, row: Sealed, reason: str) -> None:
-        with self._transaction():
-            self._count(row, -1)
-            self._outbox.delete(row)
-            self._lose(reason, "_store", row.traffic_class, row.count)
-            self._add("settled", row.count)
-            if row.losses:  # what its own ledger counted is not told by anyone now
-                self._lose(reason, "_ledger", row.traffic_class, row.losses)
-                self._add("losses", -row.losses)
-        self._forget(row)
-        self._tell("checkpoint.settled", {"lost": {reason: row.count}})
-
-    # -- room ---------------------------------------------------------------------------------------------------------
-
-    def _make_room(self, need: int) -> None:
-        """Drop archived bundles until `need` bytes fit under the cap. Raises TransientError("disk_full")."""
-        while self._live_bytes() + need > self._most_bytes:
-            if not self._counters.get("archive", 0):
-                raise TransientError("disk_full", "journal and outbox fill store.max_bytes")
-            with self._transaction():
-                self._trim_archive(0)
-
-    def _live_bytes(self) -> int:
-        pages, free = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
-        return int(pages - free) * PAGE_BYTES
-
-    def _trim_archive(self, most_bytes: int) -> None:
-        """Drop the oldest of the lowest class from the archive until it holds `most_bytes`, some at a time."""
-        for _ in range(_MOST_EVICTED):
-            if self._counters.get("archive_bytes", 0) <= most_bytes:
-                return
-            row = self._outbox.least(ARCHIVE)
-            if row is None:
-                return
-            self._count(row, -1)
-            self._outbox.delete(row)
