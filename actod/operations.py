@@ -16,7 +16,7 @@ def operations(parts: Parts) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
-        **{name: Operation(run=run, changes=changes) for name, (run, changes) in commands(parts.key_life).items()},
+        **{name: Operation(run=run, changes=True) for name, run in commands(parts.key_life).items()},
     }
 
 

@@ -31,7 +31,7 @@ def read_secret(path: Path, *, key: str) -> str:
 
     Raises SecretFileError, which never holds what the file holds.
     """
-    data = _read_private(path, key)
+    data = read_private(path, key)
     try:
         text = data.decode("utf-8").rstrip("\r\n") if len(data) <= _LARGEST_BYTES else "\0"
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def load_identity(context: ssl.SSLContext, certificate_file: Path, private_key_f
 
     An encrypted key is refused: OpenSSL would ask for its passphrase on a terminal.
     """
-    _read_private(private_key_file or certificate_file, f"{section}.private_key_file")
+    read_private(private_key_file or certificate_file, f"{section}.private_key_file")
 
     def refuse() -> str:
         raise ValueError("an encrypted private key")
@@ -73,7 +73,11 @@ def load_identity(context: ssl.SSLContext, certificate_file: Path, private_key_f
         ) from exc
 
 
-def _read_private(path: Path, key: str) -> bytes:
+def read_private(path: Path, key: str) -> bytes:
+    """Return what a file holds that only we can read, up to 4 KiB and a byte; `key` names where it was named.
+
+    Raises SecretFileError.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:

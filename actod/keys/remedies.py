@@ -27,6 +27,7 @@ _BY_REASON = {
     "pin_empty": "write the PIN to the file of token.pin_file",
     "pin_malformed": "write the PIN alone, on one line, to the file of token.pin_file",
     "key_gone": "bring the token back that holds it; where that cannot be: actod keys adopt (docs/keys.md)",
+    "keys_damaged": "start actod: it goes on with the key that the audit log names, and writes the file anew",
     "key_present": "actod keys rotate",
     "key_unused": "actod keys list shows the keys with which this robot signed",
     "key_change_pending": "wait until actod keys list shows no next key; sealing must go on: actod check",
