@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actod.shares import Shares
+
 MIB = 1024 * 1024
 ENVELOPE_OVERHEAD_BYTES = 32 * 1024  # around the events: 64 lines of the loss ledger take half of it
+SMALLEST_EVENT_BYTES, MARK_BYTES = 64, 14  # a mark: an index of up to six digits and a comma, in two lists
 MAX_SOCKET_PATH_BYTES = 107  # unix(7): sun_path holds 108, with the zero at its end
 
 
@@ -134,10 +137,18 @@ class MaskingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    """Journal, outbox, archive."""
+    """Journal, outbox, archive, quarantine; and the cap on all that lies in the state folder."""
 
-    max_bytes: int = 256 * MIB  # the whole state folder
-    when_full: str = "block"  # block | drop_oldest
+    max_bytes: int = 256 * MIB  # the whole state folder, at every moment; a third of it can queue
+    archive_max_age_days: int = 30  # by the collector's clock; the archive's share often ends earlier
+    allow_volatile: bool = False  # a state folder that a power cut or the end of a container empties, in prod
+    when_full: str = "block"  # what the queue does: leave new messages with the broker, or drop_oldest, each counted
+    drop_up_to: str = "intervention"  # of drop_oldest: bulk goes first, and this class last; those above it block
+
+    @property
+    def shares(self) -> Shares:
+        """Return how the cap is divided."""
+        return Shares.of(self.max_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +208,18 @@ class CollectorConfig:
     connect_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 60.0
     max_envelope_bytes: int = 512 * 1024  # what hosted proxies take
+    budgets: bool = True  # false: none of the limits below, in dev alone
+    max_parallel_requests: int = 4  # 4 requests a second over a link that takes a second for each
     requests_per_second: float = 4.0  # the server allows 5 and answers 500 beyond
+    requests_per_minute: int = 0  # 0: no limit beside that of a second
+    requests_per_hour: int = 0
+    requests_per_day: int = 0
+    bytes_per_second: int = 0  # of requests, before TLS; 0: as fast as the link goes
+    bytes_per_day: int = 0  # for a link that is paid by volume
+    fleet_share: float = 1.0  # of all the above, where several robots share one key and thus one limit of the server
+    bulk_hours_utc: str = ""  # "22:00-06:00": bulk waits for these hours; empty: it does not
+    bulk_interfaces: list[str] = field(default_factory=list)  # "eth*": or for a default route over one of these
+    proof_sample_seconds: float = 3600.0  # one own proof is fetched and compared, now and then
     backoff_min_seconds: float = 1.0
     backoff_max_seconds: float = 300.0
 
@@ -207,9 +229,19 @@ class CollectorConfig:
         return self.max_envelope_bytes - ENVELOPE_OVERHEAD_BYTES
 
 
+def marks_bytes(*, max_events: int, events_bytes: int) -> int:
+    """Return how long the marks of so many bytes of events may get."""
+    return min(max_events, events_bytes // SMALLEST_EVENT_BYTES) * MARK_BYTES
+
+
+def events_bytes(envelope_bytes: int) -> int:
+    """Return how many bytes of events fit into an envelope of that size, with their marks."""
+    return (envelope_bytes - ENVELOPE_OVERHEAD_BYTES) * SMALLEST_EVENT_BYTES // (SMALLEST_EVENT_BYTES + MARK_BYTES)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditConfig:
-    """The local audit log."""
+    """The local audit log. Its share of `store.max_bytes`, an eighth, ends it earlier."""
 
     max_file_bytes: int = 8 * MIB
     max_files: int = 16
@@ -249,6 +281,18 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def largest_event_bytes(self) -> int:
+        """Return how long a canonical event may be, so that its bundle reaches the server and one transaction takes it."""
+        return min(self.collector.largest_event_bytes, self.store.shares.largest_event)
+
+    @property
+    def audit_within_share(self) -> AuditConfig:
+        """Return the audit log's limits, held to its share of the state folder."""
+        limits = {"max_file_bytes": self.audit.max_file_bytes, "max_files": self.audit.max_files}
+        max_file_bytes, max_files = self.store.shares.audit_files(**limits)
+        return AuditConfig(max_file_bytes=max_file_bytes, max_files=max_files)
 
     @property
     def signer_socket(self) -> Path:

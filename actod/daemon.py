@@ -80,9 +80,15 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
         tasks += [
-            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink, audit=audit), name="submit"),
+            group.create_task(
+                pipeline.submit(
+                    spool=spool, uplink=parts.uplink, audit=audit, parallel=parts.config.collector.max_parallel_requests
+                ),
+                name="submit",
+            ),
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
+            group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.key_life.run(), name="keys"),
@@ -101,7 +107,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
                 losses=parts.losses,
                 refusals=refusals,
                 vault=parts.vault,
-                largest_event_bytes=parts.config.collector.largest_event_bytes,
+                largest_event_bytes=parts.config.largest_event_bytes,
             ),
             name="collect",
         )

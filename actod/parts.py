@@ -29,6 +29,8 @@ from actod.ports import Clock, LossCounter
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
+from actod.service.disk import require_lasting
+from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
@@ -36,7 +38,9 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.https import HttpsClient
+from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 
@@ -59,8 +63,11 @@ class Parts:
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
+    tls: CollectorTls
+    client: HttpsClient
     key_life: KeyLife
     uplink: PacedUplink
+    ages: CredentialAges
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -86,8 +93,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
+    require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
+    hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -118,7 +127,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         routes=routes,
         router=router,
         broker_drops=broker_drops,
-        contents=Contents(state / CONTENTS, max_bytes=config.store.max_bytes // 8, on_event=audit.record),
+        contents=Contents(state / CONTENTS, max_bytes=config.store.shares.contents, on_event=audit.record),
         clock=clock,
         digest_key=digest_key,
         memory=spool.memory,
@@ -131,11 +140,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         clock=clock,
         on_event=audit.record,
         broker_drops=broker_drops,
+        describe=routes.describe,
+        had_session=bool(spool.memory),
     )
     tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
     client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
     stack.push_async_callback(client.close)
-    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
+    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    stack.callback(uplink.close)
+    if uplink.lowered_bytes is not None:
+        await spool.limit(uplink.lowered_bytes)
     socket = config.signer_socket
     signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
     stack.callback(signer.close)
@@ -175,11 +189,20 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         router=router,
         admission=admission,
         source=source,
-        losses=(source, router, broker_drops),
+        losses=(source, router, broker_drops, admission),
         signer=child,
+        tls=tls,
+        client=client,
         sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
         key_life=key_life,
         uplink=uplink,
+        ages=CredentialAges(
+            state / "credentials.json",
+            files=credential_files(config),
+            digest_key=digest_key,
+            environment=config.environment,
+            audit=audit,
+        ),
         own_masker=own_masker,
         records=records,
         notifier=Notifier(),
@@ -190,7 +213,5 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
 def _vault(config: Config) -> SealedVault | None:
     key = config.masking.operator_key
     return (
-        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.max_bytes // 32)
-        if key
-        else None
+        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.shares.vault) if key else None
     )

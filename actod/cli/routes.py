@@ -97,7 +97,7 @@ def _test(args: argparse.Namespace) -> int:
         received=SystemClock().now(),
     )
     try:
-        answer = _taken(router.route(delivery), masker, largest_event_bytes=config.collector.largest_event_bytes)
+        answer = _taken(router.route(delivery), masker, largest_event_bytes=config.largest_event_bytes)
     except RejectedError as refusal:
         route, traffic_class = router.describe(args.topic)
         what_to_do = _WHAT_TO_DO.get(refusal.reason, "see docs")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +32,7 @@ _DIGEST_BYTES = 8
 
 
 class IntakeAdmission:
-    """Implements the Admission port."""
+    """Implements the ports Admission and LossCounter."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class IntakeAdmission:
         self._routes, self._router, self._broker_drops, self._clock = routes, router, broker_drops, clock
         self._contents, self._key = contents, digest_key
         self._thinning = Thinning()
+        self._digested: Counter[tuple[str, str, str]] = Counter()
         limits = Limits(intake=config.intake, routes=config.routes, on_event=on_event)
         self._limits = limits if config.intake.limits else None
         self._retained: OrderedDict[str, str] = OrderedDict()
@@ -69,7 +70,15 @@ class IntakeAdmission:
 
     def finish(self, reading: Reading, masked: MaskedReading) -> MaskedReading:
         """Put a commitment in the place of the masked content where the route says so."""
-        return self._contents.replace(masked) if self._routes.named(reading.route).digest else masked
+        if not self._routes.named(reading.route).digest:
+            return masked
+        self._digested[SAMPLED + "digest", str(reading.traffic_class), reading.route] += 1
+        return self._contents.replace(masked)
+
+    def take(self) -> Counter[tuple[str, str, str]]:
+        """Hand over how many contents were replaced (the LossCounter port): they are records still, and no loss."""
+        digested, self._digested = self._digested, Counter()
+        return digested
 
     async def secure(self) -> None:
         """Bring the contents that were replaced to disk. Raises TransientError."""

@@ -26,6 +26,8 @@ _BY_REASON = {
     "pin_foreign": "chown the file of token.pin_file to the user of actod",
     "pin_empty": "write the PIN to the file of token.pin_file",
     "pin_malformed": "write the PIN alone, on one line, to the file of token.pin_file",
+    "key_adoption": "an adoption is under way: wait until actod keys list shows its end, then ask again",
+    "keys_unwritable": "make room on the disk of state_directory, and see that it can be written: actod check",
     "key_gone": "bring the token back that holds it; where that cannot be: actod keys adopt (docs/keys.md)",
     "keys_damaged": "start actod: it goes on with the key that the audit log names, and writes the file anew",
     "key_present": "actod keys rotate",

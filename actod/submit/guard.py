@@ -39,9 +39,7 @@ class PinGuard:
 
     def trusted_now(self) -> datetime | None:
         """Return the time in UTC, None where nobody vouches for the clock."""
-        if self._clock.synchronised() is not True:
-            return None
-        return datetime.fromtimestamp(self._clock.now().wall_ns / 1e9, UTC)
+        return trusted_time(self._clock)
 
     def hold_to(self, pins: frozenset[str], *, expires: datetime | None) -> None:
         """Take other pins, from the next handshake on. After `expires` they are no pins any more."""
@@ -66,3 +64,8 @@ class PinGuard:
             if self._audit is not None:
                 self._audit.record("pins.would_refuse", seen=list(seen[:8]))
             _log.warning("No certificate of the server's chain is pinned; report-only lets it through.", seen=list(seen))
+
+
+def trusted_time(clock: Clock) -> datetime | None:
+    """Return the time in UTC of a clock that is synchronised, None for any other."""
+    return datetime.fromtimestamp(clock.now().wall_ns / 1e9, UTC) if clock.synchronised() is True else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,8 +18,10 @@ from actod.submit.guard import PinGuard
 from actod.submit.pinfile import PinFile
 from actod.submit.pins import hold_to_pins, parse_pins
 from actod.submit.pinset import Operators, PinSet, parse_day
+from actod.submit.seen import ServerCertificates
 
 PIN_MEMORY = "pins.json"  # in the state folder
+_SERVER_MEMORY = "server.json"
 
 _log = structlog.get_logger(__name__)
 _Mark = tuple[int, int, int]
@@ -47,6 +49,8 @@ class CollectorTls:
         )
         memory = state_directory / PIN_MEMORY if state_directory is not None else None
         self._pin_file = _pin_file(collector, memory, writes=writes)
+        notes = state_directory / _SERVER_MEMORY if state_directory is not None and writes else None
+        self._certificates = ServerCertificates(memory=notes, audit=audit)
         self.context = client_context(collector, self.guard.check)
         self.generation = 0
         self._marks = self._look()
@@ -60,10 +64,11 @@ class CollectorTls:
 
     def refresh(self) -> bool:
         """Look at the files, and take what changed; whether there was anything. Reads and may write small files."""
-        marks = self._look()
+        self._certificates.look(self.guard.chain, now=self.guard.trusted_now())
+        seen = self._look()
         changed = self._take_pins()
-        if marks != self._marks:
-            self._marks = marks
+        if seen != self._marks:
+            self._marks = seen
             changed = self._rebuild() or changed
         if changed:
             self.generation += 1
@@ -113,7 +118,7 @@ class CollectorTls:
 
     def _look(self) -> tuple[_Mark | None, ...]:
         collector = self._collector
-        return tuple(mark(path) for path in (collector.ca_file, collector.certificate_file, collector.private_key_file))
+        return marks((collector.ca_file, collector.certificate_file, collector.private_key_file))
 
     def _record(self, event: str, **fields: str | int) -> None:
         if self._audit is not None:
@@ -133,8 +138,12 @@ def client_context(collector: CollectorConfig, check: Callable[[Sequence[bytes]]
     return context
 
 
-def mark(path: Path | None) -> _Mark | None:
-    """Return what changes when a file is written or replaced, None while there is none."""
+def marks(paths: Iterable[Path | None]) -> tuple[_Mark | None, ...]:
+    """Return what changes when one of the files is written or replaced; None for a file that is not there."""
+    return tuple(_mark(path) for path in paths)
+
+
+def _mark(path: Path | None) -> _Mark | None:
     try:
         seen = path.stat() if path is not None else None
     except OSError:

@@ -78,6 +78,9 @@ REFUSED = [
     ("collector.backoff_min_seconds", 301, "at most collector.backoff_max_seconds, which is 300", "smaller"),
     ("collector.pins", "sha256/x", "a list", "right type"),
     ("collector.pins", [1], "text", "right type"),
+    ("collector.bulk_hours_utc", "22:00-22:00", "two different times of day", "leave it empty"),
+    ("collector.bulk_hours_utc", "night", "two different times of day", "leave it empty"),
+    ("collector.fleet_share", 0, "from 0.0001 to 1", "in the range"),
     ("masking.pseudonym_epoch_days", 0, "from 1", "in the range"),
     ("masking.rules", [{"operator": "erase"}], "'mask', 'redact'", "choose one"),
     ("masking.rules", [{"type": "email"}], "text", "add operator to [masking.rules]"),
@@ -132,6 +135,15 @@ def test_a_table_that_lacks_a_key_is_named_with_it(tmp_path: Path, key: str) -> 
     file = write(tmp_path, config)
     with pytest.raises(ConfigError, match=rf"{file}: {key}: expected .*, found nothing\. Fix: add {name} to \[{table}\]"):
         configfile.load(file)
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_budgets_are_switched_off_in_dev_alone(tmp_path: Path, environment: str) -> None:
+    config = changed("collector.budgets", False)  # noqa: FBT003 - the value of a key
+    assert not configfile.load(write(tmp_path, config)).collector.budgets
+    config["environment"] = environment
+    with pytest.raises(ConfigError, match=rf"collector\.budgets.*found false in {environment}.*below the server's"):
+        configfile.load(write(tmp_path, config))
 
 
 def test_two_routes_of_one_name_are_refused(tmp_path: Path) -> None:
