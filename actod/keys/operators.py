@@ -23,14 +23,28 @@ _SIGNATURE_BYTES = 64
 
 def read_public(file: Path) -> str:
     """Return the raw public key of a PEM file in base64url. Raises ConfigError, OSError."""
-    return base64url(_key(file.read_bytes(), "PUBLIC KEY", _PUBLIC, file, "openssl pkey -in KEY.pem -pubout"))
+    key = _key(file.read_bytes(), b"PUBLIC KEY", _PUBLIC)
+    if key is None:
+        raise ConfigError(
+            key="--operator",
+            expected="an Ed25519 public key in PEM",
+            found=str(file),
+            fix="openssl pkey -in KEY.pem -pubout -out PUBLIC.pem",
+        )
+    return base64url(key)
 
 
 def read_signer(file: Path) -> SigningKey:
     """Return the private key of a PEM file that only we can read. Raises ConfigError."""
-    return SigningKey(
-        _key(read_private(file, "--key"), "PRIVATE KEY", _PRIVATE, file, "openssl genpkey -algorithm ED25519, no passphrase")
-    )
+    key = _key(read_private(file, "--key"), b"PRIVATE KEY", _PRIVATE)
+    if key is None:
+        raise ConfigError(
+            key="--key",
+            expected="an unencrypted Ed25519 private key in PEM",
+            found=str(file),
+            fix="openssl genpkey -algorithm ed25519 -out KEY.pem && chmod 600 KEY.pem",
+        )
+    return SigningKey(key)
 
 
 def read_signature(file: Path) -> str:
@@ -50,14 +64,13 @@ def read_signature(file: Path) -> str:
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
-def _key(data: bytes, label: str, prefix: bytes, file: Path, fix: str) -> bytes:
+def _key(data: bytes, label: bytes, prefix: bytes) -> bytes | None:
+    """Return the 32 bytes of a key; None for what is no such key."""
     found = _PEM.search(data)
-    der = b"" if found is None or found[1].decode() != label else base64.b64decode(b"".join(found[2].split()))
-    if not der.startswith(prefix) or len(der) != len(prefix) + _KEY_BYTES:
-        raise ConfigError(
-            key="--operator" if label == "PUBLIC KEY" else "--key",
-            expected=f"an Ed25519 {label} in PEM",
-            found=str(file),
-            fix=fix,
-        )
-    return der[len(prefix) :]
+    if found is None or found[1] != label:
+        return None
+    try:
+        der = base64.b64decode(b"".join(found[2].split()), validate=True)
+    except binascii.Error:
+        return None
+    return der[len(prefix) :] if der.startswith(prefix) and len(der) == len(prefix) + _KEY_BYTES else None
