@@ -10,16 +10,19 @@ from pathlib import Path
 from actod import configfile
 from actod.audit.log import AuditLog
 from actod.collect.broker_drops import BrokerDrops
+from actod.collect.credentials import tls_context
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
+from actod.keys import uri
 from actod.keys.client import SignerClient
 from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.ports import Clock, LossCounter
+from actod.secretfile import SecretFileError, read_secret
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
@@ -27,6 +30,7 @@ from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords
+from actod.service.watchdog import WatchedUplink
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
@@ -52,6 +56,8 @@ class Parts:
     signer: SignerProcess | None
     sealer: TokenSealer
     uplink: PacedUplink
+    context: SealContextSource
+    attempts: WatchedUplink
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -73,7 +79,40 @@ def describe(config: Config) -> Iterator[str]:
     yield f"configuration  sha256 {configfile.digest(config)}"
 
 
-async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> Parts:
+def admit(config: Config) -> list[str]:
+    """Say what would run; refuse what can be known to be wrong before anything is made. Raises ConfigError."""
+    uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
+    described = list(describe(config))
+    submit_client(config, clock=SystemClock(), audit=None)  # it opens nothing
+    if config.mqtt.password_file:
+        read_secret(config.mqtt.password_file, key="mqtt.password_file")
+    if config.mqtt.tls:
+        tls_context(config.mqtt)
+    if config.signer.spawn:
+        _admit_pin(config)
+    return described
+
+
+def _admit_pin(config: Config) -> None:
+    """Refuse a PIN that others can read. One that is away may come: no collection waits for what a TPM unseals."""
+    try:
+        read_secret(config.token.pin_file, key="token.pin_file")
+    except SecretFileError as exc:
+        if exc.fault != "unreadable":
+            raise
+
+
+def submit_client(config: Config, *, clock: Clock, audit: AuditLog | None) -> HttpsClient:
+    """Make what speaks to the collector, and check all that can be checked without it. Raises ConfigError."""
+    return HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
+
+
+def attempt_seconds(config: Config) -> float:
+    """Return how long one attempt at submission may take: two requests (a 401 may be the old key's), and their ends."""
+    return 2 * config.collector.request_timeout_seconds + 30.0
+
+
+async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, notifier: Notifier) -> Parts:
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
@@ -111,9 +150,9 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         on_event=audit.record,
         broker_drops=broker_drops,
     )
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
-    stack.push_async_callback(client.close)
-    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
+    attempts = WatchedUplink(submit_client(config, clock=clock, audit=audit), limit_seconds=attempt_seconds(config))
+    stack.push_async_callback(attempts.close)
+    uplink = PacedUplink(client=attempts, collector=config.collector, clock=clock, audit=audit)
     socket = config.signer_socket
     signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
     stack.callback(signer.close)
@@ -149,7 +188,9 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         uplink=uplink,
         own_masker=own_masker,
         records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
-        notifier=Notifier(),
+        context=context,
+        attempts=attempts,
+        notifier=notifier,
         policy_digest=policy.digest,
     )
 

@@ -20,7 +20,7 @@ import structlog
 
 from actod.errors import RejectedError, SuspectError, TransientError
 from actod.model import Delivery, Envelope, Group, MaskedReading
-from actod.ports import AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
+from actod.ports import AuditLog, LossCounter, Masker, Pulse, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
 _LARGE_BYTES = 16 * 1024  # masked beside the loop: hostile text may take a second, and the socket must not wait for it
@@ -42,15 +42,24 @@ async def collect(
     refusals: RefusalAudit,
     vault: Vault | None,
     largest_event_bytes: int,
+    pulse: Pulse,
+    admitting: asyncio.Lock,
 ) -> None:
-    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
+    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable.
+
+    `admitting` is held while a group is routed and masked: a new configuration comes in between two groups.
+    """
     async for deliveries in source.groups():
-        group = await _admit(deliveries, router=router, masker=masker, vault=vault, largest_event_bytes=largest_event_bytes)
+        async with admitting:
+            group = await _admit(
+                deliveries, router=router, masker=masker, vault=vault, largest_event_bytes=largest_event_bytes, pulse=pulse
+            )
         for counter in losses:
             group.refusals.update(counter.take())
         refusals.count(group.refusals)
-        await _until_possible(partial(spool.commit, group), audit)  # not acknowledged: the broker keeps it
+        await _until_possible(partial(_commit, group, spool, pulse), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
+        pulse.rest()
 
 
 async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
@@ -85,12 +94,24 @@ async def _nothing() -> None:
     return
 
 
+async def _commit(group: Group, spool: Spool, pulse: Pulse) -> None:
+    pulse.beat()  # a disk that refuses for hours is no task that hangs
+    await spool.commit(group)
+
+
 async def _admit(
-    deliveries: Sequence[Delivery], *, router: Router, masker: Masker, vault: Vault | None, largest_event_bytes: int
+    deliveries: Sequence[Delivery],
+    *,
+    router: Router,
+    masker: Masker,
+    vault: Vault | None,
+    largest_event_bytes: int,
+    pulse: Pulse,
 ) -> Group:
     """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
     group = Group()
     for index, delivery in enumerate(deliveries):
+        pulse.beat()
         try:
             reading = router.route(delivery)
             large = len(delivery.payload) > _LARGE_BYTES

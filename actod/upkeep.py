@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from actod.errors import TransientError
 from actod.parts import Parts
+from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
 
 _EPOCH_LOOK_SECONDS = 3600.0
@@ -37,6 +38,31 @@ async def end_pseudonym_epochs(parts: Parts) -> None:
                 parts.audit.record("pseudonyms.erased", after_days=days)
                 await parts.records.write("pseudonyms_erased", after_days=days)
         await asyncio.sleep(_EPOCH_LOOK_SECONDS)
+
+
+def rounds(parts: Parts) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return a round trip through each thread that the line needs, for the watchdog."""
+    return {"store": parts.spool.status, "audit": lambda: asyncio.to_thread(parts.audit.flush)}
+
+
+async def tell_status(parts: Parts, reloader: Reloader) -> None:
+    """Keep the line of `systemctl status` true."""
+    while True:
+        parts.notifier.status(status_line(parts, reloader))
+        await asyncio.sleep(1.0)
+
+
+def status_line(parts: Parts, reloader: Reloader) -> str:
+    """Say in one line what goes on and what is waited for."""
+    source = parts.source.state
+    said = ["collecting" if source == "connected" else f"the broker is not there ({source})"]
+    if parts.sealer.waiting:
+        said.append(f"sealing waits for token: {parts.sealer.waiting}")
+    if parts.uplink.state != "ok":
+        said.append(f"submission {parts.uplink.state}")
+    if reloader.refused:
+        said.append(f"the new configuration is refused ({reloader.refused}), the old one is in force")
+    return "; ".join(said)
 
 
 async def every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:

@@ -65,6 +65,11 @@ class Parts:
         self.done.append(("sealed", one.payload))
         return True
 
+    def beat(self) -> None:
+        """Be the pulse."""
+
+    rest = beat
+
     async def commit(self, group: Any) -> None:
         if self.disk:
             self.disk -= 1
@@ -80,7 +85,12 @@ class Parts:
 
 def collect(parts: Any) -> list[Any]:
     roles = {"source": parts, "router": parts, "masker": parts, "spool": parts, "audit": parts, "refusals": parts}
-    asyncio.run(pipeline.collect(**roles, losses=(), vault=parts, largest_event_bytes=500))
+
+    async def run() -> None:
+        lock = asyncio.Lock()
+        await pipeline.collect(**roles, losses=(), vault=parts, largest_event_bytes=500, pulse=parts, admitting=lock)
+
+    asyncio.run(run())
     return list(parts.done)
 
 

@@ -60,7 +60,7 @@ class MqttSource:
     ) -> None:
         self._mqtt, self._clock, self._on_event, self._broker_drops = mqtt, clock, on_event, broker_drops
         self._largest_payload_bytes = intake.largest_payload_bytes
-        self._subscriptions = Subscriptions(subscriptions)
+        self._subscriptions, self._left = Subscriptions(subscriptions), set[str]()
         self._intake = Intake(intake, receive_maximum=mqtt.receive_maximum, clock=clock)
         self._connection = 0
         self._connected = self._paused = self._ended = False
@@ -100,6 +100,16 @@ class MqttSource:
         """Hand over what was dropped here (the LossCounter port)."""
         dropped, self._dropped = self._dropped, Counter()
         return dropped
+
+    def adopt(self, *, intake: IntakeConfig, subscriptions: Sequence[tuple[str, int]]) -> None:
+        """Take other bounds and subscriptions. What no route asks for any more ends at the broker, now or on our return."""
+        self._intake.adopt(intake)
+        before, self._subscriptions = self._subscriptions.pairs, Subscriptions(subscriptions)
+        wanted = self._subscriptions.pairs
+        self._left = (self._left | {topic for topic, _ in before}) - {topic for topic, _ in wanted}
+        if wanted != before and self._connected and not self._ended:
+            self._subscribe(session_present=True)
+            self._link.write()
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -211,9 +221,14 @@ class MqttSource:
         self.state = "connected"
         self._on_event("broker.connected", session_present=bool(flags.session_present))
         _log.info("The broker is connected.", session_present=bool(flags.session_present))
-        if self._subscriptions.covered and flags.session_present:  # one of older routes would bring these messages twice
-            self._client.unsubscribe(self._subscriptions.covered)
+        self._subscribe(session_present=bool(flags.session_present))
+
+    def _subscribe(self, *, session_present: bool) -> None:
+        unwanted = [*self._subscriptions.covered, *self._left]  # a kept session would bring these twice, or for nobody
+        if unwanted and session_present:
+            self._client.unsubscribe(unwanted)
         self._client.subscribe(self._subscriptions.options())
+        self._left.clear()
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         self._on_event("broker.subscribed", filters=len(reasons))

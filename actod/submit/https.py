@@ -65,6 +65,7 @@ class HttpsClient:
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._idle: list[_Connection] = []
+        self._closed = False
         self._last_alarm: tuple[str, ...] = ()
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -86,7 +87,8 @@ class HttpsClient:
         return (await self._exchange(_Ask("GET", "/health"))).status
 
     async def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the connections that are idle; one that is in use ends with its request."""
+        self._closed = True
         while self._idle:
             await self._idle.pop().close()
 
@@ -113,7 +115,7 @@ class HttpsClient:
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
-            if answer is not None and leaves_connection_usable(answer, ask.proof_id):
+            if answer is not None and not self._closed and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
             else:
                 await connection.close()
