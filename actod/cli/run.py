@@ -9,10 +9,12 @@ import resource
 import secrets
 from collections.abc import Callable
 
+import structlog
+
 from actod import configfile, daemon
 from actod.cli.state import add_config_argument
-from actod.config import MaskingConfig
-from actod.errors import RejectedError
+from actod.config import LogConfig, MaskingConfig
+from actod.errors import ConfigError, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.parts import admit
@@ -33,8 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; 0 after an orderly stop."""
-    config = configfile.load(args.config)
-    described = admit(config)
+    try:
+        config = configfile.load(args.config)
+        described = admit(config)
+    except ConfigError as exc:
+        if log.is_under_systemd() and not args.dry_run:
+            _journal_refusal(configfile.located(exc, args.config))
+        raise
     if args.dry_run:
         print("\n".join(described))
         return 0
@@ -43,6 +50,13 @@ def run(args: argparse.Namespace) -> int:
     log.configure(config.log, scrub=_scrubber())
     asyncio.run(daemon.run(config, config_file=args.config))
     return 0
+
+
+def _journal_refusal(error: ConfigError) -> None:
+    """Say with fields why nothing starts, so that `journalctl -x` can explain it; stderr gets its one line as well."""
+    log.configure(LogConfig(), announce=False)
+    fields = {name: getattr(error, name) for name in ("file", "key", "expected", "found", "fix")}
+    structlog.get_logger(__name__).error("The configuration is refused.", **fields)
 
 
 def _scrubber() -> Callable[[str], str]:

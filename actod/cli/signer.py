@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     process.harden(parent=args.parent)
     config = configfile.load(args.config)
     wanted = uri.parse(config.token.uri)
-    log.configure(config.log, announce=args.parent is None)
+    log.configure(config.log, announce=args.parent is None, identifier="actod-signer")
     socket = args.socket or config.signer_socket
     if config.state_directory in socket.parents:
         own_folder(config.state_directory)  # whoever starts first makes it, and makes it ours alone
