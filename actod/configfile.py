@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from actod import configrules
+from actod import configrules, facts
 from actod.config import Config
 from actod.configrules import Origin
 from actod.errors import ConfigError
@@ -170,6 +170,8 @@ def _convert(hint: Any, value: Any, *, key: str, origin: Origin, folder: Path) -
         raise ConfigError(
             file=origin.of(key), key=key, expected=_words(hint), found=type(value).__name__, fix="write the right type"
         )
+    if key in facts.KEYS:
+        value = facts.fill_in(value, key=key, file=origin.of(key))
     configrules.check_value(key, value, origin)
     return value
 

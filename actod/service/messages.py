@@ -181,11 +181,19 @@ MESSAGES: dict[str, Message] = {
 }
 
 
+# Said by the Debian package, when nothing of actod is left that could.
+PURGED = Message(
+    "e259b5dd4cdf4830aff5e7a6c7d665b8",
+    "The package was purged: configuration, key, queue and audit log (@ACTOD_KIB@ KiB) are erased, as far as the "
+    "storage overwrites in place. What the collector has stays valid; retire the key there: it signs nothing any more.",
+)
+
+
 def catalogue() -> str:
     """Return the table as a journal message catalogue; see catalog files in systemd's documentation."""
     entries = [
         f"-- {message.id}\nSubject: {sentence.rstrip('.')}\nDefined-By: actod\nDocumentation: man:actod(8)\n\n"
         f"{textwrap.fill(message.explained, 96, break_long_words=False)}\n"
-        for sentence, message in MESSAGES.items()
+        for sentence, message in [*MESSAGES.items(), ("actod was purged", PURGED)]
     ]
     return "# What each MESSAGE_ID of actod means, and what mends it: journalctl -x\n\n" + "\n".join(entries)
