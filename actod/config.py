@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actod.shares import Shares
+
 MIB = 1024 * 1024
 ENVELOPE_OVERHEAD_BYTES = 32 * 1024  # around the events: 64 lines of the loss ledger take half of it
+SMALLEST_EVENT_BYTES, MARK_BYTES = 64, 14  # a mark: an index of up to six digits and a comma, in two lists
 MAX_SOCKET_PATH_BYTES = 107  # unix(7): sun_path holds 108, with the zero at its end
 
 
@@ -42,6 +45,16 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitConfig:
+    """How many messages may pass, at once or in a span of time. A quarter more is kept for interventions and safety."""
+
+    per_second: int = 10_000  # more than a small machine can take in: a backlog after an absence passes at full speed
+    per_minute: int = 300_000
+    per_hour: int = 3_600_000
+    per_day: int = 21_600_000  # 250 a second: of 600 B they are 13 GB a day, which is no robot any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeConfig:
     """What may be in memory between the broker and the disk."""
 
@@ -54,6 +67,10 @@ class IntakeConfig:
     max_depth: int = 64  # nesting of JSON; the canonical domain ends at 128
     max_open_runs: int = 32  # beyond it readings go to the robot's run _overflow, beyond as many of these to the device's
     new_runs_per_minute: int = 60
+    limits: bool = True  # false only where environment = "dev": of [intake.robot_limit], [routes.limit] and the brake
+    robot_limit: LimitConfig = field(default_factory=LimitConfig)  # of each robot, over all routes
+    brake_factor: int = 10  # so many times a route's per_second in one second are a flood: it closes the route
+    brake_seconds: float = 60.0  # for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +79,9 @@ class RouteConfig:
 
     `topic` is an MQTT filter. The `*_id` and `timestamp` members take a JSON Pointer ("/order/id"), a topic level
     ("topic:3", counted from 1) or a fixed word ("=word"); empty means none (task_id: "=idle").
+
+    `max_hz`, `on_change`, `deadband` and `digest` thin a route, each topic of each robot by itself; what is left out is
+    counted in the signed bundles as `sampled`. Interventions and safety are never thinned.
     """
 
     name: str
@@ -74,6 +94,11 @@ class RouteConfig:
     run_id: str = ""
     timestamp: str = ""
     qos: int = 1
+    limit: LimitConfig = field(default_factory=LimitConfig)
+    max_hz: float = 0.0  # keep at most so many a second; 0: all
+    on_change: list[str] = field(default_factory=list)  # keep what differs at one of these pointers; [""]: anywhere
+    deadband: dict[str, float] = field(default_factory=dict)  # pointer -> keep where the number moved further than this
+    digest: bool = False  # sign a salted commitment in place of the content, which stays in the state folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +137,18 @@ class MaskingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    """Journal, outbox, archive."""
+    """Journal, outbox, archive, quarantine; and the cap on all that lies in the state folder."""
 
-    max_bytes: int = 256 * MIB  # the whole state folder
-    when_full: str = "block"  # block | drop_oldest
+    max_bytes: int = 256 * MIB  # the whole state folder, at every moment; a third of it can queue
+    archive_max_age_days: int = 30  # by the collector's clock; the archive's share often ends earlier
+    allow_volatile: bool = False  # a state folder that a power cut or the end of a container empties, in prod
+    when_full: str = "block"  # what the queue does: leave new messages with the broker, or drop_oldest, each counted
+    drop_up_to: str = "intervention"  # of drop_oldest: bulk goes first, and this class last; those above it block
+
+    @property
+    def shares(self) -> Shares:
+        """Return how the cap is divided."""
+        return Shares.of(self.max_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +169,8 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    key_max_age_days: int = 0  # then `actod keys rotate` is due; 0: 365 in prod, 1095 elsewhere
+    lockout_seconds: float = 600.0  # a locked TPM is tried again after this, where tpm2_getcap cannot say when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +184,22 @@ class SignerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinSetConfig:
+    """Pins from a file that operators sign, so that a fleet's pins can be changed by a file alone."""
+
+    file: Path | None = None
+    keys: list[str] = field(default_factory=list)  # Ed25519, each the base64 of its SubjectPublicKeyInfo
+    threshold: int = 2  # of the keys must sign: one that is lost or stolen changes nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorConfig:
     """The HTTPS server that takes proofs. At least two pins, one of them a backup."""
 
     url: str
-    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"
+    pins: list[str]  # "sha256/<base64 of SHA-256 of the SPKI>"; in force until a signed set is
+    pin_set: PinSetConfig = field(default_factory=PinSetConfig)
+    pins_report_only_until: str = ""  # YYYY-MM-DD, at most 90 days ahead; empty: pins are enforced
     api_key_file: Path
     wallet_file: Path | None = None
     ca_file: Path | None = None  # replaces the system's trust store
@@ -163,7 +209,18 @@ class CollectorConfig:
     connect_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 60.0
     max_envelope_bytes: int = 512 * 1024  # what hosted proxies take
+    budgets: bool = True  # false: none of the limits below, in dev alone
+    max_parallel_requests: int = 4  # 4 requests a second over a link that takes a second for each
     requests_per_second: float = 4.0  # the server allows 5 and answers 500 beyond
+    requests_per_minute: int = 0  # 0: no limit beside that of a second
+    requests_per_hour: int = 0
+    requests_per_day: int = 0
+    bytes_per_second: int = 0  # of requests, before TLS; 0: as fast as the link goes
+    bytes_per_day: int = 0  # for a link that is paid by volume
+    fleet_share: float = 1.0  # of all the above, where several robots share one key and thus one limit of the server
+    bulk_hours_utc: str = ""  # "22:00-06:00": bulk waits for these hours; empty: it does not
+    bulk_interfaces: list[str] = field(default_factory=list)  # "eth*": or for a default route over one of these
+    proof_sample_seconds: float = 3600.0  # one own proof is fetched and compared, now and then
     backoff_min_seconds: float = 1.0
     backoff_max_seconds: float = 300.0
 
@@ -173,9 +230,19 @@ class CollectorConfig:
         return self.max_envelope_bytes - ENVELOPE_OVERHEAD_BYTES
 
 
+def marks_bytes(*, max_events: int, events_bytes: int) -> int:
+    """Return how long the marks of so many bytes of events may get."""
+    return min(max_events, events_bytes // SMALLEST_EVENT_BYTES) * MARK_BYTES
+
+
+def events_bytes(envelope_bytes: int) -> int:
+    """Return how many bytes of events fit into an envelope of that size, with their marks."""
+    return (envelope_bytes - ENVELOPE_OVERHEAD_BYTES) * SMALLEST_EVENT_BYTES // (SMALLEST_EVENT_BYTES + MARK_BYTES)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditConfig:
-    """The local audit log."""
+    """The local audit log. Its share of `store.max_bytes`, an eighth, ends it earlier."""
 
     max_file_bytes: int = 8 * MIB
     max_files: int = 16
@@ -215,6 +282,18 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def largest_event_bytes(self) -> int:
+        """Return how long a canonical event may be, so that its bundle reaches the server and one transaction takes it."""
+        return min(self.collector.largest_event_bytes, self.store.shares.largest_event)
+
+    @property
+    def audit_within_share(self) -> AuditConfig:
+        """Return the audit log's limits, held to its share of the state folder."""
+        limits = {"max_file_bytes": self.audit.max_file_bytes, "max_files": self.audit.max_files}
+        max_file_bytes, max_files = self.store.shares.audit_files(**limits)
+        return AuditConfig(max_file_bytes=max_file_bytes, max_files=max_files)
 
     @property
     def signer_socket(self) -> Path:

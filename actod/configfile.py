@@ -160,8 +160,9 @@ def _convert(hint: Any, value: Any, *, key: str, origin: Origin, folder: Path) -
     if container is list and isinstance(value, list):
         (part,) = typing.get_args(hint)
         return [_convert(part, item, key=key, origin=origin, folder=folder) for item in value]
-    if container is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
-        return dict(value)
+    if container is dict and isinstance(value, dict):
+        _name, part = typing.get_args(hint)
+        return {name: _convert(part, item, key=key, origin=origin, folder=folder) for name, item in value.items()}
     if hint is Path and isinstance(value, str) and value:
         return _path(value, key=key, origin=origin, folder=folder)
     if hint is float and type(value) is int:
@@ -197,4 +198,4 @@ def _words(hint: Any) -> str:
     if hint in names:
         return names[hint]
     container = typing.get_origin(hint)
-    return "a list" if container is list else "a table of texts" if container is dict else "a table"
+    return "a list" if container is list else "a table"

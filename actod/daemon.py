@@ -89,11 +89,18 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
         tasks += [
-            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink, audit=audit), name="submit"),
+            group.create_task(
+                pipeline.submit(
+                    spool=spool, uplink=parts.uplink, audit=audit, parallel=parts.config.collector.max_parallel_requests
+                ),
+                name="submit",
+            ),
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
+            group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
+            group.create_task(parts.key_life.run(), name="keys"),
             group.create_task(_control(parts, reloader).run(), name="control"),
             group.create_task(reloader.run(), name="reload"),
             group.create_task(parts.source.run(), name="mqtt"),
@@ -103,13 +110,14 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             pipeline.collect(
                 source=parts.source,
                 router=parts.router,
+                admission=parts.admission,
                 masker=parts.masker,
                 spool=spool,
                 audit=audit,
                 losses=parts.losses,
                 refusals=refusals,
                 vault=parts.vault,
-                largest_event_bytes=parts.config.collector.largest_event_bytes,
+                largest_event_bytes=parts.config.largest_event_bytes,
                 pulse=pulse,
                 admitting=reloader.admitting,
             ),
@@ -119,7 +127,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
         watchdog = Watchdog(
             notifier=parts.notifier,
             rounds=upkeep.rounds(parts),
-            stuck={"collect": pulse.stuck, "submit": parts.attempts.stuck},
+            stuck={"collect": pulse.stuck, "submit": parts.current.stuck},
         )
         tasks += [
             group.create_task(watchdog.run(), name="watchdog"),

@@ -16,13 +16,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, 0600 from the first byte, that is whole and on disk before it has its name."""
+def write_whole(path: Path, data: bytes, *, like: Path | None = None) -> None:
+    """Write a file that is whole and on disk before it has its name: 0600, or with owner and mode of `like`."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            if like is not None:
+                seen = like.stat()
+                os.fchown(descriptor, seen.st_uid, seen.st_gid)
+                os.fchmod(descriptor, seen.st_mode & 0o777)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -52,6 +52,7 @@ class Delivery:
     retained: bool
     received: Instant
     oversize_bytes: int = 0  # not 0: the payload was longer than allowed, and streamed away
+    copy: bool = False  # brought by a second filter that matches, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one bundle may hold: readings of one robot, task, run and class. `robot_id` None is the device."""
+    """What one bundle may hold: readings of one robot, task, run and class. `robot_id` None is the device.
+
+    `replaces` is not None where the readings stood in a bundle that was too large: the payload_hash of that one, and
+    those of the ones that it replaced itself, joined by spaces.
+    """
 
     robot_id: str | None
     task_id: str
     run_id: str | None
     traffic_class: TrafficClass
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +121,14 @@ class Loss:
 class Group:
     """What one journal commit makes durable: masked readings in arrival order, refusals counted, robots newly named.
 
-    `identities` maps the keyed digest (hex) of a robot's own identifier to the robot_id drawn for it.
+    `identities` maps the keyed digest (hex) of a robot's own identifier to the robot_id drawn for it. `memory` is what
+    collect must know again after a restart, a JSON object that replaces the one before; None leaves that as it is.
     """
 
     readings: list[MaskedReading] = field(default_factory=list)
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     identities: dict[str, str] = field(default_factory=dict)
+    memory: Mapping[str, Any] | None = None
 
     def refuse(self, *, reason: str, traffic_class: str, route: str, count: int = 1) -> None:
         """Count a message that was taken from the broker and will not be journaled."""
@@ -169,12 +177,16 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A signed proof. `body` is canonical(ProofEnvelope): the bytes that were hashed are those that are sent."""
+    """A signed proof. `body` is canonical(ProofEnvelope): the bytes that were hashed are those that are sent.
+
+    `count` is how many readings it holds: with one it cannot be cut into smaller ones.
+    """
 
     proof_id: str
     payload_hash: str
     body: bytes = field(repr=False)
     traffic_class: TrafficClass
+    count: int = field(default=1, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -203,3 +215,52 @@ class PublicKeys:
     ed25519_thumbprint: str
     p256_thumbprint: str | None
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledKey:
+    """One generation of the token's key family: `label` is the family's name, with `.generation` from the second on.
+
+    `ed25519` is 32 raw bytes, `p256` an uncompressed point (0x04 || x || y, 65 bytes), or None where the Ed25519 key lives
+    on the token itself. Thumbprints and `kind` are those of `PublicKeys`.
+    """
+
+    label: str
+    generation: int
+    ed25519: bytes
+    ed25519_thumbprint: str
+    p256: bytes | None
+    p256_thumbprint: str | None
+    kind: str
+
+    @property
+    def public(self) -> PublicKeys:
+        """Return what an envelope names."""
+        return PublicKeys(
+            ed25519=self.ed25519,
+            ed25519_thumbprint=self.ed25519_thumbprint,
+            p256_thumbprint=self.p256_thumbprint,
+            kind=self.kind,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeSignature:
+    """Both signatures over one message that begins with its purpose: Ed25519 (64 bytes), and ES256 as r||s or None."""
+
+    ed25519: bytes
+    p256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHeads:
+    """Where an epoch stands: its newest bundle, and each chain's last as (robot_id, seq, payload_hash).
+
+    `device_seq` is 0 before the first bundle; `payload_hash` is None there, and where the newest one's row is gone.
+    """
+
+    device: str
+    epoch: int
+    device_seq: int
+    payload_hash: str | None
+    heads: tuple[tuple[str | None, int, str], ...]

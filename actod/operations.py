@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from actod import __version__
+from actod.errors import RejectedError
+from actod.keys.commands import commands
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.control import Operation
@@ -17,6 +20,10 @@ def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
     return {
         "reload": Operation(run=lambda _arguments: reloader.reload(), changes=True),
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
+        "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
+        "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
+        **{name: Operation(run=run, changes=changes) for name, (run, changes) in commands(parts.key_life).items()},
     }
 
 
@@ -28,3 +35,31 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "sealing_waits_for": parts.sealer.waiting,
         "store": dataclasses.asdict(await parts.spool.status()),
     }
+
+
+async def _pins(parts: Parts) -> Mapping[str, Any]:
+    """Return the pins in force, and where they come from."""
+    pin_set, guard = parts.tls.pin_set, parts.tls.guard
+    return {
+        "pins": sorted(guard.pins),
+        "version": pin_set.version if pin_set is not None else None,
+        "expires": f"{pin_set.expires:%Y-%m-%d}" if pin_set is not None else None,
+        "report_only": guard.report_only,
+    }
+
+
+async def _credentials(parts: Parts) -> Mapping[str, Any]:
+    """Return each credential's age, and whether the server took what its file holds now (None: not asked)."""
+    await asyncio.to_thread(parts.ages.look, parts.tls.guard.trusted_now())
+    proven = {"collector.api_key_file": parts.client.key_proven}
+    return {key: {**dataclasses.asdict(age), "proven": proven.get(key)} for key, age in parts.ages.ages.items()}
+
+
+async def _credential_rotated(parts: Parts, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bring a rotation, and what became of the old credential, into the audit log."""
+    key, old = arguments.get("key"), arguments.get("old")
+    if key not in parts.ages.files or old not in {"kept", "refused", "accepted", "unknown"}:
+        raise RejectedError("request_malformed", "key is a credential of the configuration, old what became of it")
+    parts.audit.record("credential.rotated", key=key, old=old)
+    parts.uplink.wake()
+    return {}

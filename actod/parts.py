@@ -9,7 +9,10 @@ from pathlib import Path
 
 from actod import configfile
 from actod.audit.log import AuditLog
+from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
+from actod.collect.contents import FOLDER as CONTENTS
+from actod.collect.contents import Contents
 from actod.collect.credentials import tls_context
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
@@ -17,6 +20,9 @@ from actod.collect.routes import Routes
 from actod.config import Config
 from actod.keys import uri
 from actod.keys.client import SignerClient
+from actod.keys.life import KeyLife
+from actod.keys.listing import max_age_days
+from actod.keys.ring import KeyRing, last_used_key
 from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
@@ -26,15 +32,20 @@ from actod.secretfile import SecretFileError, read_secret
 from actod.service import keyfile
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
+from actod.service.disk import require_lasting
+from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords
-from actod.service.watchdog import WatchedUplink
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import CredentialAges, credential_files
+from actod.submit.current import CurrentClient
 from actod.submit.https import HttpsClient
+from actod.submit.memory import FILE as SUBMIT_FILE
+from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 
 
@@ -51,16 +62,29 @@ class Parts:
     pseudonyms: PseudonymEpochs
     vault: SealedVault | None
     router: PayloadRouter
+    admission: IntakeAdmission
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
     sealer: TokenSealer
-    uplink: PacedUplink
+    current: CurrentClient
     context: SealContextSource
-    attempts: WatchedUplink
+    key_life: KeyLife
+    uplink: PacedUplink
+    ages: CredentialAges
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
+
+    @property
+    def tls(self) -> CollectorTls:
+        """Return what is in force for connections to the collector."""
+        return self.current.tls
+
+    @property
+    def client(self) -> HttpsClient:
+        """Return the client in force."""
+        return self.current.client
 
 
 def describe(config: Config) -> Iterator[str]:
@@ -83,7 +107,7 @@ def admit(config: Config) -> list[str]:
     """Say what would run; refuse what can be known to be wrong before anything is made. Raises ConfigError."""
     uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
     described = list(describe(config))
-    submit_client(config, clock=SystemClock(), audit=None)  # it opens nothing
+    HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
     if config.mqtt.password_file:
         read_secret(config.mqtt.password_file, key="mqtt.password_file")
     if config.mqtt.tls:
@@ -102,22 +126,22 @@ def _admit_pin(config: Config) -> None:
             raise
 
 
-def submit_client(config: Config, *, clock: Clock, audit: AuditLog | None) -> HttpsClient:
-    """Make what speaks to the collector, and check all that can be checked without it. Raises ConfigError."""
-    return HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit)
-
-
-def attempt_seconds(config: Config) -> float:
-    """Return how long one attempt at submission may take: two requests (a 401 may be the old key's), and their ends."""
-    return 2 * config.collector.request_timeout_seconds + 30.0
+def collector_client(config: Config, *, clock: Clock, audit: AuditLog) -> tuple[HttpsClient, CollectorTls]:
+    """Make what speaks to the collector. Raises ConfigError."""
+    collector, state = config.collector, config.state_directory
+    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=state)
+    client = HttpsClient(collector=collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
+    return client, tls
 
 
 async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, notifier: Notifier) -> Parts:
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
+    require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
+    hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -134,14 +158,26 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
     own_masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)  # the other may be at work on another thread
     routes = Routes.compile(config.routes)
+    digest_key = keyfile.read_or_make(state / "digest.key")
     router = PayloadRouter(
         routes=routes,
         device=config.device,
         intake=config.intake,
         identities=dict(spool.identities),
-        digest_key=keyfile.read_or_make(state / "digest.key"),
+        digest_key=digest_key,
     )
     broker_drops = BrokerDrops()
+    admission = IntakeAdmission(
+        config=config,
+        routes=routes,
+        router=router,
+        broker_drops=broker_drops,
+        contents=Contents(state / CONTENTS, max_bytes=config.store.shares.contents, on_event=audit.record),
+        clock=clock,
+        digest_key=digest_key,
+        memory=spool.memory,
+        on_event=audit.record,
+    )
     source = MqttSource(
         mqtt=config.mqtt,
         intake=config.intake,
@@ -149,10 +185,17 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         clock=clock,
         on_event=audit.record,
         broker_drops=broker_drops,
+        describe=routes.describe,
+        had_session=bool(spool.memory),
     )
-    attempts = WatchedUplink(submit_client(config, clock=clock, audit=audit), limit_seconds=attempt_seconds(config))
-    stack.push_async_callback(attempts.close)
-    uplink = PacedUplink(client=attempts, collector=config.collector, clock=clock, audit=audit)
+    current = CurrentClient(
+        *collector_client(config, clock=clock, audit=audit), request_timeout_seconds=config.collector.request_timeout_seconds
+    )
+    stack.push_async_callback(current.close)
+    uplink = PacedUplink(client=current, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    stack.callback(uplink.close)
+    if uplink.lowered_bytes is not None:
+        await spool.limit(uplink.lowered_bytes)
     socket = config.signer_socket
     signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
     stack.callback(signer.close)
@@ -164,6 +207,15 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
             timeout_seconds=config.signer.timeout_seconds,
             on_event=audit.record,
         )
+    ring = KeyRing(state, signer=signer, audit=audit, clock=clock, last_used=lambda: last_used_key(audit.lines()))
+    records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
+    on_their_own = SignerClient(
+        socket, timeout_seconds=config.signer.timeout_seconds
+    )  # may choose another key than the sealer
+    stack.callback(on_their_own.close)
+    key_life = KeyLife(
+        ring=ring, signer=on_their_own, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
+    )
     context = SealContextSource(
         config_digest=configfile.digest(config),
         hash_alg=config.seal.hash_alg,
@@ -181,15 +233,24 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         pseudonyms=pseudonyms,
         vault=_vault(config),
         router=router,
+        admission=admission,
         source=source,
-        losses=(source, router, broker_drops),
+        losses=(source, router, broker_drops, admission),
         signer=child,
-        sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
-        uplink=uplink,
-        own_masker=own_masker,
-        records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
+        current=current,
         context=context,
-        attempts=attempts,
+        sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
+        key_life=key_life,
+        uplink=uplink,
+        ages=CredentialAges(
+            state / "credentials.json",
+            files=credential_files(config),
+            digest_key=digest_key,
+            environment=config.environment,
+            audit=audit,
+        ),
+        own_masker=own_masker,
+        records=records,
         notifier=notifier,
         policy_digest=policy.digest,
     )
@@ -198,7 +259,5 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
 def _vault(config: Config) -> SealedVault | None:
     key = config.masking.operator_key
     return (
-        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.max_bytes // 32)
-        if key
-        else None
+        SealedVault(config.state_directory / FOLDER, operator_key=key, max_bytes=config.store.shares.vault) if key else None
     )

@@ -18,13 +18,27 @@ from functools import partial
 
 import structlog
 
-from actod.errors import RejectedError, SuspectError, TransientError
+from actod.errors import RejectedError, SuspectError, TooLargeError, TransientError
 from actod.model import Delivery, Envelope, Group, MaskedReading
-from actod.ports import AuditLog, LossCounter, Masker, Pulse, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
+from actod.ports import (
+    Admission,
+    AuditLog,
+    LossCounter,
+    Masker,
+    Pulse,
+    RefusalAudit,
+    Router,
+    Sealer,
+    Sending,
+    Source,
+    Spool,
+    Vault,
+)
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
 _LARGE_BYTES = 16 * 1024  # masked beside the loop: hostile text may take a second, and the socket must not wait for it
 _RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace
+_MOST_REPLACING = 32  # bundles that are being sealed again; the journal keeps a total for each
 _UNMASKABLE = "mask_failed"
 _STALE = "bundle_stale"  # the store was repaired while the token signed: what was cut is cut anew
 
@@ -35,6 +49,7 @@ async def collect(
     *,
     source: Source,
     router: Router,
+    admission: Admission,
     masker: Masker,
     spool: Spool,
     audit: AuditLog,
@@ -52,14 +67,23 @@ async def collect(
     async for deliveries in source.groups():
         async with admitting:
             group = await _admit(
-                deliveries, router=router, masker=masker, vault=vault, largest_event_bytes=largest_event_bytes, pulse=pulse
+                deliveries,
+                router=router,
+                admission=admission,
+                masker=masker,
+                vault=vault,
+                largest_event_bytes=largest_event_bytes,
+                pulse=pulse,
             )
-        for counter in losses:
-            group.refusals.update(counter.take())
-        refusals.count(group.refusals)
+        await _until_possible(partial(_secure, admission, pulse), audit)
+        _count(group, admission=admission, losses=losses, refusals=refusals)
         await _until_possible(partial(_commit, group, spool, pulse), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
         pulse.rest()
+    last = Group()
+    _count(last, admission=admission, losses=losses, refusals=refusals)
+    if last.refusals:
+        await _until_possible(partial(spool.commit, last), audit)
 
 
 async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
@@ -70,28 +94,42 @@ async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
         await _until_possible(partial(spool.put, bundle, envelope), audit)
 
 
-async def submit(*, spool: Spool, uplink: Uplink, audit: AuditLog) -> None:
+async def submit(*, spool: Spool, uplink: Sending, audit: AuditLog, parallel: int) -> None:
     """OUTBOX -> collector -> receipt -> archive. The uplink paces itself; here are only the verdicts."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(parallel):
+            group.create_task(_deliver(spool=spool, uplink=uplink, audit=audit), name=f"submit-{number}")
+
+
+async def _deliver(*, spool: Spool, uplink: Sending, audit: AuditLog) -> None:
+    """Send one after the other. What is in hand is nobody else's; after each the most urgent is chosen anew."""
     while True:
-        envelope = await spool.next_envelope()
+        envelope = await spool.take(uplink.held)
         await _until_possible(await _attempt(envelope, spool=spool, uplink=uplink), audit)
 
 
-async def _attempt(envelope: Envelope, *, spool: Spool, uplink: Uplink) -> Callable[[], Awaitable[None]]:
+async def _attempt(envelope: Envelope, *, spool: Spool, uplink: Sending) -> Callable[[], Awaitable[None]]:
     """Make one attempt, and return what the store must do about its end."""
     try:
         receipt = await uplink.submit(envelope)
+    except TooLargeError as refusal:
+        return partial(_split, envelope, refusal, spool=spool)
     except RejectedError as refusal:
         return partial(spool.set_aside, envelope, refusal.reason)
     except SuspectError:
         return partial(spool.defer, envelope)
     except TransientError:
-        return _nothing  # the uplink has waited; something more urgent may have come
+        return partial(spool.give_back, envelope)  # the uplink has waited; something more urgent may have come
     return partial(spool.receipt, envelope, receipt)
 
 
-async def _nothing() -> None:
-    return
+async def _split(envelope: Envelope, refusal: TooLargeError, *, spool: Spool) -> None:
+    """Have it sealed again in smaller bundles; not more at a time than the token can keep up with."""
+    if await spool.replacing() >= _MOST_REPLACING:
+        await spool.defer(envelope)
+        await asyncio.sleep(_RETRY_SECONDS)
+    elif not await spool.split(envelope, most_bytes=refusal.most_bytes):
+        await spool.set_aside(envelope, refusal.reason)
 
 
 async def _commit(group: Group, spool: Spool, pulse: Pulse) -> None:
@@ -99,33 +137,52 @@ async def _commit(group: Group, spool: Spool, pulse: Pulse) -> None:
     await spool.commit(group)
 
 
+async def _secure(admission: Admission, pulse: Pulse) -> None:
+    pulse.beat()
+    await admission.secure()
+
+
 async def _admit(
     deliveries: Sequence[Delivery],
     *,
     router: Router,
+    admission: Admission,
     masker: Masker,
     vault: Vault | None,
     largest_event_bytes: int,
     pulse: Pulse,
 ) -> Group:
-    """Turn what arrived into what may be stored: masked readings, and counts of what was refused."""
+    """Turn what arrived into what may be stored: masked readings, and counts of what was refused or left out."""
     group = Group()
     for index, delivery in enumerate(deliveries):
         pulse.beat()
+        reading = None
         try:
             reading = router.route(delivery)
+            admission.admit(reading)
             large = len(delivery.payload) > _LARGE_BYTES
             masked = await asyncio.to_thread(masker.mask, reading) if large else masker.mask(reading)
-            group.readings.append(_held_to(largest_event_bytes, masked))
+            group.readings.append(_held_to(largest_event_bytes, admission.finish(reading, masked)))
         except RejectedError as refusal:
             if refusal.reason == _UNMASKABLE and vault is not None:
                 await asyncio.to_thread(vault.keep, delivery)
-            route, traffic_class = router.describe(delivery)
+            route, traffic_class = (
+                (reading.route, str(reading.traffic_class)) if reading else router.describe(delivery.topic)
+            )
             group.refuse(reason=refusal.reason, traffic_class=traffic_class, route=route)
         if index % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)
     group.identities.update(router.new_identities())
     return group
+
+
+def _count(group: Group, *, admission: Admission, losses: Iterable[LossCounter], refusals: RefusalAudit) -> None:
+    """Add what was lost before it could be a delivery, and what must be known again: nothing comes between the two."""
+    for counter in losses:
+        group.refusals.update(counter.take())
+    group.memory = admission.memory()
+    if group.refusals:
+        refusals.count(group.refusals)
 
 
 def _held_to(largest_event_bytes: int, reading: MaskedReading) -> MaskedReading:

@@ -6,19 +6,23 @@ Each contract stands here, and one set of contract tests holds the real part and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from actod.model import (
     Bundle,
     Delivery,
+    EnrolledKey,
     Envelope,
     Group,
     Instant,
     MaskedReading,
     PublicKeys,
+    PurposeSignature,
     Reading,
     Receipt,
+    TrafficClass,
 )
 
 
@@ -57,11 +61,27 @@ class Router(Protocol):
     def route(self, delivery: Delivery) -> Reading:
         """Decode one delivery. Raises RejectedError with the counted reason; never anything else."""
 
-    def describe(self, delivery: Delivery) -> tuple[str, str]:
-        """Name (route, traffic class) of a delivery that was refused, for the ledger; ("_none", "normal") if none."""
+    def describe(self, topic: str) -> tuple[str, str]:
+        """Name (route, traffic class) of what came under a topic and was refused; ("_none", "normal") if none."""
 
     def new_identities(self) -> dict[str, str]:
         """Hand over the robots named since the last call, for the same commit as their first reading."""
+
+
+class Admission(Protocol):
+    """Holds routed readings to the operator's limits, and thins them; remembers over restarts."""
+
+    def admit(self, reading: Reading) -> None:
+        """Let one reading in. Raises RejectedError: "rate_limited", "flood_brake", "sampled:<rule>" where it is thinned."""
+
+    def finish(self, reading: Reading, masked: MaskedReading) -> MaskedReading:
+        """Put a commitment in the place of the masked content where the reading's route says so."""
+
+    async def secure(self) -> None:
+        """Bring what `finish` took out to disk, before the group is committed. Raises TransientError."""
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return what must be known after a restart, for the same commit as the readings that were let in."""
 
 
 class LossCounter(Protocol):
@@ -120,11 +140,27 @@ class Spool(Protocol):
     async def put(self, bundle: Bundle, envelope: Envelope) -> None:
         """Move a sealed bundle from journal to outbox and advance its chain, in one transaction."""
 
-    async def next_envelope(self) -> Envelope:
-        """Wait until the outbox holds something, and return the oldest of the highest priority. Idempotent."""
+    async def take(self, held: Callable[[], AbstractSet[TrafficClass]]) -> Envelope:
+        """Wait for an envelope that nobody else has, and return the oldest of the highest priority.
+
+        `held` names the classes that must not be sent now, and is asked anew at each look. What was taken is settled by
+        `receipt`, `set_aside` or `split`, or comes back by `defer` or `give_back`.
+        """
+
+    async def give_back(self, envelope: Envelope) -> None:
+        """Let an envelope that was taken be handed out again, in its old place."""
 
     async def defer(self, envelope: Envelope) -> None:
-        """Let the others be handed out before this one comes again, until one is confirmed. Nothing is stored."""
+        """Give it back, but let the others be handed out before it, until one is confirmed. Nothing is stored."""
+
+    async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
+        """Let its readings be sealed again, in bundles of at most `most_bytes` of events that name it.
+
+        All bundles that are cut from now on are held to that. False if it holds one reading alone.
+        """
+
+    async def replacing(self) -> int:
+        """Return how many envelopes that were split wait to be sealed again."""
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Move a confirmed envelope to the archive."""
@@ -141,23 +177,45 @@ class Sealer(Protocol):
 
 
 class Signer(Protocol):
-    """The client side of the signer process. May be away for any time."""
+    """The client side of the signer process. May be away for any time: every method may raise TransientError."""
+
+    async def keys(self) -> tuple[EnrolledKey, ...]:
+        """Return the generations of the key family, oldest first."""
+
+    async def use(self, ed25519_thumbprint: str) -> None:
+        """Choose the key that signs from now on. Raises TransientError("key_unknown") if the family has none such.
+
+        The choice is kept even where it could not be told to the signer now.
+        """
 
     async def public_keys(self) -> PublicKeys:
-        """Return the enrolled public keys. Raises TransientError while the token is away."""
+        """Return the chosen key, or the family's only one. Raises TransientError("key_choice") where there are several."""
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
-        """Sign 64 hex characters with Ed25519 (64 bytes). Raises TransientError while the token is away."""
+        """Sign 64 hex characters with Ed25519 (64 bytes)."""
 
     async def cosign(self, canonical_payload: bytes) -> bytes | None:
         """Sign canonical bytes with the token's P-256 key (r||s, 64 bytes), or return None where none is needed."""
+
+    async def sign_purpose(self, message: bytes) -> PurposeSignature:
+        r"""Sign a message that begins with `actod:<purpose>:v1\n`, at most 16 KiB, with all that the chosen key has."""
+
+    async def make_next(self, generation: int) -> EnrolledKey:
+        """Make this generation on the token, or return it if it is there."""
 
 
 class Uplink(Protocol):
     """Delivers envelopes to the collector, at its own pace. One call is one attempt, and the pause after a failure."""
 
     async def submit(self, envelope: Envelope) -> Receipt:
-        """POST one envelope. Raises TransientError, SuspectError or RejectedError; see submit/verdict.py for reasons."""
+        """POST one envelope. Raises TransientError, SuspectError, TooLargeError or RejectedError; see submit/verdict.py."""
+
+
+class Sending(Uplink, Protocol):
+    """The uplink as the pipeline has it: several calls at once, and classes that wait for a better link or hour."""
+
+    def held(self) -> AbstractSet[TrafficClass]:
+        """Return the classes that must not be sent now."""
 
 
 class AuditLog(Protocol):

@@ -21,16 +21,40 @@ from actod.collect.routes import Routes
 from actod.config import Config
 from actod.errors import ActodError, ConfigError, RejectedError, TransientError
 from actod.mask.policy import Policy
-from actod.parts import Parts, admit, attempt_seconds, submit_client
+from actod.parts import Parts, admit, collector_client
+from actod.submit.ages import credential_files
 from actod.submit.https import HttpsClient
+from actod.submit.tls import CollectorTls
 
-# Tables that a running daemon takes, but for the keys behind them, which are built into parts that hold data or pace.
+# What a running daemon takes: of each table these keys, or all of them. The rest is built into parts that hold data or pace.
 IN_PLACE: dict[str, tuple[str, ...]] = {
-    "device": ("id",),
-    "intake": ("commit_interval_ms", "quiet_ms", "largest_payload_bytes", "max_open_runs", "new_runs_per_minute"),
+    "device": ("robots",),
+    "intake": ("max_group", "max_messages", "max_bytes", "max_depth"),
     "routes": (),
-    "masking": ("operator_key",),
-    "collector": ("max_envelope_bytes", "requests_per_second", "backoff_min_seconds", "backoff_max_seconds"),
+    "masking": (
+        "mask_char",
+        "preserve_length",
+        "pseudonym_epoch_days",
+        "max_depth",
+        "max_leaf_bytes",
+        "max_decode_depth",
+        "rules",
+        "detectors",
+    ),
+    "collector": (
+        "url",
+        "pins",
+        "pin_set",
+        "pins_report_only_until",
+        "api_key_file",
+        "wallet_file",
+        "ca_file",
+        "certificate_file",
+        "private_key_file",
+        "proxy",
+        "connect_timeout_seconds",
+        "request_timeout_seconds",
+    ),
 }
 
 _log = structlog.get_logger(__name__)
@@ -38,12 +62,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What a configuration was compiled to."""
+    """What a configuration was compiled to. `client` is None where what there is can go on."""
 
     config: Config
     routes: Routes
     policy: Policy
-    client: HttpsClient
+    client: tuple[HttpsClient, CollectorTls] | None
 
 
 class Reloader:
@@ -94,15 +118,13 @@ class Reloader:
             new = configfile.load(self._config_file)
             config = in_force(self.config, new)
             admit(new)  # what only a restart takes must be right, too: the next boot takes it
-            checked = _Checked(
-                config=config,
-                routes=Routes.compile(config.routes),
-                policy=Policy.compile(config.masking),
-                client=submit_client(config, clock=self._parts.clock, audit=self._parts.audit),
-            )
+            routes, policy = Routes.compile(config.routes), Policy.compile(config.masking)
+            client = None
+            if config.collector != self.config.collector:  # the last to be made: it says in the audit log what it holds to
+                client = collector_client(config, clock=self._parts.clock, audit=self._parts.audit)
         except ConfigError as exc:
             raise configfile.located(exc, self._config_file) from exc
-        return checked, sorted(differences(config, new))
+        return _Checked(config, routes, policy, client), sorted(differences(config, new))
 
     async def _take(self, checked: _Checked, waiting: list[str]) -> dict[str, Any]:
         parts, config = self._parts, checked.config
@@ -111,13 +133,13 @@ class Reloader:
         if changed:
             async with self.admitting:
                 self._exchange(checked, digest)
-            await parts.attempts.adopt(checked.client, limit_seconds=attempt_seconds(config))
-            if any(key.startswith("collector.") for key in changed):
+            if checked.client is not None:
+                timeout = config.collector.request_timeout_seconds
+                await parts.current.adopt(*checked.client, request_timeout_seconds=timeout)
+                parts.ages.files = credential_files(config)
                 parts.uplink.wake()  # what held it up may be what was mended
             with suppress(TransientError):  # a full disk: each bundle names the digest all the same
                 await parts.records.write("configuration", config=digest, policy=checked.policy.digest, changed=changed)
-        else:
-            await checked.client.close()
         self.config, self.refused = config, ""
         parts.audit.record("config.reloaded", config=digest, changed=len(changed), waiting=len(waiting))
         _log.info("The configuration was read again.", config=digest, changed=changed, needs_restart=waiting)
@@ -131,7 +153,10 @@ class Reloader:
             masker.adopt(checked.policy, pseudonym_key=parts.pseudonyms.key)
         parts.pseudonyms.days = config.masking.pseudonym_epoch_days
         parts.context.adopt(config_digest=digest, policy=checked.policy.digest)
-        parts.source.adopt(intake=config.intake, subscriptions=checked.routes.subscriptions())
+        parts.admission.adopt(config=config, routes=checked.routes)
+        parts.source.adopt(
+            intake=config.intake, subscriptions=checked.routes.subscriptions(), describe=checked.routes.describe
+        )
 
     def _refuse(self, error: ConfigError) -> None:
         self.refused = f"{error.file}: {error.key}"
@@ -149,9 +174,9 @@ class Reloader:
 def in_force(old: Config, new: Config) -> Config:
     """Return what a running daemon makes of a new configuration: the old one, but for what it takes in place."""
     tables: dict[str, Any] = {}
-    for table, kept in IN_PLACE.items():
+    for table, taken in IN_PLACE.items():
         before, after = getattr(old, table), getattr(new, table)
-        tables[table] = replace(after, **{key: getattr(before, key) for key in kept}) if kept else after
+        tables[table] = replace(before, **{key: getattr(after, key) for key in taken}) if taken else after
     return replace(old, **tables)
 
 

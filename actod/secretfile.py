@@ -17,6 +17,7 @@ CREDENTIALS_OF_THE_UNIT = Path("/run/credentials/actod.service")  # for commands
 _LARGEST_BYTES = 4096
 _GROUP_AND_OTHERS = 0o077
 _OTHERS = 0o007
+_LABEL = b"for "
 
 
 class SecretFileError(ConfigError):
@@ -32,7 +33,22 @@ def read_secret(path: Path, *, key: str) -> str:
 
     Raises SecretFileError, which never holds what the file holds.
     """
-    data = _read_private(path, key)
+    return _checked(read_private(path, key), path, key)
+
+
+def read_labelled(path: Path, *, key: str) -> tuple[str, str]:
+    """Return a secret, and what a second line `for ...` says that it is for ("" without one). As `read_secret`."""
+    secret, label = _split(read_private(path, key))
+    return _checked(secret, path, key), _checked(label, path, key) if label else ""
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    secret, _, second = data.rstrip(b"\r\n").partition(b"\n")
+    label = second.removeprefix(_LABEL)
+    return (secret.rstrip(b"\r"), label) if second.startswith(_LABEL) else (data, b"")
+
+
+def _checked(data: bytes, path: Path, key: str) -> str:
     try:
         text = data.decode("utf-8").rstrip("\r\n") if len(data) <= _LARGEST_BYTES else "\0"
     except UnicodeDecodeError:
@@ -58,7 +74,7 @@ def load_identity(context: ssl.SSLContext, certificate_file: Path, private_key_f
 
     An encrypted key is refused: OpenSSL would ask for its passphrase on a terminal.
     """
-    _read_private(private_key_file or certificate_file, f"{section}.private_key_file")
+    read_private(private_key_file or certificate_file, f"{section}.private_key_file")
 
     def refuse() -> str:
         raise ValueError("an encrypted private key")
@@ -74,7 +90,8 @@ def load_identity(context: ssl.SSLContext, certificate_file: Path, private_key_f
         ) from exc
 
 
-def _read_private(path: Path, key: str) -> bytes:
+def read_private(path: Path, key: str) -> bytes:
+    """Return what a file holds that only we can read. Raises SecretFileError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:

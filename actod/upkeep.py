@@ -10,8 +10,11 @@ from actod.errors import TransientError
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
+from actod.submit.tls import marks
 
 _EPOCH_LOOK_SECONDS = 3600.0
+_FILES_LOOK_SECONDS = 2.0
+_AGES_LOOK_SECONDS = 3600.0
 
 
 async def heartbeat(parts: Parts) -> None:
@@ -63,6 +66,24 @@ def status_line(parts: Parts, reloader: Reloader) -> str:
     if reloader.refused:
         said.append(f"the new configuration is refused ({reloader.refused}), the old one is in force")
     return "; ".join(said)
+
+
+async def follow_files(parts: Parts) -> None:
+    """Take changed pins, certificates and credentials, and try at once what waits for them; warn of old credentials."""
+    seen, last_look_ns = marks(parts.ages.files.values()), None
+    while True:
+        files = tuple(parts.ages.files.values())  # a reload may name others
+        changed = await asyncio.to_thread(parts.tls.refresh)
+        if changed:
+            await parts.client.close()
+        before, seen = seen, marks(files)
+        now_ns = parts.clock.now().monotonic_ns
+        if seen != before or last_look_ns is None or now_ns - last_look_ns > _AGES_LOOK_SECONDS * 1e9:
+            last_look_ns = now_ns
+            await asyncio.to_thread(parts.ages.look, parts.tls.guard.trusted_now())
+        if changed or seen != before:
+            parts.uplink.wake()
+        await asyncio.sleep(_FILES_LOOK_SECONDS)
 
 
 async def every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:

@@ -1,81 +1,40 @@
 #!/usr/bin/env python3
-"""Verify ACTO proof envelopes with OpenSSL and Python's standard library alone: python3 verify.py FILE...
+"""Verify ACTO envelopes, one in each line, with OpenSSL 3: python3 verify.py [P256.pem] FILE..."""
+import base64, decimal, fileinput, hashlib, json, pathlib, subprocess, sys, tempfile
 
-Each FILE holds one envelope, or one a line. Needs hash_alg sha256, actod's default, and openssl 3.0 or newer.
-"""
+def canonical(value):  # what was hashed: sorted keys, no spaces, and numbers as orjson writes them
+    if isinstance(value, dict): return "{" + ",".join(f"{canonical(key)}:{canonical(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list): return "[" + ",".join(map(canonical, value)) + "]"
+    text = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, float): return text
+    return f"{decimal.Decimal(text):f}" if "e-05" in text else text.replace("e-0", "e-")
 
-# ruff: noqa: PLR2004, S603, T201 - it stands alone, prints, and starts openssl
-import base64
-import hashlib
-import json
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+def sha256(value): return hashlib.sha256(canonical(value).encode()).hexdigest()
 
-SPKI = bytes.fromhex("302a300506032b6570032100")  # DER of an Ed25519 public key, before its 32 bytes (RFC 8410)
-
-
-def number(value: float) -> str:
-    """Write a float as orjson does: all digits from 1e-5 on, and an exponent without sign padding below."""
-    text = repr(value)
-    if "e-05" in text:
-        return format(value, f".{len(text.split('e')[0].replace('-', '').replace('.', '')) + 4}f")
-    return text.replace("e-0", "e-")
-
-
-def canonical(value: object) -> bytes:
-    """Write the JSON that was hashed: sorted keys, no spaces, UTF-8, floats below 1e16 only."""
-    if isinstance(value, dict):
-        members = (canonical(key) + b":" + canonical(value[key]) for key in sorted(value))
-        return b"{" + b",".join(members) + b"}"
-    if isinstance(value, list):
-        return b"[" + b",".join(map(canonical, value)) + b"]"
-    if isinstance(value, float):
-        if not abs(value) < 1e16:
-            raise ValueError("a float with abs >= 1e16, or NaN: the verdict depends on the verifier")
-        return number(value).encode()
-    return json.dumps(value, ensure_ascii=False).encode()
-
-
-def verify(envelope: dict) -> str:
-    """Return the proof id. Raises ValueError."""
-    payload = dict(envelope["payload"])
-    claimed, telemetry = payload.pop("payload_hash"), payload["telemetry_normalized"]
-    if hashlib.sha256(canonical(telemetry)).hexdigest() != payload["telemetry_hash"]:
-        raise ValueError("telemetry_hash does not match")
-    if payload["hash_alg"] != "sha256" or hashlib.sha256(canonical(payload)).hexdigest() != claimed:
-        raise ValueError("payload_hash does not match")
+def openssl(command, **files):
     with tempfile.TemporaryDirectory() as folder:
-        for name, data in (
-            ("key", SPKI + base64.b64decode(envelope["signer_public_key_b64"])),
-            ("signature", base64.b64decode(envelope["signature_b64"])),
-            ("message", claimed.encode()),
-        ):
-            Path(folder, name).write_bytes(data)
-        command = "openssl pkeyutl -verify -pubin -keyform DER -inkey key -rawin -in message -sigfile signature"
-        if subprocess.run(command.split(), cwd=folder, capture_output=True, check=False).returncode:
-            raise ValueError("the signature does not verify")
-    return hashlib.sha256(claimed.encode()).hexdigest()[:32]
+        for name, data in files.items(): pathlib.Path(folder, name).write_bytes(data)
+        return subprocess.run(["openssl", *command.split()], cwd=folder, capture_output=True).returncode == 0
 
-
-def main() -> int:
-    """Print a line for each envelope; 1 if one does not verify."""
-    code = 0
-    for name in sys.argv[1:]:
-        text = Path(name).read_text(encoding="utf-8")
-        try:
-            envelopes = [json.loads(text)]
-        except ValueError:
-            envelopes = [json.loads(line) for line in text.splitlines() if line.strip()]
-        for envelope in envelopes:
-            try:
-                print("valid  ", verify(envelope))
-            except (ValueError, KeyError, TypeError) as exc:
-                print("INVALID", name, exc)
-                code = 1
-    return code
-
+def checks(envelope, p256):
+    claimed, payload = envelope["payload"]["payload_hash"], {k: v for k, v in envelope["payload"].items() if k != "payload_hash"}
+    yield "telemetry_hash", payload["telemetry_hash"] == sha256(payload["telemetry_normalized"])
+    yield "payload_hash", payload["hash_alg"] == "sha256" and claimed == sha256(payload)
+    key = bytes.fromhex("302a300506032b6570032100") + base64.b64decode(envelope["signer_public_key_b64"])  # DER: RFC 8410
+    command = "pkeyutl -verify -pubin -keyform DER -inkey key -rawin -in text -sigfile sig"
+    yield "signature", openssl(command, key=key, text=claimed.encode(), sig=base64.b64decode(envelope["signature_b64"]))
+    if p256:  # the token's own signature: ES256, r and s of 32 bytes each, over all but itself and payload_hash
+        actod = dict(payload["meta"]["actod"])
+        raw = base64.urlsafe_b64decode(actod.pop("cosign", "A" * 86) + "==")
+        numbers = (int.from_bytes(half, "big") for half in (raw[:32], raw[32:]))
+        der = b"".join(bytes([2, n.bit_length() // 8 + 1]) + n.to_bytes(n.bit_length() // 8 + 1, "big") for n in numbers)
+        text = canonical(payload | {"meta": payload["meta"] | {"actod": actod}}).encode()
+        yield "cosign", openssl("dgst -sha256 -verify key -signature sig text", key=p256, text=text, sig=bytes([48, len(der)]) + der)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    p256, faults = pathlib.Path(sys.argv.pop(1)).read_bytes() if sys.argv[1].endswith(".pem") else b"", 0
+    for line in fileinput.input(encoding="utf-8"):
+        wrong = [name for name, right in checks(json.loads(line), p256) if not right]
+        print(f"{fileinput.filename()}:{fileinput.filelineno()}:", f"INVALID: {', '.join(wrong)}" if wrong else "valid")
+        faults += len(wrong)
+    sys.exit(faults > 0)

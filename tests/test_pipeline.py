@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,9 +47,9 @@ class Parts:
     def route(self, one: Delivery) -> Any:
         if one.payload == b"bad":
             raise RejectedError("not_json")
-        return one
+        return SimpleNamespace(payload=one.payload, route="notes", traffic_class="normal")
 
-    def describe(self, _one: Delivery) -> tuple[str, str]:
+    def describe(self, _topic: str) -> tuple[str, str]:
         return "notes", "normal"
 
     def new_identities(self) -> dict[str, str]:
@@ -64,6 +65,18 @@ class Parts:
     def keep(self, one: Delivery) -> bool:
         self.done.append(("sealed", one.payload))
         return True
+
+    def admit(self, reading: Reading) -> None:
+        pass
+
+    def finish(self, _reading: Reading, masked: MaskedReading) -> MaskedReading:
+        return masked
+
+    async def secure(self) -> None:
+        pass
+
+    def memory(self) -> dict[str, Any]:
+        return {}
 
     def beat(self) -> None:
         """Be the pulse."""
@@ -84,7 +97,15 @@ class Parts:
 
 
 def collect(parts: Any) -> list[Any]:
-    roles = {"source": parts, "router": parts, "masker": parts, "spool": parts, "audit": parts, "refusals": parts}
+    roles = {
+        "source": parts,
+        "router": parts,
+        "admission": parts,
+        "masker": parts,
+        "spool": parts,
+        "audit": parts,
+        "refusals": parts,
+    }
 
     async def run() -> None:
         lock = asyncio.Lock()
@@ -115,7 +136,6 @@ def test_nothing_is_acknowledged_while_the_disk_refuses_and_the_audit_log_says_s
 ) -> None:
     monkeypatch.setattr(pipeline, "_RETRY_SECONDS", 0.001)
     assert collect(Parts(b"good", disk=3)) == [
-        ("counted", 0),
         ("store.blocked", {"reason": "disk_full"}),
         ("committed", 1, {}),
         ("store.resumed", {"reason": "disk_full"}),

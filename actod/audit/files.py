@@ -13,6 +13,7 @@ from actod.durable import sync_folder
 
 _NAME = "audit-{:012}.jsonl"
 _WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
+_MOST_TORN_BYTES = 64 * 1024  # of torn tails beside one file: a robot that is switched off a thousand times a day
 _COVERS = 2  # such lines: the last may be torn itself
 _LAST_N = 10**12 - 1  # names sort no further, and the number after a larger one might be none that can be written
 
@@ -54,6 +55,11 @@ def last_line(file: Path) -> dict[str, Any] | None:
     return last
 
 
+def torn_file(file: Path) -> Path:
+    """Return where the torn tails of a file are kept, as long as the file is."""
+    return file.with_suffix(".torn")
+
+
 def cut_torn_tail(file: Path) -> int:
     """Move the tail that a crash tore to a side file, durably; return its length in bytes."""
     data = file.read_bytes()
@@ -61,8 +67,10 @@ def cut_torn_tail(file: Path) -> int:
     torn = data[end:]
     if not torn:
         return 0
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    with os.fdopen(os.open(file.with_suffix(".torn"), flags, 0o600), "wb") as side:
+    aside = torn_file(file)
+    begun = aside.exists() and aside.stat().st_size + len(torn) <= _MOST_TORN_BYTES
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if begun else os.O_TRUNC)
+    with os.fdopen(os.open(aside, flags, 0o600), "wb") as side:
         side.write(torn)
         side.flush()
         os.fsync(side.fileno())

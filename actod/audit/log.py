@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import cut_torn_tail, file_name, last_line, log_files, whole_lines
+from actod.audit.files import cut_torn_tail, file_name, last_line, log_files, torn_file, whole_lines
 from actod.audit.line import OWN_FIELDS, ZERO, allowed_event, allowed_fields, line_hash
 from actod.config import AuditConfig
 from actod.durable import sync_folder
@@ -212,6 +212,7 @@ class AuditLog:
             self._unsynced.clear()
             for file in surplus:
                 file.unlink()
+                torn_file(file).unlink(missing_ok=True)
                 sync_folder(self._folder)  # one by one: a power cut leaves no hole between two that were to go
 
     def _create(self, n: int) -> None:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from actod import configfile, parts
 from actod.audit.verify import verify_log
@@ -33,7 +34,9 @@ from actod.service.disk import disk_of
 from actod.service.folder import check_folder
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
+from actod.submit.credentials import api_key_file
 from actod.submit.https import HttpsClient
+from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS
 
 _BROKER_REMEDIES = {
@@ -147,9 +150,12 @@ def _state_folder(config: Config) -> Line:
     disk = disk_of(folder)
     crypt = {True: "encrypted", False: "not encrypted", None: "encryption unknown"}[disk.encrypted]
     detail = f"{folder}, mode 0700, {free.f_bavail * free.f_frsize // 2**20} MiB free, {disk.kind}, {crypt}"
-    if not disk.lasting:
-        level = "fail" if config.environment == "prod" else "warn"
-        return Line("state folder", level, detail, "put state_directory on a disk: this one forgets at a power cut")
+    trouble, mend = disk.trouble
+    if trouble:
+        return Line("state folder", "fail", f"{detail}, {trouble}", mend)
+    if disk.volatile:
+        level = "fail" if config.environment == "prod" and not config.store.allow_volatile else "warn"
+        return Line("state folder", level, f"{detail}: {disk.volatile}", "put state_directory on a disk or a volume")
     if disk.encrypted is not True and config.environment == "prod":
         level = "warn" if disk.encrypted is None else "fail"
         return Line("state folder", level, detail, "put state_directory on an encrypted disk (LUKS)")
@@ -165,11 +171,15 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
     }
     for key, path in files.items():
         if path is not None:
-            yield key, _guarded(f"secret {key}", file, functools.partial(_secret, key, path))
+            yield key, _guarded(f"secret {key}", file, functools.partial(_secret, config, key, path))
 
 
-def _secret(key: str, path: Path) -> Line:
-    read_secret(path, key=key)
+def _secret(config: Config, key: str, path: Path) -> Line:
+    if key == "collector.api_key_file":
+        host = urlsplit(config.collector.url).hostname or ""
+        api_key_file(path, key=key, environment=config.environment, host=host)
+    else:
+        read_secret(path, key=key)
     return Line(f"secret {key}", "ok", f"{path}, mode {path.stat().st_mode & 0o777:04o}")
 
 
@@ -193,7 +203,9 @@ def _broker(config: Config) -> Line:
 
 
 async def _server(config: Config) -> Line:
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())
+    clock = SystemClock()
+    tls = CollectorTls(collector=config.collector, clock=clock, state_directory=config.state_directory, writes=False)
+    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, tls=tls)
     try:
         status = await client.health()
     except TransientError as exc:

@@ -1,4 +1,7 @@
-"""`actod routes test TOPIC [PAYLOAD]`: what would happen to a message. Nothing is connected, nothing is stored."""
+"""`actod routes test TOPIC [PAYLOAD]`: what would happen to a message. Nothing is connected, nothing is stored.
+
+`actod routes open COMMITMENT`: the content whose place in a bundle a commitment took (a route with `digest = true`).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from actod import configfile
-from actod.cli.state import DEFAULT_CONFIG
+from actod.cli.state import DEFAULT_CONFIG, add_state_arguments, state_folder
+from actod.collect.contents import FOLDER, find
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
-from actod.errors import RejectedError
+from actod.errors import EXIT_FAILED, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.model import Delivery, Reading
@@ -41,17 +45,33 @@ _WHAT_TO_DO = {
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser("routes", help="show what would happen to a message")
+    parser = subparsers.add_parser("routes", help="show what would happen to a message, or open a commitment")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     test = actions.add_parser("test", help="route and mask one message")
     test.add_argument("topic", metavar="TOPIC")
     test.add_argument("payload", metavar="PAYLOAD", nargs="?", default="{}", help="text, or @FILE for a file's bytes")
     test.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"default {DEFAULT_CONFIG}")
     test.add_argument("--json", action="store_true")
+    opening = actions.add_parser("open", help="print a kept content and its salt as JSON, checked against the commitment")
+    opening.add_argument("commitment", metavar="COMMITMENT", help='as in the bundle: "sha256:..."')
+    add_state_arguments(opening)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Route and mask; 0 if the message would be taken, 1 if it would be refused."""
+    """Run the action; 1 if the message would be refused, or if the content is not here."""
+    return _open(args) if args.action == "open" else _test(args)
+
+
+def _open(args: argparse.Namespace) -> int:
+    found = find(state_folder(args) / FOLDER, args.commitment.removeprefix("sha256:"))
+    if found is None:
+        print("actod routes: no content of this commitment is kept here, or it is damaged", file=sys.stderr)
+        return EXIT_FAILED
+    print(json.dumps(found, ensure_ascii=False))
+    return 0
+
+
+def _test(args: argparse.Namespace) -> int:
     config = configfile.load(args.config)
     router = PayloadRouter(
         routes=Routes.compile(config.routes),
@@ -77,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
         received=SystemClock().now(),
     )
     try:
-        answer = _taken(router.route(delivery), masker, largest_event_bytes=config.collector.largest_event_bytes)
+        answer = _taken(router.route(delivery), masker, largest_event_bytes=config.largest_event_bytes)
     except RejectedError as refusal:
-        route, traffic_class = router.describe(delivery)
+        route, traffic_class = router.describe(args.topic)
         what_to_do = _WHAT_TO_DO.get(refusal.reason, "see docs")
         answer = {"refused": refusal.reason, "route": route, "class": traffic_class, "what_to_do": what_to_do}
     answer["bytes"] = len(payload)

@@ -38,7 +38,12 @@ def run(args: argparse.Namespace) -> int:
     if config.state_directory in socket.parents:
         own_folder(config.state_directory)  # whoever starts first makes it, and makes it ours alone
     allowed = config.environment != "prod" or config.token.allow_software_token_in_prod
-    keeper = TokenKeeper(wanted, pin_file=config.token.pin_file, allow_software=allowed)
+    keeper = TokenKeeper(
+        wanted,
+        pin_file=config.token.pin_file,
+        allow_software=allowed,
+        lockout_seconds=config.token.lockout_seconds,
+    )
     notifier = Notifier() if args.parent is None else Notifier(address="")  # a child's state is not the unit's
     asyncio.run(_serve(keeper, socket, config.signer, notifier))
     return 0

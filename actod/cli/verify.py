@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actod.errors import EXIT_USAGE
+import orjson
+
+from actod.errors import EXIT_USAGE, ConfigError, RejectedError
 from actod.proof.chain import Report, verify_set
+from actod.proof.trust import Trust
+from actod.proof.trust import read as read_trust
 from actod.proof.verify import AmbiguousObject, Verdict
 
 _EXIT = {Verdict.VALID: 0, Verdict.INVALID: 1, Verdict.VERIFIER_DEPENDENT: 3}
@@ -22,17 +26,32 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "verify",
         help="verify envelopes: signature, hashes, chain, gaps",
-        epilog="Exit codes: 0 valid, 1 invalid, 2 usage, 3 valid here, but the verdict depends on the verifier.",
+        epilog="Exit codes: 0 valid, 1 invalid, 2 usage, 3 valid, but it depends on the verifier, 78 bad trust file.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an envelope, a list, JSON lines, a folder")
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="enrolled keys and operators; may be given more than once",
+    )
+    parser.add_argument("--require-hardware", action="store_true", help="demand a chip's signature on each bundle")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify all envelopes of all files as one set."""
     envelopes: list[Any] = []
     sources: list[str] = []
+    if args.require_hardware and not args.trust:
+        print(
+            "actod verify: --require-hardware needs --trust FILE: which key lives in a chip, its enrolment says",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     try:
+        trust = _trust(args.trust) if args.trust else None
         for file in _files(args.files):
             for place, envelope in _envelopes(file.read_bytes()):
                 envelopes.append(envelope)
@@ -43,13 +62,23 @@ def run(args: argparse.Namespace) -> int:
     if not envelopes:
         print("actod verify: no envelope in these files", file=sys.stderr)
         return EXIT_USAGE
-    report = verify_set(envelopes, sources=sources)
+    report = verify_set(envelopes, sources=sources, trust=trust, require_hardware=args.require_hardware)
     if args.json:
         print(json.dumps({"verdict": report.verdict, "losses": report.losses} | dataclasses.asdict(report)))
     else:
         for line in _lines(report):
             print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))  # ids may hold terminal commands
     return _EXIT[report.verdict]
+
+
+def _trust(files: list[Path]) -> Trust:
+    """Read the trust files. Raises ConfigError, OSError."""
+    try:
+        return read_trust([orjson.loads(file.read_bytes()) for file in files])
+    except (RejectedError, orjson.JSONDecodeError) as exc:
+        raise ConfigError(
+            key="--trust", expected="trust files", found=str(exc), fix="write them with: actod keys export --trust"
+        ) from exc
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -106,6 +135,8 @@ def _lines(report: Report) -> Iterator[str]:
         good += not one.problems
         for problem in one.problems:
             yield f"INVALID  {one.source}: proof {one.proof_id or '(no id)'}: {problem}"
+        if one.disputed:
+            yield f"DISPUTED {one.source}: proof {one.proof_id}: {one.disputed}"
         if one.dependent:
             yield f"DEPENDS  {one.source}: proof {one.proof_id}: the verdict depends on the verifier: {one.dependent}"
     for chain in report.chains:
@@ -116,7 +147,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (f"BROKEN   {name}: {problem}" for problem in chain.problems)
     yield from (f"note     {note}" for note in report.notes)
     yield from (f"BROKEN   {problem}" for problem in report.problems)
-    if report.repeated:
-        yield f"note     {report.repeated} envelopes are copies of others"
+    yield from (f"MARKED   {mark}" for mark in report.marks)
+    yield from (f"REPLAYED {copy}: a copy of another in this set" for copy in report.copies)
     yield from (f"ledger   {reason}: {count}" for reason, count in report.losses.items())
     yield f"{report.verdict}: {good} of {len(report.envelopes)} envelopes verify"

@@ -1,6 +1,7 @@
 """What the broker says that it dropped: `$SYS/broker/publish/messages/dropped`, the whole broker's total.
 
-An upper bound for us: it counts for every client. A counter that fell is a restart, and begins anew.
+An upper bound for us: it counts for every client. A counter that fell is a restart, and begins anew. The last value is
+known over our own restarts: what was dropped while nobody was here is counted at the return.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ class BrokerDrops:
     """Turns the counter's changes into ledger entries (the LossCounter port)."""
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self.last: int | None = None
         self._new = 0
 
     def see(self, text: str) -> None:
@@ -22,9 +23,9 @@ class BrokerDrops:
         if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - 63 bits
             return
         value = int(text)
-        if self._last is not None:
-            self._new += value - self._last if value >= self._last else value
-        self._last = value
+        if self.last is not None:
+            self._new += value - self.last if value >= self.last else value
+        self.last = value
 
     def take(self) -> Counter[tuple[str, str, str]]:
         """Hand over the drops since the last call."""

@@ -34,7 +34,7 @@ class Client(paho.Client):
 
 
 def make_client(mqtt: MqttConfig) -> Client:
-    """Make the client with its name and password. Raises ConfigError where the password file is not in order."""
+    """Make the client with its name and password. Raises ConfigError as `authenticate` does."""
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=mqtt.client_id,
@@ -42,10 +42,15 @@ def make_client(mqtt: MqttConfig) -> Client:
         manual_ack=True,
         reconnect_on_failure=False,
     )
+    authenticate(client, mqtt)
+    return client
+
+
+def authenticate(client: Client, mqtt: MqttConfig) -> None:
+    """Give the client its name and the password as its file holds it now. Raises ConfigError if that is not in order."""
     if mqtt.username:
         password = read_secret(mqtt.password_file, key="mqtt.password_file") if mqtt.password_file else None
         client.username_pw_set(mqtt.username, password)
-    return client
 
 
 class Link:
@@ -115,6 +120,12 @@ class Link:
     def oversize_bytes(self, payload: bytes) -> int:
         """Return the true length in bytes of a message that was too large and streamed away, 0 for any other."""
         return self._frames.oversize(payload) if self._frames is not None else 0
+
+    def subscriptions(self, *, qos: int) -> list[int]:
+        """Return the identifiers of the subscriptions that brought the PUBLISH that paho hands over now."""
+        if self._frames is None or qos > 1 or not self._frames.subscriptions:
+            return []
+        return self._frames.subscriptions.popleft()
 
     def write(self) -> None:
         """Bring out what paho has to send."""

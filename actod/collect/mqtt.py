@@ -12,6 +12,7 @@ away here instead, and counted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import ssl
 from collections import Counter
@@ -29,18 +30,19 @@ from actod.collect.broker_drops import BrokerDrops
 from actod.collect.credentials import tls_context
 from actod.collect.dial import dial
 from actod.collect.intake import Intake
-from actod.collect.link import Link, make_client
+from actod.collect.link import Link, authenticate, make_client
+from actod.collect.overlap import Copies
+from actod.collect.patience import Patience
+from actod.collect.subscriber import Subscriber
 from actod.collect.subscriptions import Subscriptions
 from actod.collect.transport import FrameSocket
 from actod.config import IntakeConfig, MqttConfig
+from actod.errors import ConfigError
 from actod.model import Delivery
 from actod.ports import Clock
 
-_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-_STEADY_SECONDS = 10.0  # a connection that ends sooner counts as a failure: two clients with one id take it from each other
-_UNSTEADY = 3  # short connections in a row; mosquitto does not tell a client that another has taken its session
-_TAKEN_OVER = 0x8E
-_FAILED = 0x80
+TAKEN_OVER = "mqtt:taken_over"  # what `state` says then
+_TAKEN_OVER_CODE = 0x8E
 
 _log = structlog.get_logger(__name__)
 
@@ -57,11 +59,17 @@ class MqttSource:
         clock: Clock,
         on_event: Callable[..., None],
         broker_drops: BrokerDrops,
+        describe: Callable[[str], tuple[str, str]],
+        had_session: bool = False,
     ) -> None:
+        self._describe, self._had_session = describe, had_session
         self._mqtt, self._clock, self._on_event, self._broker_drops = mqtt, clock, on_event, broker_drops
         self._largest_payload_bytes = intake.largest_payload_bytes
-        self._subscriptions, self._left = Subscriptions(subscriptions), set[str]()
+        self._subscriptions = Subscriptions(subscriptions)
         self._intake = Intake(intake, receive_maximum=mqtt.receive_maximum, clock=clock)
+        self._copies = Copies()
+        self._patience = Patience(random.SystemRandom())
+        self._stopped = asyncio.Event()
         self._connection = 0
         self._connected = self._paused = self._ended = False
         self._lost = asyncio.Event()
@@ -73,6 +81,7 @@ class MqttSource:
         self._loop = asyncio.get_running_loop()
         self._tls = tls_context(mqtt) if mqtt.tls else None
         self._client = make_client(mqtt)
+        self._subscriber = Subscriber(self._client, self._subscriptions, on_event=on_event)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
@@ -101,15 +110,19 @@ class MqttSource:
         dropped, self._dropped = self._dropped, Counter()
         return dropped
 
-    def adopt(self, *, intake: IntakeConfig, subscriptions: Sequence[tuple[str, int]]) -> None:
+    def adopt(
+        self,
+        *,
+        intake: IntakeConfig,
+        subscriptions: Sequence[tuple[str, int]],
+        describe: Callable[[str], tuple[str, str]],
+    ) -> None:
         """Take other bounds and subscriptions. What no route asks for any more ends at the broker, now or on our return."""
         self._intake.adopt(intake)
-        before, self._subscriptions = self._subscriptions.pairs, Subscriptions(subscriptions)
-        wanted = self._subscriptions.pairs
-        self._left = (self._left | {topic for topic, _ in before}) - {topic for topic, _ in wanted}
-        if wanted != before and self._connected and not self._ended:
-            self._subscribe(session_present=True)
-            self._link.write()
+        self._describe = describe
+        self._subscriptions = Subscriptions(subscriptions)
+        self._subscriber.adopt(self._subscriptions, connected=self._connected and not self._ended)
+        self._link.write()
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -125,40 +138,58 @@ class MqttSource:
         self._ended = True
         self._link.pause()
         self._intake.end()
-        for event in (self._settled, self._lost, self._room):
+        for event in (self._settled, self._lost, self._room, self._stopped):
             event.set()
 
     async def close(self) -> None:
         """Bring the last PUBACKs out and disconnect, keeping the session at the broker."""
         self._ended, connected, self._connected = True, self._connected, False
+        self._stopped.set()
         if connected:
             await self._link.finish()
         self._drop_connection()
         self._on_event("broker.disconnected", why="stopped")
 
     async def _keep_session(self) -> None:
-        failures = 0
         while not self._ended:
             if await self._connect():
                 began = self._loop.time()
                 await self._lost.wait()
-                if self._loop.time() - began >= _STEADY_SECONDS or self._paused:
-                    failures = 0
-                elif failures == _UNSTEADY:
-                    self._on_event("broker.unsteady", client_id=self._mqtt.client_id)
-                    _log.warning("The broker accepts us and ends it at once. Does another client use our client id?")
+                steady_seconds = self._loop.time() - began
+                if self._patience.ended(steady_seconds, on_purpose=self._paused) and self.state != TAKEN_OVER:
+                    self._name_takeover(told=False)
+            else:
+                self._patience.refused()
             if self._intake.full():
                 self._pause()
             await self._room.wait()
             if not self._ended:
-                pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
-                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
-                failures += 1
+                await self._rest(self._patience.next_delay_seconds())
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+
+    def _name_takeover(self, *, told: bool) -> None:
+        """Say that another client uses our id: by the broker's word, or since it ends each session as soon as it began."""
+        self._patience.taken_over()
+        self.state = TAKEN_OVER
+        self._on_event("broker.taken_over", client_id=self._mqtt.client_id, told=told)
+        _log.error(
+            "Another client uses our client id and has our session; it is left to it for a while. Give each its own id.",
+            client_id=self._mqtt.client_id,
+            told_by_the_broker=told,
+        )
 
     async def _connect(self) -> bool:
         """Connect. Returns whether the broker accepted."""
         self._lost.clear()
         self._settled.clear()
+        try:
+            authenticate(self._client, self._mqtt)  # for each connection anew: a changed password needs no restart
+        except ConfigError as exc:
+            return self._refused("credential", str(exc))
         try:
             async with asyncio.timeout(2 * self._mqtt.connect_timeout_seconds):  # for the connection, and for the handshake
                 sock = await dial(self._mqtt, self._tls)
@@ -169,7 +200,11 @@ class MqttSource:
         if self._ended:
             sock.close()
             return False
-        self._open(FrameSocket(sock, largest_payload_bytes=self._largest_payload_bytes))
+        self._open(
+            FrameSocket(
+                sock, largest_payload_bytes=self._largest_payload_bytes, names_subscriptions=self._subscriptions.cross
+            )
+        )
         try:
             async with asyncio.timeout(self._mqtt.connect_timeout_seconds):
                 await self._settled.wait()
@@ -182,6 +217,7 @@ class MqttSource:
     def _open(self, frames: FrameSocket) -> None:
         self._connection += 1
         self._intake.connection_changed()
+        self._copies.forget()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._mqtt.session_expiry_seconds
         properties.ReceiveMaximum = self._mqtt.receive_maximum
@@ -211,44 +247,33 @@ class MqttSource:
 
     # -- paho's callbacks: they never raise ---------------------------------------------------------------------------
 
-    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
+    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         if reason.is_failure:
             self._refused("refused", str(reason))
             self._drop_connection()
             return
+        kept = bool(flags.session_present)
         self._connected = True
         self._settled.set()
         self.state = "connected"
-        self._on_event("broker.connected", session_present=bool(flags.session_present))
-        _log.info("The broker is connected.", session_present=bool(flags.session_present))
-        self._subscribe(session_present=bool(flags.session_present))
+        self._on_event("broker.connected", session_present=kept)
+        _log.info("The broker is connected.", session_present=kept)
+        if self._had_session and not kept:
+            self._dropped["session_lost", "normal", "_broker"] += 1
+            _log.warning("The broker has forgotten our session: how much it kept for us, nobody can tell any more.")
+        self._had_session = True
+        named = getattr(properties, "SubscriptionIdentifierAvailable", 1) != 0
+        self._subscriber.subscribe(session_kept=kept, names_subscriptions=named)
 
-    def _subscribe(self, *, session_present: bool) -> None:
-        unwanted = [*self._subscriptions.covered, *self._left]  # a kept session would bring these twice, or for nobody
-        if unwanted and session_present:
-            self._client.unsubscribe(unwanted)
-        self._client.subscribe(self._subscriptions.options())
-        self._left.clear()
-
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
-        self._on_event("broker.subscribed", filters=len(reasons))
-        for (topic, qos), reason in zip(self._subscriptions.pairs, reasons, strict=False):
-            if reason.value >= _FAILED and self._subscriptions.is_only_ours(topic):
-                _log.warning("The broker does not let us see what it drops.", reason=str(reason))
-            elif reason.value >= _FAILED:
-                self.state = "subscription_refused"
-                self._on_event("broker.subscription_refused", code=reason.value)
-                _log.error("The broker refused a subscription.", topic=topic, reason=str(reason))
-            elif reason.value < min(qos, 1):
-                self._on_event("broker.qos_lowered")
-                _log.warning("The broker grants QoS 0 only: what it loses on the way is not sent again.", topic=topic)
+    def _on_subscribe(self, _client: Any, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
+        self._subscriber.answered(mid, reasons)
+        if self._subscriber.refused:
+            self.state = "subscription_refused"
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-        if reason.value == _TAKEN_OVER:
+        if reason.value == _TAKEN_OVER_CODE:
             self._connected = False
-            self.state = "away:taken_over"
-            self._on_event("broker.taken_over", client_id=self._mqtt.client_id)
-            _log.error("Another client uses our client id: the broker gave it the session.", client_id=self._mqtt.client_id)
+            self._name_takeover(told=True)
         self._link.close()
         self._on_lost(int(reason.value))
 
@@ -259,12 +284,14 @@ class MqttSource:
         except UnicodeDecodeError as exc:
             topic = exc.object.decode("utf-8", "surrogateescape")  # no broker should pass it on; the router refuses it
         payload = bytes(message.payload)
+        brought_by = self._link.subscriptions(qos=message.qos)
         if topic == BROKER_DROPS_TOPIC:
             self._broker_drops.see(payload.decode("ascii", "replace"))
             if self._subscriptions.is_only_ours(topic):
                 return
         if not message.qos and not self._intake.has_room_for_qos0():
-            self._dropped["qos0_overflow", "normal", "_none"] += 1
+            route, traffic_class = self._describe(topic)
+            self._dropped["qos0_overflow", traffic_class, route] += 1
             return
         oversize = self._link.oversize_bytes(payload)
         self._intake.add(
@@ -278,6 +305,7 @@ class MqttSource:
                 retained=message.retain,
                 received=received,
                 oversize_bytes=oversize,
+                copy=bool(brought_by) and self._copies.is_copy(topic, payload, brought_by, received.monotonic_ns),
             )
         )
 

@@ -11,6 +11,7 @@ import hashlib
 import re
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from actod.collect.routes import Route, Routes
@@ -21,9 +22,8 @@ from actod.config import DeviceConfig, IntakeConfig
 from actod.errors import RejectedError
 from actod.model import Delivery, Reading, TrafficClass
 from actod.proof.decode import parse_json
-from actod.proof.envelope import iso
+from actod.proof.envelope import SAMPLED, iso
 
-NO_ROUTE = "_none"
 _OWN_TASK = "actod"  # of the records that the device makes of itself: nothing that arrives may pass for one
 _LONGEST_ID = 128
 _LONGEST_TOPIC = 1024
@@ -45,7 +45,7 @@ class PayloadRouter:
         self._new: dict[str, str] = {}
         self._runs = OpenRuns(intake)
         self._overflow = OpenRuns(intake)  # a robot's overflow is a bundle, too: beyond the bound it is the device's
-        self._vda = Vda5050()
+        self._vda = Vda5050(self._digest)
         self.overflowed = 0  # readings that went to the overflow run since the start
         self._last_run: dict[str | None, tuple[str | None, str, str | None]] = {}
 
@@ -64,6 +64,8 @@ class PayloadRouter:
         raise RejectedError("route_failed", kind)  # outside of the handler: what was caught may carry content
 
     def _routed(self, delivery: Delivery) -> Reading:
+        if delivery.copy:
+            raise RejectedError(SAMPLED + "overlap")
         route = self._routes.find(delivery.topic)
         if route is None:
             raise RejectedError("no_route")
@@ -106,10 +108,17 @@ class PayloadRouter:
             retained=delivery.retained,
         )
 
-    def describe(self, delivery: Delivery) -> tuple[str, str]:
-        """Name (route, traffic class) of a refused delivery."""
-        route = self._routes.find(delivery.topic)
-        return (route.name, str(route.traffic_class)) if route else (NO_ROUTE, str(TrafficClass.NORMAL))
+    def describe(self, topic: str) -> tuple[str, str]:
+        """Name (route, traffic class) of what came under a topic and was refused."""
+        return self._routes.describe(topic)
+
+    def header_ids(self) -> dict[str, int]:
+        """Return the numbers that senders counted last, for the same commit as their messages."""
+        return self._vda.header_ids()
+
+    def restore_header_ids(self, header_ids: Mapping[str, int]) -> None:
+        """Go on where an earlier run's last commit was."""
+        self._vda.restore(header_ids)
 
     def new_identities(self) -> dict[str, str]:
         """Hand over the robots named since the last call."""

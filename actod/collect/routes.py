@@ -12,6 +12,7 @@ from actod.config import RouteConfig
 from actod.errors import ConfigError
 from actod.model import TrafficClass
 
+NO_ROUTE = "_none"
 Selector = Callable[[Sequence[str], Any], Any]
 _MOST_CACHED, _LONGEST_CACHED = 4096, 256  # a publisher of endless topics must not fill the memory
 _INDEX = re.compile(r"(?:0|[1-9][0-9]{0,8})\Z")  # of a JSON Pointer (RFC 6901), or a topic level
@@ -33,6 +34,15 @@ class Route:
     task_id: Selector
     run_id: Selector
     timestamp: Selector
+    interval_ns: int = 0
+    on_change: tuple[Selector, ...] = ()
+    deadband: tuple[tuple[Selector, float], ...] = ()
+    digest: bool = False
+
+    @property
+    def thins(self) -> bool:
+        """Whether messages are left out."""
+        return bool(self.interval_ns or self.on_change or self.deadband)
 
 
 class Routes:
@@ -40,6 +50,7 @@ class Routes:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = tuple(routes)
+        self._names = {route.name: route for route in self._routes}
         self._cache: dict[str, Route | None] = {}
 
     @classmethod
@@ -60,6 +71,15 @@ class Routes:
                 self._cache.clear()
             self._cache[topic] = found
         return found
+
+    def named(self, name: str) -> Route:
+        """Return a route by its name."""
+        return self._names[name]
+
+    def describe(self, topic: str) -> tuple[str, str]:
+        """Name (route, traffic class) of what came under a topic, for the ledger; ("_none", "normal") if none."""
+        route = self.find(topic)
+        return (route.name, str(route.traffic_class)) if route else (NO_ROUTE, str(TrafficClass.NORMAL))
 
     def subscriptions(self) -> list[tuple[str, int]]:
         """Return (filter, QoS) pairs, each filter once with its highest QoS."""
@@ -86,7 +106,20 @@ def _compile(config: RouteConfig) -> Route:
         task_id=_selector(config, "task_id", config.task_id or "=idle"),
         run_id=_selector(config, "run_id", config.run_id),
         timestamp=_selector(config, "timestamp", config.timestamp),
+        interval_ns=round(1e9 / config.max_hz) if config.max_hz else 0,
+        on_change=tuple(_pointer(config, "on_change", text) for text in config.on_change),
+        deadband=tuple((_pointer(config, "deadband", text), band) for text, band in config.deadband.items()),
+        digest=config.digest,
     )
+
+
+def _pointer(config: RouteConfig, key: str, text: str) -> Selector:
+    """Compile a JSON Pointer; the empty one is the whole content."""
+    if not text:
+        return lambda _levels, payload: payload
+    if not text.startswith("/"):
+        raise _refused(config, key, "a JSON Pointer (/battery/charge)", f"correct {key} of route {config.name}")
+    return _selector(config, key, text)
 
 
 def _filter(config: RouteConfig) -> tuple[str, ...]:

@@ -15,11 +15,15 @@ from __future__ import annotations
 import secrets
 import socket
 import ssl
+from collections import deque
 from contextlib import suppress
 
 _CHUNK_BYTES = 65536
 _CHUNKS = 4  # in one `fill`
-_PUBLISH = 3
+_PUBLISH, _QOS_2 = 3, 2
+_SUBSCRIPTION_IDENTIFIER = 0x0B
+_FIXED_BYTES = {0x01: 1, 0x02: 4, 0x23: 2}  # payload format, message expiry, topic alias
+_TEXTS = {0x03: 1, 0x08: 1, 0x09: 1, 0x26: 2}  # content type, response topic, correlation data, user property: how many
 _MOST_PROPERTY_BYTES = 4096
 _LONGEST_TOPIC_BYTES = 65535
 _STAND_IN_BYTES = 16 + 8  # random bytes that no sender can know, and a length
@@ -29,11 +33,14 @@ class FrameSocket:
     """Wraps a connected, non-blocking socket, plain or TLS. Not thread-safe: used on the loop's thread.
 
     Holds at most one packet that is not whole, and what the packets of one `fill` make, if `fill` is called only when
-    `has_packet` is false.
+    `has_packet` is false. With `names_subscriptions` the identifiers of the subscriptions that brought each PUBLISH are
+    in `subscriptions`, in the order in which paho reads them.
     """
 
-    def __init__(self, sock: socket.socket, *, largest_payload_bytes: int) -> None:
+    def __init__(self, sock: socket.socket, *, largest_payload_bytes: int, names_subscriptions: bool = False) -> None:
         self._sock = sock
+        self._names_subscriptions = names_subscriptions
+        self.subscriptions: deque[list[int]] = deque()
         self.descriptor = sock.fileno()  # still known after closing
         self._largest = largest_payload_bytes
         self._limit = largest_payload_bytes + _LONGEST_TOPIC_BYTES + _MOST_PROPERTY_BYTES
@@ -175,17 +182,23 @@ class FrameSocket:
             raise OSError("the broker sent a PUBLISH shorter than its properties")
         if end - payload_start > self._largest or end - position > self._limit:
             length = end - head_end - size
+            self._note_subscriptions(first, b"")
             self._put(first, buffer[start:head_end], self._stand_in + length.to_bytes(8))
             here = min(end, len(buffer))
             self._skipping = end - here
             return here
         if len(buffer) < end:
             return 0
+        self._note_subscriptions(first, buffer[head_end + size : payload_start])
         if properties:
             self._put(first, buffer[start:head_end], buffer[payload_start:end])
         else:
             self._ready += buffer[position:end]
         return end
+
+    def _note_subscriptions(self, first: int, properties: bytes | bytearray) -> None:
+        if self._names_subscriptions and first >> 1 & 3 != _QOS_2:  # which paho hands over later, and out of turn
+            self.subscriptions.append(identifiers(properties))
 
     def _put(self, first: int, head: bytes | bytearray, payload: bytes | bytearray) -> None:
         self._ready.append(first)
@@ -193,6 +206,26 @@ class FrameSocket:
         self._ready += head
         self._ready.append(0)  # no properties
         self._ready += payload
+
+
+def identifiers(properties: bytes | bytearray) -> list[int]:
+    """Return the subscription identifiers among the properties of a PUBLISH (MQTT 5, 3.3.2.3)."""
+    found, position = [], 0
+    while position < len(properties):
+        kind = properties[position]
+        position += 1
+        if kind == _SUBSCRIPTION_IDENTIFIER:
+            value, size = decode_length(properties, position)
+            found.append(value)
+            position += size or len(properties)
+        elif kind in _FIXED_BYTES:
+            position += _FIXED_BYTES[kind]
+        elif kind in _TEXTS:
+            for _ in range(_TEXTS[kind]):
+                position += 2 + int.from_bytes(properties[position : position + 2])
+        else:  # not of a PUBLISH, or of a later standard: where the next one begins cannot be known
+            break
+    return found
 
 
 def decode_length(data: bytes | bytearray, position: int) -> tuple[int, int]:

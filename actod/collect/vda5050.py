@@ -7,8 +7,9 @@ loss; the will of `connection` (CONNECTIONBROKEN, since 3.0 CONNECTION_BROKEN) c
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import itertools
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ IDLE = "idle"
 _UINT32 = 2**32
 _LARGEST_GAP = 100_000  # beyond it a number is a restart, not a loss
 _MOST_SENDERS = 4096  # then the oldest is forgotten: a publisher of endless serial numbers must not fill the memory
+_MOST_SAVED = 256  # senders, those that spoke last: they are written with each commit
 _MANUFACTURER, _SERIAL, _KIND = 2, 3, 4
 _DONE = ("FINISHED", "FAILED")  # a tuple asks whether it is equal: what a message holds may be a list, which has no hash
 _BULK = {"visualization", "factsheet"}
@@ -45,11 +47,16 @@ class _Robot:
 
 
 class Vda5050:
-    """Reads what the standard says about a message. Keeps per robot the order at work, and per topic the last headerId."""
+    """Reads what the standard says about a message. Keeps per robot the order at work, and per topic the last headerId.
 
-    def __init__(self) -> None:
+    `digest` stands for a topic where the last headerIds are written: a topic names who sent it, and is not masked yet.
+    """
+
+    def __init__(self, digest: Callable[[bytes], str]) -> None:
+        self._digest = digest
         self._robots: dict[str, _Robot] = {}
-        self._header_ids: dict[tuple[str, ...], int] = {}
+        self._senders: dict[str, str] = {}
+        self._header_ids: OrderedDict[str, int] = OrderedDict()
         self._gaps: Counter[str] = Counter()
 
     def place(self, levels: Sequence[str], data: dict[str, Any]) -> Placed:
@@ -77,7 +84,10 @@ class Vda5050:
             return
         if levels[_KIND] == "connection" and data.get("connectionState") in _WILL:
             return
-        sender = tuple(levels[: _KIND + 1])
+        topic = "/".join(levels[: _KIND + 1])
+        sender = self._senders.get(topic)
+        if sender is None:
+            sender = _put(self._senders, topic, self._digest(topic.encode("utf-8", "surrogatepass")))
         before = self._header_ids.get(sender)
         if before is None:
             _put(self._header_ids, sender, number)
@@ -86,8 +96,18 @@ class Vda5050:
         if duplicate and ahead != 1:  # we have it already, unless the connection broke between broker and us
             return
         self._header_ids[sender] = number
+        self._header_ids.move_to_end(sender)
         if 1 < ahead <= _LARGEST_GAP:
             self._gaps[route] += ahead - 1
+
+    def header_ids(self) -> dict[str, int]:
+        """Return the numbers that senders counted last, by digest: those that spoke last, and not more than is small."""
+        newest = itertools.islice(reversed(self._header_ids.items()), _MOST_SAVED)
+        return dict(reversed(list(newest)))
+
+    def restore(self, header_ids: Mapping[str, int]) -> None:
+        """Go on where an earlier run's last commit was: what is missing since was lost while nobody was here."""
+        self._header_ids.update(header_ids)
 
     def take_gaps(self) -> Counter[str]:
         """Hand over the missing messages by route since the last call."""

@@ -13,7 +13,10 @@ import orjson
 
 from actod.errors import TransientError
 from actod.keys import wire
-from actod.model import PublicKeys
+from actod.model import EnrolledKey, PublicKeys, PurposeSignature
+
+_SIGNATURE_BYTES = 64
+_CHOOSERS = {wire.SIGN_BUNDLE, wire.SIGN_PURPOSE, wire.COSIGN}  # what the chosen key does
 
 
 class SignerClient:
@@ -23,27 +26,51 @@ class SignerClient:
         self._socket, self._timeout_seconds = socket, timeout_seconds
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
+        self._chosen = ""
+        self._told = ""  # which choice this connection knows
 
-    async def public_keys(self) -> PublicKeys:
-        """Ask for the public keys."""
+    async def keys(self) -> tuple[EnrolledKey, ...]:
+        """Return the generations of the key family, oldest first."""
         data = await self._ask(wire.KEYS)
         with self._understood():
-            answer = orjson.loads(data)
-            return PublicKeys(
-                ed25519=base64.urlsafe_b64decode(answer["ed25519"] + "="),
-                ed25519_thumbprint=answer["ed25519_thumbprint"],
-                p256_thumbprint=answer["p256_thumbprint"],
-                kind=answer["kind"],
-            )
+            return tuple(_key(entry) for entry in orjson.loads(data)["keys"])
+
+    async def use(self, ed25519_thumbprint: str) -> None:
+        """Choose the key that signs from now on, also over later connections. Raises TransientError("key_unknown")."""
+        self._chosen = ed25519_thumbprint
+        await self._ask(wire.USE, ed25519_thumbprint.encode("ascii"))
+
+    async def public_keys(self) -> PublicKeys:
+        """Return the chosen key, or the family's only one."""
+        keys = await self.keys()
+        if not self._chosen and len(keys) != 1:
+            raise TransientError("key_choice", f"the family has {len(keys)} keys, and none was chosen")
+        for key in keys:
+            if self._chosen in {"", key.ed25519_thumbprint}:
+                return key.public
+        raise TransientError("key_unknown", f"none of the family's {len(keys)} keys has this thumbprint")
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         """Have 64 hex characters signed with Ed25519."""
         return await self._ask(wire.SIGN_BUNDLE, payload_hash.encode("ascii"))
 
     async def cosign(self, canonical_payload: bytes) -> bytes | None:
-        """Return None: a token with Ed25519 of its own needs no second signature."""
-        del canonical_payload
-        return None
+        """Have a payload signed with the token's P-256; None where the Ed25519 key is on the token itself."""
+        return await self._ask(wire.COSIGN, canonical_payload) or None
+
+    async def sign_purpose(self, message: bytes) -> PurposeSignature:
+        """Have a message that begins with its purpose signed with all that the chosen key has."""
+        data = await self._ask(wire.SIGN_PURPOSE, message)
+        with self._understood():
+            answer = orjson.loads(data)
+            p256 = answer["p256"]
+            return PurposeSignature(_bytes(answer["ed25519"], _SIGNATURE_BYTES), p256 and _bytes(p256, _SIGNATURE_BYTES))
+
+    async def make_next(self, generation: int) -> EnrolledKey:
+        """Have this generation made on the token, or get it if it is there."""
+        data = await self._ask(wire.MAKE_NEXT, str(generation).encode("ascii"))
+        with self._understood():
+            return _key(orjson.loads(data))
 
     async def stats(self) -> dict[str, Any]:
         """Return the signer's latencies and error counts."""
@@ -64,13 +91,13 @@ class SignerClient:
         """Drop the connection."""
         if self._streams is not None:
             self._streams[1].close()
-            self._streams = None
+            self._streams, self._told = None, ""
 
     async def _ask(self, operation: bytes, body: bytes = b"") -> bytes:
         async with self._lock:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    word, answer = await self._exchange(wire.pack(operation, body))
+                    word, answer = await self._choose_and_exchange(operation, body)
             except TimeoutError as exc:
                 self.close()
                 raise TransientError("signer_timeout") from exc
@@ -82,8 +109,21 @@ class SignerClient:
                 raise
         if word != b"ok":
             with self._understood():
-                raise TransientError(answer.decode("ascii", "replace"))
+                reason, _, sentence = answer.decode("ascii", "replace").partition("\n")
+                raise TransientError(reason, sentence)
         return answer
+
+    async def _choose_and_exchange(self, operation: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """Tell a new connection which key was chosen, before that key is asked for."""
+        if self._streams is None:
+            self._told = ""
+        chosen = self._chosen
+        if operation in _CHOOSERS and self._told != chosen:
+            word, answer = await self._exchange(wire.pack(wire.USE, chosen.encode("ascii")))
+            if word != b"ok":
+                return word, answer
+            self._told = chosen
+        return await self._exchange(wire.pack(operation, body))
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -101,3 +141,23 @@ class SignerClient:
         writer.write(frame)
         await writer.drain()
         return await wire.receive(reader)
+
+
+def _key(entry: dict[str, Any]) -> EnrolledKey:
+    point = entry["p256"]
+    return EnrolledKey(
+        label=str(entry["label"]),
+        generation=int(entry["generation"]),
+        ed25519=_bytes(entry["ed25519"], 32),
+        ed25519_thumbprint=str(entry["ed25519_thumbprint"]),
+        p256=None if point is None else b"\x04" + _bytes(point["x"], 32) + _bytes(point["y"], 32),
+        p256_thumbprint=None if point is None else str(entry["p256_thumbprint"]),
+        kind=str(entry["kind"]),
+    )
+
+
+def _bytes(text: str, length: int) -> bytes:
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if len(data) != length:
+        raise ValueError
+    return data

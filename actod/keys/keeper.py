@@ -1,104 +1,144 @@
-"""Keeps the token open on the one thread that may touch it: opens late, heals, and never repeats a refused PIN."""
+"""Keeps the token open on the one thread that may touch it: opens late, heals, and never repeats a refused PIN.
+
+What is done about each failure stands in `healing.py`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
-from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from actod.errors import TransientError
-from actod.keys.token import PinRefusedError, Token, open_token, read_pin
+from actod.keys.healing import PinRefusedError, RebuildError, TokenError
+from actod.keys.meter import Meter
+from actod.keys.provision import make_generation
+from actod.keys.refused import RefusedPin
+from actod.keys.token import Token, close_quietly, is_tpm, load_library, open_token, read_pin
 from actod.keys.uri import TokenUri
+from actod.model import EnrolledKey
 
 T = TypeVar("T")
-_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_LATENCIES = 512
+_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_IN_VAIN = 10  # 34 s of pauses: a process that lived longer than 30 s is started anew at once
+_LIBRARYS = {"token_away", "token_absent"}  # what a new process may mend
 
 
 class TokenKeeper:
-    """Every method must be called on the token's thread, `busy_seconds` and `stats` excepted."""
+    """Every method must be called on the token's thread, `busy_seconds`, `stats` and `in_vain` excepted."""
 
-    def __init__(self, uri: TokenUri, *, pin_file: Path, allow_software: bool = True) -> None:
+    def __init__(
+        self,
+        uri: TokenUri,
+        *,
+        pin_file: Path,
+        allow_software: bool = True,
+        lockout_seconds: float = 600.0,
+        pauses_seconds: tuple[float, ...] = _PAUSES_SECONDS,
+    ) -> None:
         self._uri, self._pin_file, self._allow_software = uri, pin_file, allow_software
+        self._pauses_seconds = pauses_seconds
+        self._library: Any = None
         self._token: Token | None = None
-        self._salt = os.urandom(32)
-        self._refused_pin = b""
-        self._refused_because = ""
+        self._refused = RefusedPin(lockout_seconds=lockout_seconds)
         self._failures = 0
         self._not_before = 0.0
-        self._last_reason = "token_away"
-        self._since = 0.0
-        self._calls = 0
-        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
-        self._counts: Counter[str] = Counter()
+        self._last: TokenError | None = None
+        self._meter = Meter()
 
     def call(self, use: Callable[[Token], T]) -> T:
         """Use the open token, opening it first if need be. Raises TransientError with what is wrong."""
-        self._since = time.monotonic()
-        try:
-            token = self._open()
+        with self._meter.timed():
+            held = self._token is not None
             try:
-                result = use(token)
-            except TransientError as exc:
-                self._fail(exc)
-                raise
-            self._failures = 0
-            self._calls += 1
-            self._latencies.append(time.monotonic() - self._since)
-            return result
-        finally:
-            self._since = 0.0
+                return self._use(use)
+            except RebuildError:
+                if not held:
+                    raise
+            self._not_before = 0.0  # what was held may merely have gone stale: the table says at once
+            return self._use(use)
+
+    def make(self, generation: int) -> EnrolledKey:
+        """Return this generation's key, made if it is not there. Never repeated by itself. Raises TransientError."""
+        with self._meter.timed():
+            keys = self._use(lambda token: token.keys)
+            if all(key.generation != generation for key in keys):
+                self.close()
+                self._watched(self._make, self._admit(), generation)
+                keys = self._use(lambda token: token.keys)
+            return next(key for key in keys if key.generation == generation)
 
     def busy_seconds(self) -> float:
         """Return how long the present call has been running; 0 when there is none. Any thread may ask."""
-        since = self._since
-        return time.monotonic() - since if since else 0.0
+        return self._meter.busy_seconds()
 
-    def stats(self) -> dict[str, float | dict[str, int]]:
-        """Return the calls that went well, the newest 512's latencies in seconds, and failures by reason.
+    def in_vain(self) -> bool:
+        """Whether so many attempts failed that only a new process may mend it. Any thread may ask."""
+        return self._failures >= _IN_VAIN and self._last is not None and self._last.reason in _LIBRARYS
 
-        Any thread may ask. A refused PIN counts once, however often it would have been asked for.
+    def stats(self) -> dict[str, Any]:
+        """Return the calls that went well, the newest latencies in seconds, failures by reason, and how the token is.
+
+        "reason" says what is wrong now, or is null; "lockout_seconds" how long a TPM stays locked at most, or is null.
+        "memory_locked" is null while no token is open. A refused PIN counts once, however often it would have been sent.
         """
-        ordered = sorted(self._latencies)
-        middle = ordered[len(ordered) // 2] if ordered else 0.0
-        high = ordered[int(len(ordered) * 0.99)] if ordered else 0.0
-        return {"calls": self._calls, "p50_seconds": middle, "p99_seconds": high, "errors": dict(self._counts)}
+        token, last = self._token, self._last
+        return self._meter.stats() | {
+            "reason": last.reason if last is not None else None,
+            "lockout_seconds": self._refused.seconds_left(),
+            "memory_locked": token.memory_locked if token is not None else None,
+        }
 
-    def _open(self) -> Token:
-        if self._token is not None:
-            return self._token
-        if time.monotonic() < self._not_before:
-            raise TransientError(self._last_reason)
+    def close(self) -> None:
+        """Log out and let go of the library: a TPM forgets what it had loaded. The next call opens anew."""
+        token, self._token = self._token, None
+        library, self._library = self._library, None
+        if token is not None:
+            token.close()
+        elif library is not None:
+            close_quietly(library)
+
+    def _use(self, use: Callable[[Token], T]) -> T:
+        token = self._token
+        if token is None:
+            token = self._watched(self._open, self._admit())
+        result = self._watched(use, token)
+        self._failures, self._last = 0, None
+        return result
+
+    def _open(self, pin: str) -> Token:
+        self._library = load_library(self._uri)
+        token = open_token(self._library, self._uri, pin=pin, allow_software=self._allow_software)
+        self._token = token
+        self._refused.forget()
+        return token
+
+    def _make(self, pin: str, generation: int) -> None:
+        self._library = load_library(self._uri)
+        make_generation(self._library, self._uri, pin=pin, generation=generation)
+
+    def _admit(self) -> str:
+        """Return the PIN, unless nothing must be tried now: after a failure for a while, or with a refused PIN."""
+        if self._last is not None and time.monotonic() < self._not_before:
+            raise TokenError(self._last.reason, str(self._last).partition(": ")[2])
+        pin = self._watched(read_pin, self._pin_file)
+        self._refused.hold_back(pin)
+        return pin
+
+    def _watched(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do it; after a failure forget token and session: a later call, not before a while, builds everything anew."""
         try:
-            pin = read_pin(self._pin_file)
-            mark = hashlib.blake2b(pin.encode(), key=self._salt).digest()
-            self._hold_back(mark)
-            self._token = open_token(self._uri, pin=pin, allow_software=self._allow_software)
-        except PinRefusedError as exc:
-            if mark != self._refused_pin:  # kept by what it is, not by its file: a PIN written anew is the same PIN
-                self._counts[exc.reason] += 1
-                self._refused_pin, self._refused_because = mark, exc.reason
+            return work(*arguments)
+        except TokenError as exc:
+            self._last = exc
+            refused = isinstance(exc, PinRefusedError)
+            tpm = self._library is not None and is_tpm(self._library)
+            self.close()
+            if not refused:
+                self._meter.errors[exc.reason] += 1
+                pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
+                self._failures += 1
+                self._not_before = time.monotonic() + pause
+            elif self._refused.refuse(exc.reason, ends_by_itself=tpm):
+                self._meter.errors[exc.reason] += 1
             raise
-        except TransientError as exc:
-            self._fail(exc)
-            raise
-        self._refused_pin = b""
-        return self._token
-
-    def _hold_back(self, mark: bytes) -> None:
-        if mark == self._refused_pin:
-            raise PinRefusedError(self._refused_because, "this PIN was refused before and is not sent again")
-
-    def _fail(self, exc: TransientError) -> None:
-        """Forget token and session: the next call, not before a while, builds everything anew."""
-        self._counts[exc.reason] += 1
-        if self._token is not None:
-            self._token.close()
-            self._token = None
-        pause = _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
-        self._failures += 1
-        self._last_reason, self._not_before = exc.reason, time.monotonic() + pause

@@ -1,154 +1,132 @@
 """The token itself: one thread owns the PKCS#11 library, and no other may touch it (two crash SoftHSM).
 
-What to do about a CKR_* error, whichever call gave it:
-
-| error | verdict | what the signer does |
-|---|---|---|
-| CKR_PIN_INCORRECT, _INVALID, _LEN_RANGE, _EXPIRED | pin_incorrect | waits for another PIN in the file, never retries |
-| CKR_PIN_LOCKED, CKF_USER_PIN_LOCKED | pin_locked | likewise |
-| CKF_USER_PIN_FINAL_TRY | pin_last_try | does not log in: the last try is the operator's |
-| CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_REMOVED, no such token | token_absent | rebuilds all, with back-off |
-| CKR_SESSION_*, CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID | token_away | rebuilds all |
-| CKR_GENERAL_ERROR, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_HOST_MEMORY, any other | token_away | rebuilds all |
-| not exactly one key, or one that may leave the token | key_count, key_open, key_kind | rebuilds: an operator mends it |
-| a call that does not come back | (none) | its parent kills the signer and starts it again |
-
-To rebuild is to forget session and key, reinitialise the library, and find, log in and probe anew: after a restart of a
-TPM's resource manager nothing less helps.
+A key family is what `token.uri` names: the first generation has the label of the URI, later ones LABEL.2, LABEL.3, ...
+Where the token has CKM_EDDSA, a generation is an Ed25519 key pair on it. Where it has only P-256 (every TPM 2.0), it is a
+P-256 key pair and, of the same label, a private data object with the seed of an Ed25519 key, used in this process.
+What is done about a CKR_* stands in `healing.py`.
 """
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pkcs11
-from asn1crypto.core import OctetString
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, SlotFlag, TokenFlag
-from pkcs11.exceptions import (
-    AttributeTypeInvalid,
-    PinExpired,
-    PinIncorrect,
-    PinInvalid,
-    PinLenRange,
-    PinLocked,
-    PKCS11Error,
-    TokenNotPresent,
-)
-from pkcs11.util.ec import encode_named_curve_parameters
+from pkcs11 import Attribute, Mechanism, ObjectClass, SlotFlag, TokenFlag
+from pkcs11.exceptions import AttributeTypeInvalid, PKCS11Error
 
-from actod.errors import TransientError
+from actod.keys.healing import Call, ChoiceError, PinError, TokenError, ask
+from actod.keys.pairs import OnTokenPair, Pair, SealedPair
 from actod.keys.uri import TokenUri
-from actod.model import PublicKeys
-from actod.proof import thumbprint
+from actod.model import EnrolledKey
 from actod.secretfile import SecretFileError, read_secret
 
-ED25519_PARAMETERS = encode_named_curve_parameters("1.3.101.112")
-_PROBE = b"actod:probe:v1\n"
-_RAW_POINT_BYTES = 32
-
-
-class PinError(TransientError):
-    """The PIN cannot be used."""
-
-
-class PinRefusedError(PinError):
-    """The token refused the PIN: it must not be sent again."""
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translate what python-pkcs11 raises into verdicts; see the table above. No message of the library is kept."""
-    try:
-        yield
-    except PinLocked as exc:
-        raise PinRefusedError("pin_locked") from exc
-    except (PinIncorrect, PinInvalid, PinLenRange, PinExpired) as exc:
-        raise PinRefusedError("pin_incorrect") from exc
-    except TokenNotPresent as exc:
-        raise TransientError("token_absent") from exc
-    except (PKCS11Error, RuntimeError, OSError) as exc:  # RuntimeError: the module cannot be loaded
-        raise TransientError("token_away", type(exc).__name__) from exc
+ON_TOKEN, SEALED, SOFTWARE = "on-token", "sealed", "software"
+_LATER = re.compile(r"[2-9]|[1-9][0-9]{1,5}")
+_TPM_LIBRARY = "tpm2"  # stands in what libtpm2_pkcs11 says of itself
+_CLOSED = {  # what a key must be that was made on the token and can never leave it
+    Attribute.SENSITIVE: True,
+    Attribute.EXTRACTABLE: False,
+    Attribute.ALWAYS_SENSITIVE: True,
+    Attribute.NEVER_EXTRACTABLE: True,
+}
 
 
 class Token:
-    """An open, logged-in token with its signing key. Use `open_token`; every method may raise TransientError."""
+    """An open, logged-in token with the pairs of one family. Use `open_token`; every method may raise TransientError."""
 
-    def __init__(self, session: Any, key: Any, public_key: bytes, kind: str) -> None:
-        self._session, self._key = session, key
-        self.keys = PublicKeys(
-            ed25519=public_key,
-            ed25519_thumbprint=thumbprint.ed25519(public_key),
-            p256_thumbprint=None,
-            kind=kind,
-        )
+    def __init__(self, library: Any, session: Any, pairs: tuple[Pair, ...]) -> None:
+        self._library, self._session, self._pairs = library, session, pairs
 
-    def sign_ed25519(self, message: bytes) -> bytes:
-        """Return the 64-byte Ed25519 signature of a message."""
-        with translated():
-            return bytes(self._key.sign(message, mechanism=Mechanism.EDDSA))
+    @property
+    def keys(self) -> tuple[EnrolledKey, ...]:
+        """Return the generations, oldest first."""
+        return tuple(pair.key for pair in self._pairs)
+
+    @property
+    def memory_locked(self) -> bool:
+        """Whether no key's bytes in this process can reach the swap."""
+        return all(pair.memory_locked for pair in self._pairs)
+
+    def pair(self, thumbprint: str) -> Pair:
+        """Return the chosen pair, or with "" the only one, after it has signed twice. Raises ChoiceError."""
+        if not thumbprint and len(self._pairs) != 1:
+            raise ChoiceError("key_choice", f"the family has {len(self._pairs)} keys, and none was chosen")
+        for pair in self._pairs:
+            if thumbprint in {"", pair.key.ed25519_thumbprint}:
+                pair.probe()
+                return pair
+        raise ChoiceError("key_unknown", f"none of the family's {len(self._pairs)} keys has this thumbprint")
 
     def close(self) -> None:
-        """Log out. A token that is gone cannot be told."""
-        close_quietly(self._session)
+        """Overwrite what can be overwritten, log out, and let go of the library. A token that is gone cannot be told."""
+        for pair in self._pairs:
+            pair.forget()
+        close_quietly(self._library, self._session)
 
 
-def close_quietly(session: Any) -> None:
-    """Close a session, which logs out; one whose token is gone is closed already."""
+def close_quietly(library: Any, session: Any = None) -> None:
+    """Log out and finalise the library, which on a TPM frees what it had loaded. Whatever it answers changes nothing."""
+    if session is not None:
+        with suppress(PKCS11Error, RuntimeError):
+            session.close()
     with suppress(PKCS11Error, RuntimeError):
-        session.close()
+        library.finalize()
 
 
 def load_library(uri: TokenUri) -> Any:
     """Load the PKCS#11 module, initialised anew whatever state it was in."""
-    with translated():
+
+    def load() -> Any:
         library = pkcs11.lib(str(uri.module_path))
         if library.initialized:
-            library.reinitialize()
-        else:
-            library.initialize()
+            with suppress(PKCS11Error):  # it counts as done, and what is left tells at the next step
+                library.finalize()
+        library.initialize()
         return library
 
+    return ask(Call.LOAD, load)
 
-def open_token(uri: TokenUri, *, pin: str, allow_software: bool = True) -> Token:
-    """Find the token and the key, log in, and prove with two signatures that it works (OP-TEE fails the second)."""
-    library = load_library(uri)
+
+def is_tpm(library: Any) -> bool:
+    """Whether the library drives a TPM 2.0, whose lockout ends by itself."""
+    return _TPM_LIBRARY in f"{library.manufacturer_id} {library.library_description}".lower()
+
+
+def open_token(library: Any, uri: TokenUri, *, pin: str, allow_software: bool = True) -> Token:
+    """Find the token and the family's keys, and log in; an only key signs twice at once (OP-TEE fails the second)."""
     found = find_token(library, uri)
-    kind = _kind(found)
-    if kind == "software" and not allow_software:
-        raise TransientError("token_software", "a software token is refused in prod")
+    if kind_of(found) == SOFTWARE and not allow_software:
+        raise TokenError("token_software", "a software token is refused in prod")
     session = log_in(found, pin=pin)
     try:
-        key, public_key = _find_key(session, uri)
-        token = Token(session, key, public_key, kind)
-        for attempt in (b"1", b"2"):
-            _verify(public_key, _PROBE + attempt, token.sign_ed25519(_PROBE + attempt))
+        token = Token(library, session, _pairs(session, found, uri))
+        if len(token.keys) == 1:
+            token.pair("")
     except BaseException:
-        close_quietly(session)
+        close_quietly(library, session)
         raise
     return token
 
 
 def log_in(found: Any, *, pin: str, writable: bool = False) -> Any:
-    """Open a session with the PIN, unless the token says that this could lock it. Raises PinError, TransientError."""
+    """Open a session with the PIN, unless the token says that this could lock it. Raises PinError, TokenError."""
     if found.flags & TokenFlag.USER_PIN_LOCKED:
         raise PinError("pin_locked", "the token says that its PIN is locked")
     if found.flags & TokenFlag.USER_PIN_FINAL_TRY:
         raise PinError("pin_last_try", "one more wrong PIN would lock the token")
-    with translated():
-        return found.open(rw=writable, user_pin=pin)
+    return ask(Call.LOGIN, lambda: found.open(rw=writable, user_pin=pin))
 
 
 def find_token(library: Any, uri: TokenUri) -> Any:
-    """Return the one token that matches the URI. Raises TransientError("token_absent" or "token_count")."""
-    with translated():
-        found = [token for token in library.get_tokens() if _matches(token, uri)]
+    """Return the one token that matches the URI. Raises TokenError("token_absent" or "token_count")."""
+    found = [token for token in ask(Call.SLOTS, lambda: list(library.get_tokens())) if _matches(token, uri)]
     if len(found) != 1:
-        raise TransientError("token_absent" if not found else "token_count", f"{len(found)} tokens match the URI")
+        raise TokenError("token_absent" if not found else "token_count", f"{len(found)} tokens match the URI")
     return found[0]
 
 
@@ -163,65 +141,94 @@ def _matches(token: Any, uri: TokenUri) -> bool:
     return all(not wanted or wanted == seen.rstrip("\0 ") for wanted, seen in pairs)
 
 
-def generate_ed25519(session: Any, *, label: str) -> bytes:
-    """Make a sensitive key that cannot leave the token; return its 32-byte public key."""
-    with translated():
-        parameters = session.create_domain_parameters(
-            KeyType.EC_EDWARDS, {Attribute.EC_PARAMS: ED25519_PARAMETERS}, local=True
-        )
-        public, _ = parameters.generate_keypair(
-            mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
-            store=True,
-            label=label,
-            private_template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True},
-        )
-        return _point(public)
+def has_ed25519(found: Any) -> bool:
+    """Whether the token can sign with Ed25519 itself. Raises TokenError("key_kind") if it has no P-256 either."""
+    mechanisms = ask(Call.SLOTS, found.slot.get_mechanisms)
+    if Mechanism.EDDSA not in mechanisms and Mechanism.ECDSA not in mechanisms:
+        raise TokenError("key_kind", "the token has neither CKM_EDDSA nor CKM_ECDSA")
+    return Mechanism.EDDSA in mechanisms
 
 
-def find_objects(session: Any, uri: TokenUri) -> tuple[list[Any], list[Any]]:
-    """Return the private and the public keys with the URI's label."""
-    with translated():
-        keys = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.LABEL: uri.object}))
-        publics = list(session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.LABEL: uri.object}))
-    return keys, publics
+def kind_of(found: Any) -> str:
+    """Hold a token to be software unless it says that it is hardware: SoftHSM keeps its keys in files.
+
+    A TPM in software says that it is hardware, as a TPM does: here nobody can tell them apart.
+    """
+    if not found.slot.flags & SlotFlag.HW_SLOT:
+        return SOFTWARE
+    return ON_TOKEN if has_ed25519(found) else SEALED
 
 
-def _find_key(session: Any, uri: TokenUri) -> tuple[Any, bytes]:
-    keys, publics = find_objects(session, uri)
-    if len(keys) != 1 or len(publics) != 1:
-        raise TransientError(
-            "key_count", f"exactly one key pair must match, found {len(keys)} private and {len(publics)} public"
-        )
-    with translated():
-        if keys[0].key_type != KeyType.EC_EDWARDS:
-            raise TransientError("key_kind", "the key is no Ed25519 key")
-        try:
-            closed = keys[0][Attribute.SENSITIVE] and not keys[0][Attribute.EXTRACTABLE]
-        except AttributeTypeInvalid:
-            closed = False
-        if not closed:
-            raise TransientError("key_open", "the key is not sensitive, or may leave the token")
-        return keys[0], _point(publics[0])
+def label_of(family: str, generation: int) -> str:
+    """Return the label of a generation, counted from 1."""
+    return family if generation == 1 else f"{family}.{generation}"
 
 
-def _point(public: Any) -> bytes:
-    raw = bytes(public[Attribute.EC_POINT])
-    point = raw if len(raw) == _RAW_POINT_BYTES else bytes(OctetString.load(raw).native)
-    if len(point) != _RAW_POINT_BYTES:
-        raise TransientError("key_kind", "the public key is no Ed25519 point")
-    return point
+def by_generation(session: Any, family: str, kind: ObjectClass) -> dict[int, list[Any]]:
+    """Return the objects of one class that belong to the family."""
+
+    def find() -> list[tuple[int, Any]]:
+        return [
+            (generation, item)
+            for item in session.get_objects({Attribute.CLASS: kind})
+            for generation in _generation(family, item[Attribute.LABEL])
+        ]
+
+    found = defaultdict(list)
+    for generation, item in ask(Call.FIND, find):
+        found[generation].append(item)
+    return found
 
 
-def _kind(found: Any) -> str:
-    """Hold a token to be software unless it says that it is hardware: SoftHSM keeps its keys in files."""
-    return "on-token" if found.slot.flags & SlotFlag.HW_SLOT else "software"
+def _generation(family: str, label: str) -> Iterator[int]:
+    if label == family:
+        yield 1
+    elif label.startswith(family + ".") and _LATER.fullmatch(label, len(family) + 1):
+        yield int(label[len(family) + 1 :])
 
 
-def _verify(public_key: bytes, message: bytes, signature: bytes) -> None:
+def _pairs(session: Any, found: Any, uri: TokenUri) -> tuple[Pair, ...]:
+    """Read the family. A later generation that was never finished, for want of one of its objects, is passed over."""
+    on_token = has_ed25519(found)
+    classes = [ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY] + ([] if on_token else [ObjectClass.DATA])
+    objects = [by_generation(session, uri.object, kind) for kind in classes]
+    pairs: list[Pair] = []
+    for generation in sorted({1}.union(*objects)):
+        held = [items.get(generation, []) for items in objects]
+        counts = [len(items) for items in held]
+        if generation > 1 and min(counts) == 0 and max(counts) == 1:
+            continue
+        if set(counts) != {1}:
+            names = ("private keys", "public keys", "seeds")
+            seen = ", ".join(f"{count} {name}" for count, name in zip(counts, names, strict=False))
+            raise TokenError("key_count", f"generation {generation} must be exactly one key pair, found {seen}")
+        pairs.append(_pair(held, kind_of(found), label_of(uri.object, generation), generation))
+    return tuple(pairs)
+
+
+def _pair(held: list[list[Any]], kind: str, label: str, generation: int) -> Pair:
+    private, public = held[0][0], held[1][0]
+
+    def read() -> Pair:
+        _refuse_open(private)
+        if len(held) == 2:  # noqa: PLR2004 - no seed beside it
+            return OnTokenPair.read(private, public, kind=kind, label=label, generation=generation)
+        return SealedPair.read(private, public, held[2][0], kind=kind, label=label, generation=generation)
+
+    return ask(Call.ATTRIBUTE, read)
+
+
+def _refuse_open(private: Any) -> None:
+    """Refuse a key that may leave the token, or could once, and one that came from elsewhere."""
     try:
-        VerifyKey(public_key).verify(message, signature)
-    except (BadSignatureError, ValueError) as exc:
-        raise TransientError("probe_failed", "the token's probe signature does not verify") from exc
+        closed = all(private[attribute] == wanted for attribute, wanted in _CLOSED.items())
+        made_here = private[Attribute.LOCAL]
+    except AttributeTypeInvalid:
+        closed = made_here = False
+    if not closed:
+        raise TokenError("key_open", "the key is not sensitive, or may leave the token, or could before")
+    if not made_here:
+        raise TokenError("key_foreign", "the key was not made on this token")
 
 
 def read_pin(file: Path) -> str:

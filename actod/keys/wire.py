@@ -1,7 +1,8 @@
 r"""What daemon and signer say to each other: length-prefixed frames over a Unix socket.
 
 A request is `<length: 4 bytes, big endian><operation>\n<body>`,
-an answer `<length>ok\n<body>` or `<length>error\n<reason>`.
+an answer `<length>ok\n<body>` or `<length>error\n<reason>[\n<sentence>]`: the reason is a fixed word, the sentence holds
+fixed words and counts. What each operation takes and gives stands in `desk.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
-KEYS, SIGN_BUNDLE, SIGN_PURPOSE, COSIGN, PING, STATS = b"keys", b"sign_bundle", b"sign_purpose", b"cosign", b"ping", b"stats"
+KEYS, USE, MAKE_NEXT = b"keys", b"use", b"make_next"
+SIGN_BUNDLE, SIGN_PURPOSE, COSIGN = b"sign_bundle", b"sign_purpose", b"cosign"
+PING, STATS = b"ping", b"stats"
 
 
 class ProtocolError(Exception):

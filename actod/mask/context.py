@@ -52,6 +52,12 @@ _ABBREVIATED = re.compile(r"(?<![^\W_])[^\W_]{1,4}\Z")
 _SENTENCE = re.compile(r"[.!?]\s|[;|\n{}]|\"\s?,|,\s?\"|&\w+=")
 
 
+_DIGIT = re.compile("[0-9]")
+_MAY_BE_LETTERS = frozenset(("passport", "vin", "it_cf"))  # all others have a digit
+_IN_A_NUMBER = re.compile(r"[0-9][.:]\Z")
+_MOST_BETWEEN = 3  # words from a value to the word that tells of it
+
+
 def _plain_check(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
     def spans(text: str) -> Iterator[tuple[int, int]]:
         for m in pattern.finditer(text):
@@ -66,38 +72,47 @@ _PLATE_GROUPS = re.compile(
 )
 
 
-def _plate_groups(text: str) -> Iterator[tuple[int, int]]:
-    for m in _PLATE_GROUPS.finditer(text):
-        if 4 <= sum(map(str.isalnum, m[0])) <= 11 and any(map(str.isalpha, m[0])):
-            yield m.start(), m.end()
+def _is_plate_in_groups(text: str) -> bool:
+    return 4 <= sum(map(str.isalnum, text)) <= 11 and any(map(str.isalpha, text))
+
+
+def _is_plate(text: str) -> bool:
+    return 4 <= sum(map(str.isalnum, text)) <= 9 and any(map(str.isdigit, text)) and any(map(str.isalpha, text))
 
 
 def _plates(text: str) -> Iterator[tuple[int, int]]:
-    if (wide := next(_plate_groups(text), None)) and wide[0] <= _AT_ONCE:
-        yield wide
+    wide = next(filter(None, (_PLATE_GROUPS.match(text, start) for start in range(_AT_ONCE + 1))), None)
+    if wide and _is_plate_in_groups(wide[0]):
+        yield wide.span()
     for m in _PLATE.finditer(text):
-        letters_digits = sum(ch.isalnum() for ch in m[0])
-        if 4 <= letters_digits <= 9 and any(ch.isdigit() for ch in m[0]) and any(ch.isalpha() for ch in m[0]):
-            yield m.start(), m.end()
+        if _is_plate(m[0]):
+            yield m.span()
 
 
+_PATTERNS: dict[str, re.Pattern[str]] = {
+    **national.LOOSE,
+    "dob": _DATE,
+    "passport": _PASSPORT,
+    "phone": _PHONE,
+    "card": _CARD,
+    "iban": _IBAN,
+    "vin": _VIN,
+    "badge": _BADGE,
+}
 SHAPES: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
-    **{kind: _plain_check(pattern) for kind, pattern in national.LOOSE.items()},
-    "dob": _plain_check(_DATE),
-    "passport": _plain_check(_PASSPORT),
+    **{kind: _plain_check(pattern) for kind, pattern in _PATTERNS.items()},
     "plate": _plates,
-    "phone": _plain_check(_PHONE),
-    "card": _plain_check(_CARD),
-    "iban": _plain_check(_IBAN),
-    "vin": _plain_check(_VIN),
-    "badge": _plain_check(_BADGE),
+}
+_FORMS: dict[str, tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...]] = {
+    **{kind: ((pattern, bool),) for kind, pattern in _PATTERNS.items()},
+    "plate": ((_PLATE_GROUPS, _is_plate_in_groups), (_PLATE, _is_plate)),
 }
 _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 # Everyday words that tell only where the value follows at once.
 _COMMON = frozenset(
     "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar ur lat".split()
 )
-_SHORTEST_WITH_ENDING = 6
+_SHORTEST_WITH_ENDING, _LONGEST_WORD = 6, 64
 # Behind these, twelve hex digits are as often a serial number.
 _DEVICES = frozenset(
     "device gerat station ap zarizeni apparaat dispositivo appareil urzadzenie enhet laite cihaz eszkoz bluetooth".split()
@@ -122,7 +137,7 @@ def telling(text: str) -> Iterator[Finding]:
     spans: list[tuple[int, int]] = []
     index = 0
     while index < len(words):
-        if _alone(words[index]) is None:
+        if len(words[index]) > _LONGEST_WORD or _alone(words[index]) is None:
             index += 1
             continue
         kind, size = _kind_at(words, index)
@@ -172,7 +187,8 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
     begin = _linked(text, end)
     window = text[begin : begin + _REACH]
     stop = _SENTENCE.search(window)
-    for s, e in SHAPES[kind](text[begin : begin + _REACH + 40]):
+    window = text[begin : begin + _REACH + 40]
+    for s, e in SHAPES[kind](window) if kind in _MAY_BE_LETTERS or _DIGIT.search(window) else ():
         if s > (stop.start() if stop else _REACH) or (weak and s > 1):
             break
         if kind == "phone" and sum(map(str.isdigit, text[begin + s : begin + e])) < 7:
@@ -182,13 +198,24 @@ def _beside(text: str, start: int, end: int, kind: str, *, weak: bool) -> Iterat
     if weak or kind not in _ANCHORED:
         return
     back = text[max(0, start - _REACH_BACK) : start]
+    if kind not in _MAY_BE_LETTERS and not _DIGIT.search(back):
+        return
     offset = start - len(back)
     for word in _WORD.finditer(back):  # from each word on: the one before the value may look like a part of it
-        for s, e in SHAPES[kind](back[word.start() :]):
-            rest = back[word.start() + e :]
-            if len(_WORD.findall(rest)) <= 3 and not _SENTENCE.search(rest):
-                yield Finding(offset + word.start() + s, offset + word.start() + e, kind, "word_after", 0.6)
+        if _IN_A_NUMBER.search(back, 0, word.start()):
+            continue
+        for size in _beginning(back[word.start() :], kind):
+            rest = back[word.start() + size :]
+            if len(_WORD.findall(rest)) <= _MOST_BETWEEN and not _SENTENCE.search(rest):
+                yield Finding(offset + word.start(), offset + word.start() + size, kind, "word_after", 0.6)
                 return
+
+
+def _beginning(text: str, kind: str) -> Iterator[int]:
+    """Yield the sizes of values of a kind with which a text begins."""
+    for pattern, holds in _FORMS[kind]:
+        if (m := pattern.match(text)) and holds(m[0]):
+            yield m.end()
 
 
 def _machine_address(text: str, end: int, kind: str, *, any_form: bool) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import re
 import zlib
 from typing import NamedTuple
 
+from actod.mask.finding import Cover, Finding
 from actod.mask.gate import any_of, gate
 from actod.mask.keys import fold
 from actod.mask.normal import Positions
@@ -188,10 +189,16 @@ def spoken_view(text: str) -> tuple[str, Positions, list[tuple[int, int]]] | Non
     return "".join(pieces), positions, [(run[0][0], run[-1][1]) for run in runs]
 
 
-def containers(text: str, *, limit_bytes: int) -> list[Container]:
-    """Open base64, hex and what is compressed in them. Raises BrokenContainerError where that must not go on."""
+def containers(text: str, known: list[Finding], *, limit_bytes: int) -> list[Container]:
+    """Open base64, hex and what is compressed in them, but for what lies in a finding that is known: it goes as a whole.
+
+    Raises BrokenContainerError where that must not go on.
+    """
     found: list[Container] = []
+    covered = Cover((f.start, f.end) for f in known) if known else None
     for m in _TOKEN.finditer(text):
+        if covered and covered.holds(m.start(), m.end()):
+            continue
         opened = _open_token(m[0], m.start(), m.end(), limit_bytes)
         if opened:
             found.append(opened)
@@ -207,7 +214,7 @@ def _open_token(token: str, start: int, end: int, limit_bytes: int) -> Container
     if _HEX_TOKEN.match(token):
         prefix = token[:2] if token[1] in "xX" else ""
         digits = token[len(prefix) :]
-        if len(digits) % 2 == 0:
+        if len(digits) % 2 == 0 and _may_be_packed(bytes.fromhex(digits[: 2 * _PROBE_BYTES])):
             inner = _text_of(bytes.fromhex(digits), start, end, limit_bytes)
             if inner:
                 return Container(start, end, inner[0], "hex" + prefix + ":" + inner[1])
@@ -228,7 +235,7 @@ def _open_base64(token: str, start: int, end: int, limit_bytes: int) -> Containe
         head = binascii.a2b_base64(body[:16] + "=" * (-len(body[:16]) % 4))
     except (binascii.Error, ValueError):
         return None
-    if not _may_be_text(head) and not _compressed(head):
+    if not _may_be_packed(head):
         return None
     try:
         raw = binascii.a2b_base64(body + "=" * (-len(body) % 4))
@@ -243,6 +250,10 @@ def _open_base64(token: str, start: int, end: int, limit_bytes: int) -> Containe
 
 def _compressed(head: bytes) -> bool:
     return head[:3] == b"\x1f\x8b\x08" or (head[:1] == b"\x78" and head[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"))
+
+
+def _may_be_packed(head: bytes) -> bool:
+    return _may_be_text(head) or _compressed(head)
 
 
 def _may_be_text(head: bytes) -> bool:

@@ -52,13 +52,13 @@ def ibans(text: str) -> Iterator[Finding]:
 
 def _iban_end(text: str, m: re.Match[str]) -> int:
     """Return where the longest run of whole words ends whose check digits hold; 0 if none does."""
-    plain, end = "", 0
-    for piece in _PIECE.finditer(text, m.start(), m.end()):
-        if text[piece.end() : piece.end() + 1].isalnum():
-            break
-        if plain and len(piece[0]) > _LETTERS_OF_A_BANK and piece[0].isalpha():
-            break  # a word
-        plain += piece[0].upper()
+    run, plain, end = m[0].upper(), "", 0
+    cut = len(run) if text[m.end() : m.end() + 1].isalnum() else 0
+    for piece in _PIECE.finditer(run):
+        word = piece[0]
+        if piece.end() == cut or (len(word) > _LETTERS_OF_A_BANK and plain and word.isalpha()):
+            break  # goes on, or is a word
+        plain += word
         if len(plain) in _IBAN_LENGTHS and mod97(plain):
-            end = piece.end()
+            end = m.start() + piece.end()
     return end

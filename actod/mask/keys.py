@@ -13,10 +13,10 @@ from actod.mask.vocabulary import BENIGN, DESCRIPTORS, DISARMING, PETS, SLOTS, T
 __all__ = ["Hint", "KeyBook", "fold", "kind_of", "kind_of_word"]
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
-_LONGEST_KEY = 96
+_LONGEST_KEY = LONGEST_REMEMBERED = 96
 _LONGEST_NGRAM = 4
 _MOST_KEYS = 4096
-_MOST_CLEAN = 4096
+_MOST_CLEAN = 8192  # strings under all meanings together: 1.5 MB at most
 # Where the disarming word itself completes a telling one (session_id, badge_id), the whole n-gram is in WORDS and wins.
 _WEAK_ALONE = frozenset(
     "call dial via who ne nee geb pas pass pan ni cf cc sid via cim sin rfc call gateway peer dns auth long portable ble "
@@ -41,12 +41,6 @@ class Hint:
     thing: str = ""
     clean: set[str] = field(default_factory=set, repr=False)
 
-    def remember(self, text: str) -> None:
-        """Note that `text` holds nothing. Bounded: the set starts anew when it is full."""
-        if len(self.clean) >= _MOST_CLEAN:
-            self.clean.clear()
-        self.clean.add(text)
-
 
 class KeyBook:
     """Classifies keys and remembers the answers."""
@@ -55,6 +49,7 @@ class KeyBook:
         self.known: dict[str, Hint] = {}  # keys that were looked at and hold nothing themselves
         self._hints: dict[str, Hint] = {}
         self._interned: dict[tuple[object, ...], Hint] = {}
+        self._remembered = 0
         self.neutral = self._intern(kind="", benign=False, version=False, slot=False, descriptor=False)
 
     def hint(self, key: str) -> Hint:
@@ -75,6 +70,15 @@ class KeyBook:
         if len(key) <= _LONGEST_KEY:
             self.known[key] = hint
         return hint
+
+    def remember(self, text: str, hint: Hint) -> None:
+        """Note that `text` holds nothing under a meaning. Bounded: all is forgotten when it is full."""
+        if self._remembered >= _MOST_CLEAN:
+            self._remembered = 0
+            for each in self._interned.values():
+                each.clean.clear()
+        self._remembered += 1
+        hint.clean.add(text)
 
     def of_kind(self, kind: str) -> Hint:
         """Return the hint for a value of this kind."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from actod.mask import encodings
@@ -12,7 +12,7 @@ from actod.mask.assignments import assigned, cleared
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
 from actod.mask.gate import gate
-from actod.mask.keys import Hint, KeyBook, fold
+from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook, fold
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
 from actod.mask.secrets import whole_pem
@@ -64,13 +64,15 @@ class LeafReader:
 
     def begin(self) -> None:
         """Start anew with what a message may cost."""
+        self.opened = 0  # JSON, containers and escapes, so far: what holds one is not the same below another layer
         self._layers = 0
         self._budget = self._policy.max_leaf_bytes * 4
 
     def find(self, text: str, hint: Hint, depth: int) -> list[Finding]:
         """Return what is to be replaced, ordered, without overlaps. Raises TooMuchError at a limit."""
         size = len(text)
-        self._budget -= size
+        if size > LONGEST_REMEMBERED:  # a masker that remembers the shorter ones must come to the same end
+            self._budget -= size
         if size > self._policy.max_leaf_bytes or self._budget < 0:
             raise TooMuchError
         if "-----" in text and not hint.kind and not self._policy.detectors and (key := whole_pem(text)):
@@ -86,17 +88,16 @@ class LeafReader:
             found = [f for f in found if f.rule == "own" or (f.start == 0 and f.end == len(text))]
         whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
         if not whole:
-            found.extend(self._in_layers(text, view, positions, hint, depth, opened))
-        if self._only is not None:
-            found = only_secrets(found)
-        return merge(found)
+            known = found if self._only is None else only_secrets(found)
+            found = known + self._in_layers(text, view, positions, hint, depth, opened, known)
+        return merge(found if self._only is None else only_secrets(found))
 
     def _in_view(self, view: str, hint: Hint) -> list[Finding]:
         found: list[Finding] = []
         if hint.kind:
             found = in_field(hint.kind, view)
         if not found:
-            found = scan(view, hint)
+            found = scan(view, hint, all_types=self._only is None)
             if found:
                 found = cleared(view, found, self._book)
             if "=" in view or ":" in view or "</" in view or "->" in view or "\n" in view:
@@ -130,72 +131,59 @@ class LeafReader:
             self._layers -= 1
 
     def _in_layers(
-        self, text: str, view: str, positions: Positions, hint: Hint, depth: int, opened: list[Finding] | None
+        self,
+        text: str,
+        view: str,
+        positions: Positions,
+        hint: Hint,
+        depth: int,
+        opened: list[Finding] | None,
+        known: list[Finding],
     ) -> list[Finding]:
-        if self._layers >= self._policy.max_decode_depth:
-            return [Finding(0, len(text), "unreadable", "layers", 1.0)] if self._has_layer(text) else []
         if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
             return []  # one short word: there is nothing to open
+        if self._layers >= self._policy.max_decode_depth:
+            if self._has_layer(text):
+                return [Finding(0, len(text), "unreadable", "layers", 1.0)]
+            return self._flat_views(view, positions, hint)
         self._layers += 1
         try:
-            if opened is None:
-                opened = self._json(text, depth) if "{" in text or "[" in text or '"' in text else []
-            found = opened
+            found = self._json(text, depth) if opened is None else opened
             if not found:
-                found = self._containers(text, hint, depth)
-                found.extend(self._views(text, view, positions, hint, depth))
+                found = self._containers(text, hint, depth, known)
+                found.extend(self._escaped(text, view, hint, depth))
+                found.extend(self._flat_views(view, positions, hint))
             return found
         finally:
             self._layers -= 1
 
     def _has_layer(self, text: str) -> bool:
-        if text[:1] in '{["' and len(text) > 1:
-            return True
+        """Whether there would be something to open: just what counts as `opened` where it is."""
         try:
-            if encodings.containers(text, limit_bytes=self._most_opened(text)):
-                return True
-        except encodings.BrokenContainerError:
+            return bool(
+                any(_json_values(text)) or self._unpacked(text, []) or (_ESCAPE.search(text) and encodings.inline_view(text))
+            )
+        except (_DoubledKeyError, RecursionError, encodings.BrokenContainerError):
             return True
-        return bool(_ESCAPE.search(text)) and encodings.inline_view(text) is not None
 
     def _most_opened(self, text: str) -> int:
         """Return to how many bytes a container in a text may open: reading them must not cost out of all proportion."""
         return min(self._policy.max_leaf_bytes, max(_SMALLEST_OPENED, _LARGEST_RATIO * len(text)))
 
     def _json(self, text: str, depth: int) -> list[Finding]:
-        plain = text.strip()
-        if len(plain) < 2:
-            return []
-        if plain[0] not in '{["' or plain[-1] not in '}]"':
-            return self._json_inside(text, depth) if "{" in text or "[" in text else []
+        """Mask JSON that is the whole text or stands in a sentence: `got {"raw": ...} from scanner`."""
+        found: list[Finding] = []
         try:
-            value = json.loads(plain, object_pairs_hook=_members)
+            for start, end, value in _json_values(text):
+                found.extend(self._closed(text, start, end, value, depth))
         except _DoubledKeyError:
             return [Finding(0, len(text), "unreadable", "json_doubled_key", 1.0)]
         except RecursionError:
             return [Finding(0, len(text), "unreadable", "json_depth", 1.0)]
-        except ValueError:
-            return self._json_inside(text, depth)
-        return self._closed(text, 0, len(text), value, depth)
-
-    def _json_inside(self, text: str, depth: int) -> list[Finding]:
-        """Open JSON that stands in a sentence: `got {"raw": ...} from scanner`."""
-        found: list[Finding] = []
-        start = 0
-        for _ in range(_MOST_INSIDE):
-            m = _JSON_BEGIN.search(text, start)
-            if m is None:
-                break
-            try:
-                value, end = _DECODER.raw_decode(text, m.start())
-            except (ValueError, RecursionError):
-                start = m.start() + 1
-                continue
-            found.extend(self._closed(text, m.start(), end, value, depth))
-            start = end
         return found
 
     def _closed(self, text: str, start: int, end: int, value: Any, depth: int) -> list[Finding]:
+        self.opened += 1
         masked = self._mask_json(value, depth + 1)
         if masked is value:
             return []
@@ -204,29 +192,37 @@ class LeafReader:
         closed = json.dumps(masked, ensure_ascii=plain.isascii(), separators=separators)
         return [Finding(start, end, "json", "json", 1.0, closed)]
 
-    def _containers(self, text: str, hint: Hint, depth: int) -> list[Finding]:
+    def _unpacked(self, text: str, known: list[Finding]) -> list[encodings.Container]:
         if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
             return []
+        return encodings.containers(text, known, limit_bytes=self._most_opened(text))
+
+    def _containers(self, text: str, hint: Hint, depth: int, known: list[Finding]) -> list[Finding]:
         found: list[Finding] = []
         try:
-            opened = encodings.containers(text, limit_bytes=self._most_opened(text))
+            unpacked = self._unpacked(text, known)
         except encodings.BrokenContainerError as exc:
             return [Finding(exc.start, exc.end, "unreadable", "container", 1.0)]
-        for container in opened:
+        for container in unpacked:
+            self.opened += 1
             inner = self._mask_text(container.inner, hint, depth + 1)
             if inner != container.inner:
                 closed = encodings.close(container, inner)
                 found.append(Finding(container.start, container.end, "container", container.kind, 1.0, closed))
         return found
 
-    def _views(self, text: str, view: str, positions: Positions, hint: Hint, depth: int) -> list[Finding]:
-        found: list[Finding] = []
+    def _escaped(self, text: str, view: str, hint: Hint, depth: int) -> list[Finding]:
         if view.isalnum() and view.isascii():
-            return found  # no sign between letters and digits: no escape
-        if _ESCAPE.search(text):
-            opened = encodings.inline_view(text)
-            if opened is not None and opened[0] != text:
-                found.extend(_mapped(f, opened[1]) for f in self.find(opened[0], hint, depth))
+            return []  # no sign between letters and digits: no escape
+        plain = encodings.inline_view(text) if _ESCAPE.search(text) else None
+        if plain is None:
+            return []
+        self.opened += 1
+        return [_mapped(f, plain[1]) for f in self.find(plain[0], hint, depth)] if plain[0] != text else []
+
+    def _flat_views(self, view: str, positions: Positions, hint: Hint) -> list[Finding]:
+        """Read what is set apart or spelled. Nothing can hide below that, so it counts as no layer."""
+        found: list[Finding] = []
         if _SET_APART.search(view):
             squeezed = encodings.squeezed_view(view)
             if squeezed is not None:
@@ -238,6 +234,35 @@ class LeafReader:
                 inner.extend(Finding(s, e, "number", "spoken", 0.5) for s, e in spoken[2])
                 found.extend(_mapped(f, positions) for f in inner)
         return found
+
+
+def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
+    """Yield (start, end, value) of the JSON that a text is, or else of what stands in it. Raises what is no reason to go on."""
+    if not ("{" in text or "[" in text or '"' in text):
+        return
+    plain = text.strip()
+    if len(plain) > 1 and plain[0] in _OPENING and plain[-1] in _CLOSING:
+        try:
+            value = json.loads(plain, object_pairs_hook=_members)
+        except _DoubledKeyError:
+            raise
+        except ValueError:
+            pass
+        else:
+            yield 0, len(text), value
+            return
+    start = 0
+    for _ in range(_MOST_INSIDE if "{" in text or "[" in text else 0):
+        m = _JSON_BEGIN.search(text, start)
+        if m is None:
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, m.start())
+        except (ValueError, RecursionError):
+            start = m.start() + 1
+            continue
+        yield m.start(), end, value
+        start = end
 
 
 def _reads_as_json(text: str) -> bool:

@@ -125,7 +125,7 @@ LOOSE: dict[str, re.Pattern[str]] = {
 
 def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers whose form and check digits say enough without a word about them."""
-    for lower in _LOWER_CF.finditer(text):
+    for lower in _LOWER_CF.finditer(text) if len(text) >= LOWER_CF else ():
         start, end = lower.start() - _CF_HEAD, lower.end()
         if _LOWER_CF_HEAD.search(text, max(0, start - 1), lower.start()) and checksums.codice_fiscale(
             text[start:end].upper()

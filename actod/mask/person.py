@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from actod.mask.finding import MARKER, Finding
@@ -44,6 +45,7 @@ _ROLES = frozenset(
 )
 
 
+_INITIAL, _LONGEST_NAME = 2, 48
 _LABEL_AFTER = re.compile(r"[\s#]{0,2}[0-9:=：]")
 
 
@@ -107,8 +109,23 @@ class _Run(NamedTuple):
     cue: str
 
 
+@lru_cache(maxsize=4096)
+def _is_ours(word: str) -> bool:
+    """Whether a capitalised word that stands alone is nobody's name: it is no title, and we know it as something else."""
+    folded = fold(word.rstrip("."))
+    return (
+        len(word) != _INITIAL
+        and folded not in TITLES
+        and folded not in _ROLES
+        and folded not in GIVEN_NAMES
+        and (_known(word, folded) or is_thing(folded))
+    )
+
+
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
+    if len(run) == 1 and len(run[0][0]) <= _LONGEST_NAME and _is_ours(run[0][0]):
+        return
     words, titled, cued, cue = _core(run, before)
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key
         return
@@ -160,30 +177,31 @@ def _core(run: list[re.Match[str]], before: str) -> _Run:
     families = (
         _families(run, cued=cued or not before) if len(run) > 1 and (run[0][0].isupper() or run[-1][0].isupper()) else _NONE
     )
-    while run and run[0].start() not in families:
-        word = fold(run[0][0].rstrip("."))
+    first, kept = 0, len(run)
+    while first < kept and run[first].start() not in families:
+        token = run[first][0]
+        word = fold(token.rstrip("."))
         if word in TITLES:
             titled = True
         elif word in _ROLES:
             cued, cue = True, word
         elif (
             word in GIVEN_NAMES
-            or not (_known(run[0][0], word) or is_thing(word))
-            or (len(run[0][0]) == 2 and _begins_initialled(run))
+            or not (_known(token, word) or is_thing(word))
+            or (len(token) == _INITIAL and _begins_initialled(run[first : first + 4]))
         ):
             break
-        run = run[1:]
-    kept = len(run)
+        first += 1
     while (
-        kept
+        kept > first
         and run[kept - 1].start() not in families
         and _known(run[kept - 1][0], word := fold(run[kept - 1][0].rstrip(".")))
         and word not in GIVEN_NAMES
     ):
         kept -= 1
-    if (titled or cued) and kept == 1 < len(run) and _is_given(run[0][0]) and _name_like(run[1][0]):
-        kept = 2  # "Operator Philippe Meister": a word of ours may be a family's name, too
-    return _Run(run[:kept], titled, cued, cue)
+    if (titled or cued) and kept == first + 1 < len(run) and _is_given(run[first][0]) and _name_like(run[first + 1][0]):
+        kept = first + 2  # "Operator Philippe Meister": a word of ours may be a family's name, too
+    return _Run(run[first:kept], titled, cued, cue)
 
 
 _POSSESSIVE = re.compile(r"([^\W\d_]{3,})['’][^\W\d_]{1,4}\Z")
@@ -210,7 +228,7 @@ def _is_initial(word: str) -> bool:
 
 def _begins_initialled(run: list[re.Match[str]]) -> bool:
     """Whether initials and a surname begin here: `A. Lindholm`."""
-    names = [m[0] for m in run[:4] if not _is_initial(m[0])]
+    names = [m[0] for m in run if not _is_initial(m[0])]
     return _is_initial(run[0][0]) and bool(names) and _name_like(names[0]) and not _known(names[0], fold(names[0]))
 
 

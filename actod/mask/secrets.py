@@ -204,7 +204,7 @@ def classes(text: str) -> int:
 def entropy_bits(text: str) -> float:
     """Shannon entropy in bits per character."""
     size = len(text)
-    return -sum(n / size * log2(n / size) for n in (text.count(ch) for ch in set(text))) if size else 0.0
+    return log2(size) - sum(n * log2(n) for n in map(text.count, set(text)) if n > 1) / size if size else 0.0
 
 
 def looks_random(text: str) -> bool:
@@ -215,8 +215,8 @@ def looks_random(text: str) -> bool:
     text = text[:256]
     if _HEX.match(text):
         return size >= 16 and entropy_bits(text) > 2.6 and not text.isdigit()
-    has_digit = any(ch.isdigit() for ch in text)
-    turns = sum(a.islower() and b.isupper() for a, b in itertools.pairwise(text))
-    if not has_digit:
-        return size >= 16 and turns >= 4 and classes(text) >= 2
-    return classes(text) >= 2 and entropy_bits(text) > 2.5 and (size >= 12 or classes(text) >= 3)
+    kinds = classes(text)
+    if not any(map(str.isdigit, text)):
+        turns = sum(a.islower() and b.isupper() for a, b in itertools.pairwise(text))
+        return size >= 16 and turns >= 4 and kinds >= 2
+    return kinds >= 2 and (size >= 12 or kinds >= 3) and entropy_bits(text) > 2.5

@@ -7,12 +7,13 @@ Every pattern is linear: bounded repeats, a guard in front that forbids a second
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from actod.mask import context, location, network, person
 from actod.mask.contact import FEWEST_OF_A_PHONE, emails, phones, spelled_emails
 from actod.mask.financial import cards, ibans
-from actod.mask.finding import MARKER, SECRETS, Finding
+from actod.mask.finding import MARKER, SECRETS, Cover, Finding
 from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
 from actod.mask.national import LOWER_CF, mrz_lines, national_ids
@@ -37,6 +38,8 @@ _SPELLED = gate(
     r"(?i:\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>])",
 )
 _CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W0-9_A-Z]|(?<=[A-Z][A-Z]) [A-Z]|(?<=[\u3005-\ud7af]))")
+_HEX_WORD = re.compile("[0-9a-f]*")
+_LONGER_THAN_AN_IBAN = 35
 _FEWEST_DIGITS, _FEWEST_OF_A_GRID = 6, 8  # of what is told by its digits, and of a place on the military grid
 _MEASURED_BEFORE = re.compile(r"([^\W0-9_]+)(?:[\s_-]{1,2}([^\W0-9_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
@@ -53,10 +56,12 @@ _LOOSENING = frozenset(
 )
 
 
-def scan(text: str, hint: Hint) -> list[Finding]:
-    """Look for everything in plain text; `hint` is what the key told."""
+def scan(text: str, hint: Hint, *, all_types: bool = True) -> list[Finding]:
+    """Look for everything in plain text, or for secrets alone; `hint` is what the key told."""
     found: list[Finding] = []
-    if text.isalnum() and text.isascii():
+    if not all_types:
+        _scan_secrets(text, found)
+    elif text.isalnum() and text.isascii():
         _scan_word(text, found)
     else:
         _scan_text(text, hint, found)
@@ -70,6 +75,8 @@ def _scan_word(text: str, found: list[Finding]) -> None:
         _scan_numbers(text, digits, found)
         return
     lower = text.islower()
+    if size >= _LONGER_THAN_AN_IBAN and lower and _HEX_WORD.fullmatch(text):
+        return  # a digest: too long for a number, too plain for a token
     if digits >= _FEWEST_DIGITS and (not lower or size >= LOWER_CF):
         found.extend(national_ids(text))
     if not lower:
@@ -102,6 +109,16 @@ def _scan_text(text: str, hint: Hint, found: list[Finding]) -> None:
         _scan_prose(text, found)
 
 
+def _scan_secrets(text: str, found: list[Finding]) -> None:
+    found.extend(secrets(text))
+    if len(text) >= OPAQUE:
+        found.extend(opaque_tokens(text))
+    if "WIFI:" in text:
+        found.extend(network.wifi_codes(text))
+    if " " in text or not text.isascii() or "#" in text:
+        found.extend(f for f in context.telling(text) if f.type in SECRETS)
+
+
 def _scan_signed(text: str, found: list[Finding]) -> None:
     """Look for what begins with a sign of its own."""
     if "ip-" in text or "IP-" in text:
@@ -114,11 +131,8 @@ def _scan_signed(text: str, found: list[Finding]) -> None:
 
 def _without_harmless(text: str, found: list[Finding], hint: Hint) -> list[Finding]:
     if text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
-        found = [
-            f
-            for f in found
-            if f.type in SECRETS or not any(start <= f.start < end or start < f.end <= end for start, end in uuids)
-        ]
+        held = Cover(uuids).holds
+        found = [f for f in found if f.type in SECRETS or not (held(f.start, f.start + 1) or held(f.end - 1, f.end))]
     if hint.thing and text.count(" ") < _FEWEST_SPACES_OF_A_SENTENCE:
         found = [f for f in found if f.type not in _NAMES or (hint.thing == "pet" and f.confidence >= _SURE_NAME)]
     if found and (hint.benign or _SIX_DIGITS.search(text)):
@@ -186,14 +200,17 @@ def without_markers(text: str, found: list[Finding], marker: re.Pattern[str] = M
     if "<" not in text or not found:
         return found
     marks = [m.span() for m in marker.finditer(text)]
-    return [piece for f in found for piece in _around(text, f, marks)] if marks else found
+    if not marks:
+        return found
+    starts, ends = zip(*marks, strict=True)
+    return [
+        piece for f in found for piece in _around(text, f, marks[bisect_right(ends, f.start) : bisect_left(starts, f.end)])
+    ]
 
 
 def _around(text: str, finding: Finding, marks: list[tuple[int, int]]) -> Iterator[Finding]:
     start = finding.start
     for mark_start, mark_end in marks:
-        if mark_end <= start or mark_start >= finding.end:
-            continue
         if any(map(str.isalnum, text[start:mark_start])):
             yield finding._replace(start=start, end=mark_start)
         start = mark_end

@@ -143,21 +143,22 @@ WORDS: dict[str, str] = {**_table(MORE), **_table(KINDS)}
 CUES: dict[str, str] = {**WORDS, **_table(SPOKEN)}
 """What tells in a sentence."""
 _VOWELS = "aeiouy"
-_LONGEST_THING = 40
+_SHORTEST_COMPOUND, _LONGEST_THING = 5, 40
 THINGS: frozenset[str] = frozenset(map(fold, _THINGS.split()))
 _STEMS: frozenset[str] = THINGS | {word[:-1] for word in THINGS if len(word) > 4 and word[-1] in _VOWELS}
 PETS: frozenset[str] = frozenset(map(fold, _PETS.split()))
 
 
-@lru_cache(maxsize=4096)
 def is_thing(word: str) -> bool:
     """Whether a folded word of a sentence means a machine, a tool, a place, a maker: also with an ending, or as a compound's head."""
+    return word in THINGS or (_SHORTEST_COMPOUND <= len(word) <= _LONGEST_THING and _names_a_thing(word))
+
+
+@lru_cache(maxsize=4096)
+def _names_a_thing(word: str) -> bool:
     size = len(word)
-    if word in THINGS:
-        return True
-    return 5 <= size <= _LONGEST_THING and (
-        any(word[:-cut] in _STEMS for cut in (1, 2, 3) if size - cut >= 4)
-        or any(word[cut:] in THINGS for cut in range(2, size - 4))
+    return any(word[:-cut] in _STEMS for cut in (1, 2, 3) if size - cut >= 4) or any(
+        word[cut:] in THINGS for cut in range(2, size - 4)
     )
 
 

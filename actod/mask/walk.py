@@ -12,7 +12,7 @@ from typing import Any
 
 from actod.mask.fields import in_field
 from actod.mask.finding import UNREADABLE
-from actod.mask.keys import Hint, KeyBook, fold
+from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook, fold
 from actod.mask.leaf import LeafReader, TooMuchError
 from actod.mask.numbers import CARD_FLOOR, MOST_PIECES, Numbers
 from actod.mask.operators import DROPPED, Operators
@@ -31,7 +31,7 @@ _GEOJSON = (
 )  # a tuple: a type may be a list, which has no hash
 _NUMBERS = frozenset((int, float))
 _DIGITS_OF_AN_IDENTITY = 6
-_TOUCHES = re.compile(r">[\w+(]|[\w)]<[A-Z]")
+_TOUCHES = re.compile(r"[<>](?:(?<=>)[\w+(]|(?<=[\w)]<)[A-Z])")
 _MOST_LOOKS = 3  # at what is left of a text in which something was found
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
 _NAMING = frozenset(("key", "name", "label", "referenceKey"))
@@ -63,7 +63,7 @@ class Walk:
             policy=policy, book=book, only=only, mask_json=self._inner, mask_text=self._inner_text, path=self._path
         )
         self._numbers = Numbers(verdicts=self.verdicts, reader=self._reader)
-        self._memo = not rules and not policy.detectors
+        self._memo = not policy.detectors
 
     # --- entry points
 
@@ -142,26 +142,32 @@ class Walk:
         if depth >= self._max_depth:
             return self.verdicts.unreadable()
         changed: dict[str, tuple[str, Any]] = {}
-        hint_of = self._book.known
+        hint_of = self._book.known.get
         path = self._path
+        told = inherited.kind
         ruled = bool(self._path_rules)
         for key, value in members.items():
-            hint = hint_of.get(key)
+            hint = hint_of(key)
             new_key = key
             if hint is None:
                 hint, new_key = self._key(key, inherited)
             kind = type(value)
-            if not hint.kind and (inherited.kind or hint.slot):
+            if (told or hint.slot) and not hint.kind:
                 hint = self._neighbour_hint(members, hint, inherited)
             if not ruled and (
                 value in hint.clean
                 if kind is str
                 else value is None or kind is bool or (kind in _NUMBERS and not hint.kind and value < CARD_FLOOR)
             ):
+                if new_key is key:
+                    continue
                 new = value
             else:
                 path.append(key)
-                new = self._member(members, key, value, hint, inherited, depth)
+                if kind is str and not ruled:
+                    new = self._text(value, hint, depth)
+                else:
+                    new = self._member(members, key, value, hint, inherited, depth)
                 path.pop()
             if new is not value or new_key is not key:
                 changed[key] = (new_key, new)
@@ -185,9 +191,12 @@ class Walk:
         return self._object(value, hint, depth + 1)
 
     def _rebuilt(self, members: dict[str, Any], changed: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-        if all(new_key is key and new is not DROPPED for key, (new_key, new) in changed.items()):
-            masked = members.copy()
-            masked.update((key, new) for key, (_, new) in changed.items())
+        masked = members.copy()
+        for key, (new_key, new) in changed.items():
+            if new_key is not key or new is DROPPED:
+                break
+            masked[key] = new
+        else:
             return masked
         taken = {key for key in members if changed.get(key, (key,))[0] is key}
         masked = {}
@@ -249,6 +258,7 @@ class Walk:
         """Classify a key that is seen for the first time; mask it where it is itself a finding."""
         many_digits = sum(map(str.isdigit, key)) >= _DIGITS_OF_AN_IDENTITY
         asked_each_time = many_digits or not self._memo
+        opened = self._reader.opened
         if asked_each_time or BORING.fullmatch(key) is None:
             found = in_field(inherited.kind, key) if inherited.kind and many_digits else []
             try:
@@ -262,7 +272,9 @@ class Walk:
                 new_key = UNREADABLE if new is DROPPED else str(new)
                 return self._book.hint(new_key), new_key
         # What a key with many digits is depends on what stands above it, and own detectors look where they are told.
-        return (self._book.hint(key) if asked_each_time else self._book.learn(key)), key
+        if asked_each_time or self._reader.opened > opened:
+            return self._book.hint(key), key
+        return self._book.learn(key), key
 
     def _neighbour_hint(self, members: dict[str, Any], hint: Hint, inherited: Hint) -> Hint:
         """Where a value's key says nothing, ask what stands around it."""
@@ -287,15 +299,16 @@ class Walk:
     def _text(self, text: str, hint: Hint, depth: int) -> Any:
         if not hint.kind and self._memo and BORING.fullmatch(text) is not None:
             if text.isalpha():
-                hint.remember(text)  # words repeat; numbers and times do not
+                self._book.remember(text, hint)  # words repeat; numbers and times do not
             return text
+        opened = self._reader.opened
         try:
             found = self._reader.find(text, hint, depth)
         except TooMuchError:
             return self.verdicts.unreadable()
         if not found:
-            if self._memo and len(text) <= 64:
-                hint.remember(text)
+            if self._memo and len(text) <= LONGEST_REMEMBERED and self._reader.opened == opened:
+                self._book.remember(text, hint)
             return text
         return self._once_more(self.verdicts.text(text, found), text, hint, depth)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from actod.proof.succession import Findings, follow
+from actod.proof.trust import Trust
 from actod.proof.verify import Checked, Verdict, verify_envelope
 
 _Key = tuple[str, int, str | None]
@@ -35,13 +37,18 @@ class Chain:
 
 @dataclass(slots=True)
 class Report:
-    """Everything about a set of envelopes. `problems` are those of no single chain; `repeated` counts equal copies."""
+    """Everything about a set of envelopes. `problems` are those of no single chain; `repeated` counts equal copies.
+
+    `marks` say what is in doubt without being wrong, as does `disputed` of an envelope; neither changes the verdict.
+    """
 
     envelopes: list[Checked]
     chains: list[Chain]
     problems: list[str]
     notes: list[str]
-    repeated: int
+    marks: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    repeated: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -62,24 +69,65 @@ class Report:
         return dict(sorted(totals.items()))
 
 
-def verify_set(envelopes: Iterable[Any], *, sources: Sequence[str] = ()) -> Report:
-    """Verify each envelope, then the chains that the good ones form. A plain ACTO envelope is in no chain."""
-    named = list(envelopes)
-    checked = [verify_envelope(envelope, source=sources[index] if sources else "") for index, envelope in enumerate(named)]
+def verify_set(
+    envelopes: Iterable[Any],
+    *,
+    sources: Sequence[str] = (),
+    trust: Trust | None = None,
+    require_hardware: bool = False,
+) -> Report:
+    """Verify each envelope, the keys that signed them, then the chains that the good ones form.
+
+    A plain ACTO envelope is in no chain. With `trust` each bundle must lead to an enrolled key, and with `require_hardware`
+    be signed by a chip.
+    """
+    checked = [
+        verify_envelope(envelope, source=sources[index] if sources else "") for index, envelope in enumerate(envelopes)
+    ]
+    unique = {one.payload_hash: one for one in checked if not one.problems}
+    found = follow(_by_device(unique.values()), trust=trust, require_hardware=require_hardware)
+    _condemn(checked, found, trust)
     unique = {one.payload_hash: one for one in checked if not one.problems}
     by_chain: dict[_Key, list[Checked]] = defaultdict(list)
-    by_device: dict[tuple[str, int], list[Checked]] = defaultdict(list)
     for one in unique.values():
         if one.device is not None:
             by_chain[one.device, one.epoch, one.robot_id].append(one)
-            by_device[one.device, one.epoch].append(one)
-    replaced = {one.replaces for one in unique.values() if one.replaces is not None}
+    replaced = {name for one in unique.values() for name in (one.replaces or "").split()} - unique.keys()
     chains = [_chain(key, by_chain[key], replaced) for key in sorted(by_chain, key=_order)]
-    report = Report(checked, chains, [], [], sum(not one.problems for one in checked) - len(unique))
+    report = Report(checked, chains, found.problems, found.notes, found.marks, list(_copies(checked)))
+    report.repeated = len(report.copies)
+    by_device = _by_device(unique.values())
     for key in sorted(by_device):
         _device(key, by_device[key], replaced, report)
-    _epochs(by_device, report)
+    _epochs(by_device, found.adopted, report)
     return report
+
+
+def _by_device(envelopes: Iterable[Checked]) -> dict[tuple[str, int], list[Checked]]:
+    by_device: dict[tuple[str, int], list[Checked]] = defaultdict(list)
+    for one in envelopes:
+        if one.device is not None:
+            by_device[one.device, one.epoch].append(one)
+    return by_device
+
+
+def _condemn(checked: Iterable[Checked], found: Findings, trust: Trust | None) -> None:
+    """Enter what following the keys found at each envelope, copies included."""
+    for one in checked:
+        if not one.problems:
+            if trust is not None and one.device is None:
+                one.problems.append("it names no device: nobody enrolled its key")
+            one.disputed = found.disputed.get(one.payload_hash, "")
+            one.problems.extend(found.condemned.get(one.payload_hash, ()))
+
+
+def _copies(checked: Iterable[Checked]) -> Iterator[str]:
+    """Yield where each good envelope was read that another has said before: a replayed bundle proves nothing more."""
+    seen: set[str] = set()
+    for one in checked:
+        if not one.problems and one.payload_hash in seen:
+            yield f"{one.source}: proof {one.proof_id}"
+        seen.add(one.payload_hash)
 
 
 def _order(key: _Key) -> tuple[str, int, str]:
@@ -102,9 +150,11 @@ def _chain(key: _Key, members: list[Checked], replaced: set[str]) -> Chain:
         before = by_seq.get(number - 1)
         if before and not {one.previous for one in ones} <= {one.payload_hash for one in before}:
             chain.problems.append(f"seq {number} does not follow seq {number - 1}: it names another predecessor")
+    left = len({name for one in members for name in (one.replaces or "").split()} & replaced)
     for first, last in _holes(numbers):
-        if first == last and all(one.previous in replaced for one in by_seq[last + 1]):
-            chain.notes.append(f"seq {first} was too large: smaller bundles of this set replace it")
+        left -= last - first + 1  # of a row that is missing only the last is named by who follows; the rest is counted
+        if left >= 0 and all(one.previous in replaced for one in by_seq[last + 1]):
+            chain.notes.append(f"{_span('seq', first, last)} replaced: too large, smaller bundles of this set name it")
         else:
             chain.problems.append(f"{_span('seq', first, last)} missing")
     _name_signers(chain, members)
@@ -139,14 +189,14 @@ def _device(key: tuple[str, int], members: list[Checked], replaced: set[str], re
         if len(hashes) > 1
     ]
     holes = list(_holes(numbers))
-    explained = len({one.previous for one in members} & replaced - {one.payload_hash for one in members})
+    explained = len({name for one in members for name in (one.replaces or "").split()} & replaced)
     if sum(last - first + 1 for first, last in holes) <= explained:
         report.notes += [f"{name}: {_span('device_seq', *hole)} replaced by smaller bundles" for hole in holes]
     else:
         report.problems += [f"{name}: {_span('device_seq', *hole)} missing" for hole in holes]
 
 
-def _epochs(devices: Iterable[tuple[str, int]], report: Report) -> None:
+def _epochs(devices: Iterable[tuple[str, int]], adopted: set[tuple[str, int]], report: Report) -> None:
     by_device: dict[str, list[int]] = defaultdict(list)
     for device, epoch in sorted(devices):
         by_device[device].append(epoch)
@@ -155,7 +205,7 @@ def _epochs(devices: Iterable[tuple[str, int]], report: Report) -> None:
         report.notes += [
             f"device {device}: epoch {epoch} begins anew: its store had been lost, cloned or restored"
             for epoch in epochs
-            if epoch > 1
+            if epoch > 1 and (device, epoch) not in adopted
         ]
 
 

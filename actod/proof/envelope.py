@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ from actod.proof.thumbprint import base64url
 
 META_VERSION = 1
 SEALED = "sealed"  # the kind of an Ed25519 key that the token keeps but cannot use: TPM 2.0
+SAMPLED = "sampled:"  # how a ledger line's reason begins that is no loss: left out because the operator wants it so
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -172,8 +174,8 @@ def _meta(bundle: Bundle, keys: PublicKeys, context: SealContext) -> JsonObject:
         "policy": context.policy,
         "config": context.config,
         "masked": dict(bundle.masked),
-        "sampled": {},
-        "loss": [_loss(line) for line in bundle.loss],
+        "sampled": _sampled(bundle.loss),
+        "loss": [_loss(line) for line in bundle.loss if not line.reason.startswith(SAMPLED)],
         "replaces": bundle.replaces,
         "sealed_late": bundle.sealed_late,
         "audit": context.audit,
@@ -186,6 +188,16 @@ def _meta(bundle: Bundle, keys: PublicKeys, context: SealContext) -> JsonObject:
         },
         "marks": {name: list(indexes) for name, indexes in bundle.marks.items() if indexes},
     }
+
+
+def _sampled(lines: Iterable[Loss]) -> JsonObject:
+    """Return how many messages were left out on purpose: {route: {class: {rule: count}}}."""
+    counts: JsonObject = {}
+    for line in lines:
+        if line.reason.startswith(SAMPLED):
+            rule = line.reason.removeprefix(SAMPLED)
+            counts.setdefault(line.route, {}).setdefault(line.traffic_class, {})[rule] = line.count
+    return counts
 
 
 def _loss(line: Loss) -> JsonObject:

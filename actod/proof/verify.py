@@ -21,7 +21,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from actod.errors import RejectedError
-from actod.proof import p256, thumbprint
+from actod.proof import p256, statements, thumbprint
 from actod.proof.canonical import check, digest
 from actod.proof.envelope import META_VERSION, SEALED, proof_id
 
@@ -49,6 +49,7 @@ _SUBJECT_FORM: dict[str, type | tuple[type, ...]] = {
     "robot_id": (str, NoneType),
     "run_id": (str, NoneType),
 }
+_OWN_SUBJECT = {"task_id": "actod", "robot_id": None, "run_id": None}  # of the records that the device makes of itself
 _FORM_ERRORS = (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
 
 
@@ -69,7 +70,9 @@ class Checked:
     """One envelope. `problems` empty means valid; `dependent` says why another verifier may disagree.
 
     `source` says where it was read. What follows `hash_alg` is read from payload.meta.actod: a plain ACTO envelope has
-    device None. `signers` are the thumbprints named inside: Ed25519, then P-256 if there is one.
+    device None. `signers` are the thumbprints named inside: Ed25519, then P-256 if there is one; `cosigned` says that the
+    latter's signature verifies. `statements` are what the bundle says of keys, not judged yet; `disputed` says why a valid
+    bundle is in doubt: its key is suspected.
     """
 
     source: str = ""
@@ -88,6 +91,9 @@ class Checked:
     replaces: str | None = None
     key_kind: str = ""
     signers: tuple[str, ...] = ()
+    cosigned: bool = False
+    disputed: str = ""
+    statements: list[statements.Signed] = field(default_factory=list)
     loss: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -240,7 +246,21 @@ def _actod_problems(payload: Any, public_key: bytes, result: Checked) -> Iterato
         result.previous = _text(dependencies[0]) if dependencies else None
     if key["ed25519"] != thumbprint.ed25519(public_key):
         yield "the signer is not the key named inside: signed again by a stranger"
+    result.cosigned = "cosign" in meta
     yield from _cosign_problems(payload, meta, key)
+    if payload["subject"] == _OWN_SUBJECT:
+        yield from _read_statements(payload["telemetry_normalized"]["events"], result)
+
+
+def _read_statements(events: Any, result: Checked) -> Iterator[str]:
+    for event in events:
+        try:
+            signed = statements.read(event["topic"], event["data"])
+        except RejectedError:
+            yield f"a record of topic {event['topic']} is not what it is called"
+            continue
+        if signed is not None:
+            result.statements.append(signed)
 
 
 def _cosign_problems(payload: Any, meta: Any, key: Any) -> Iterator[str]:

@@ -7,17 +7,39 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_IN_MEMORY = {"tmpfs", "ramfs"}
+from actod.errors import ConfigError
+
+_VOLATILE = {  # file system -> when it forgets
+    "tmpfs": "it is memory: a power cut empties it",
+    "ramfs": "it is memory: a power cut empties it",
+    "overlay": "it is a layer over another disk, in memory or as old as the container",
+    "aufs": "it is a layer over another disk, in memory or as old as the container",
+}
+_FEW_INODES = 1000
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """`encrypted` is None where the kernel does not say: network and container file systems."""
+    """`encrypted` is None where the kernel does not say: network and container file systems.
+
+    `volatile` says when it forgets, "" if it does not. `inodes` is how many files it still takes, None if it does not count.
+    """
 
     kind: str
-    lasting: bool
+    volatile: str
     encrypted: bool | None
+    read_only: bool
+    inodes: int | None
+
+    @property
+    def trouble(self) -> tuple[str, str]:
+        """Return (what is wrong, how to mend it) of what keeps the store from its work, or ("", "")."""
+        if self.read_only:
+            return "mounted read-only", "look at `dmesg`: a card that fails is mounted so; then mount -o remount,rw"
+        if self.inodes is not None and self.inodes < _FEW_INODES:
+            return f"only {self.inodes} inodes free", "remove small files from that disk: it can hold no more files"
+        return "", ""
 
 
 def disk_of(path: Path, *, mounts: Path = Path("/proc/self/mountinfo"), devices: Path = Path("/sys/dev/block")) -> Disk:
@@ -28,7 +50,26 @@ def disk_of(path: Path, *, mounts: Path = Path("/proc/self/mountinfo"), devices:
     except OSError:
         number = path.stat().st_dev
     device = devices / f"{os.major(number)}:{os.minor(number)}"
-    return Disk(kind, kind not in _IN_MEMORY, _encrypted(device) if device.exists() else None)
+    state = os.statvfs(path)
+    return Disk(
+        kind=kind,
+        volatile=_VOLATILE.get(kind, ""),
+        encrypted=_encrypted(device) if device.exists() else None,
+        read_only=bool(state.f_flag & os.ST_RDONLY),
+        inodes=state.f_favail if state.f_files else None,
+    )
+
+
+def require_lasting(folder: Path, *, environment: str, allowed: bool) -> None:
+    """Refuse a state folder, in prod, on which nothing that is promised can be kept. Raises ConfigError."""
+    disk = disk_of(folder)
+    if environment == "prod" and disk.volatile and not allowed:
+        raise ConfigError(
+            key="state_directory",
+            expected="a folder on a disk that a power cut does not empty",
+            found=f"{folder} on {disk.kind}: {disk.volatile}",
+            fix="name a folder on a disk, in a container on a volume; or ask for this one: allow_volatile = true in [store]",
+        )
 
 
 def _mount(path: Path, mounts: Path) -> tuple[str, str]:

@@ -56,6 +56,16 @@ MESSAGES: dict[str, Message] = {
         "What hung goes on by itself. If it comes back often, measure the disk: a worn card stalls before it dies.",
     ),
     # -- disk ----------------------------------------------------------------------------------------------------------
+    "the queue is full: the oldest messages of a class are given up": Message(
+        "3404d2f525254e579f7a5d8724faeef4",
+        "@ACTOD_MESSAGES@ messages were dropped by the rule store.when_full; the signed ledger counts them. What "
+        "mends it: see why nothing leaves (systemctl status actod), raise store.max_bytes.",
+    ),
+    "more is queued than store.max_bytes allows now; nothing is taken in until it is delivered": Message(
+        "b834d5d0b4824638a2e4612c2143ced4",
+        "store.max_bytes was lowered below what waits. Nothing is dropped. What mends it: raise it again, or wait "
+        "until enough has left.",
+    ),
     "The state folder cannot be opened; it is tried again.": Message(
         "9c00fa6db3e2441990a82e4aa5218ef8",
         "The disk is full or cannot be written (@ACTOD_REASON@). The broker keeps what it was not acknowledged. "
@@ -93,6 +103,21 @@ MESSAGES: dict[str, Message] = {
         "them. What to do: replace the card if this comes again.",
     ),
     # -- broker --------------------------------------------------------------------------------------------------------
+    "Another client uses our client id and has our session; it is left to it for a while. Give each its own id.": Message(
+        "badc323f76384e37ac9f5c5f00802d54",
+        "A second client came as @ACTOD_CLIENT_ID@. Whoever has the session gets the robot's messages. What mends "
+        "it: give each its own mqtt.client_id, and find out who it is.",
+    ),
+    "The broker has forgotten our session: how much it kept for us, nobody can tell any more.": Message(
+        "58d40d33090f42caa000b0d15808c7d1",
+        "What the broker held for us while we were away may be gone; the signed ledger says session_lost. What "
+        "mends it for the next time: persistence at the broker, and a longer mqtt.session_expiry_seconds.",
+    ),
+    "The broker names no subscriptions: what two crossing filters match may be recorded twice.": Message(
+        "4c9ab312badc4e30b21a5ba1cc9054aa",
+        "Copies cannot be told from messages. What mends it: routes whose filters do not cross, or a broker with "
+        "subscription identifiers (MQTT 5).",
+    ),
     "The broker is connected.": Message(
         "06177d5626af487a8b42f7a9ac8e4a14",
         "Messages can come. Nothing has to be done.",
@@ -102,15 +127,6 @@ MESSAGES: dict[str, Message] = {
         "No session with the broker (@ACTOD_REASON@: @ACTOD_DETAIL@). It keeps QoS 1 messages for us up to its "
         "own limit. What mends it: start the broker; check mqtt.host, mqtt.port, mqtt.ca_file, mqtt.username. "
         "`actod check` tries it.",
-    ),
-    "The broker accepts us and ends it at once. Does another client use our client id?": Message(
-        "c514149fd02c4c15aadd82d365ff9246",
-        "Two clients with one id take the session from each other. What mends it: give each its own mqtt.client_id.",
-    ),
-    "Another client uses our client id: the broker gave it the session.": Message(
-        "badc323f76384e37ac9f5c5f00802d54",
-        "A second client came as @ACTOD_CLIENT_ID@. What mends it: give each its own mqtt.client_id, and find out "
-        "who it is: whoever has the session gets the robot's messages.",
     ),
     "The broker refused a subscription.": Message(
         "c4515f55982c4b2ea1fad97d4b038233",
@@ -125,6 +141,26 @@ MESSAGES: dict[str, Message] = {
         "Messages on @ACTOD_TOPIC@ are not acknowledged. What mends it: allow QoS 1 at the broker.",
     ),
     # -- token ---------------------------------------------------------------------------------------------------------
+    "The token does not come back in this process; another is tried.": Message(
+        "8b326f89da7a479aa9a9b21d4835bdeb",
+        "The signer ends, and is started again with a fresh PKCS#11 library. Messages are journaled meanwhile. "
+        "What to do if it comes again: look at the token's driver.",
+    ),
+    "The key is older than its schedule allows: actod keys rotate": Message(
+        "c8df8114e24c43ac9dc1795c208fd4c7",
+        "The signing key is @ACTOD_DAYS@ days old. It goes on signing. What mends it: actod keys rotate, and "
+        "enrol the new key.",
+    ),
+    "The TPM has locked itself after failed PINs or unclean stops; the PIN is tried again when that has ended.": Message(
+        "d431d6d330ef48f8af371ed9c35dd9f9",
+        "Nothing is signed for at most @ACTOD_AT_MOST_SECONDS@ s; messages are journaled and sealed afterwards. "
+        "What to do: wait, or tpm2_dictionarylockout --clear-lockout with the lockout's authorisation; set limits "
+        "as deploy/tpm does.",
+    ),
+    "The file that names the keys was damaged; the key that was used last goes on.": Message(
+        "f99b498657d84d2ca1f98641f9d40f0e",
+        "Which keys there are was read from the audit log instead. What to do: actod keys list, and look at the card.",
+    ),
     "Sealing waits for the token; collecting goes on.": Message(
         "a75d19664b7f4c2cbc530939c8c4247b",
         "The token cannot be used (@ACTOD_REASON@). Messages are journaled, and sealed when it is back. What "
@@ -149,9 +185,55 @@ MESSAGES: dict[str, Message] = {
         "the daemon runs as another user, name it in signer.daemon_user; else find out who it was.",
     ),
     # -- collector -----------------------------------------------------------------------------------------------------
+    "A credential grows old: actod credentials rotate.": Message(
+        "03e6b3f640474f858d4316743eb04b7e",
+        "@ACTOD_KEY@ is @ACTOD_DAYS@ days old; @ACTOD_LIMIT@ are allowed here. What mends it: a new one from the "
+        "server, and actod credentials rotate.",
+    ),
+    "No certificate of the server's chain is pinned; report-only lets it through.": Message(
+        "85e5d52b8a2042d9b8dbf74a679c90f0",
+        "When report-only ends, nothing will be sent. Seen: @ACTOD_SEEN@. What mends it: if that is the server's "
+        "key, pin it; if not, find out who answers.",
+    ),
+    "What submission remembered cannot be read; it begins anew.": Message(
+        "07ee4853e92545a4bb13d72865d045b3",
+        "@ACTOD_FILE@ is damaged: budgets of this day count from zero. What to do: look at the card.",
+    ),
+    "What submission used of its budgets cannot be written.": Message(
+        "2a0c1192eeaa4851ac736b08f6578cc0",
+        "@ACTOD_FILE@ cannot be written: after a restart budgets count from zero. What mends it: make room on the disk.",
+    ),
+    "What submission must remember cannot be written; a restart would not know it.": Message(
+        "5be4b05366cc4515ae36b864f0e3fac4",
+        "The proofs go on. What mends it: make room on the disk of the state folder.",
+    ),
+    "A certificate of the server ends soon.": Message(
+        "03959645e08845158c2bb1875b70cfe1",
+        "In @ACTOD_DAYS@ days (@ACTOD_ENDS@) nothing can be sent any more. What to do: ask who runs the "
+        "collector, and pin the key that comes.",
+    ),
+    "Another CA issues the server's certificate now.": Message(
+        "1abfff82b9fc46c580960f41ab9ab502",
+        "The pins hold, so it is let through. Before: @ACTOD_BEFORE@, now: @ACTOD_NOW@. What to do: ask who runs "
+        "the collector whether that was meant.",
+    ),
+    "What was known of signed pin sets is damaged: an older one could be taken now.": Message(
+        "9a5a657e5a3b45ee92d622c3f0c4829a",
+        "The version of the newest signed set is not known. What to do: compare actod pins with what the "
+        "operators signed last, and look at the card.",
+    ),
+    "The certificate files cannot be used; the ones read before stay.": Message(
+        "87269872581b4fafa85b60ee6d6a7e52",
+        "A changed CA or client certificate is not taken: @ACTOD_WHY@. What mends it: write whole files; a "
+        "restart would refuse them.",
+    ),
+    "The file of pins is not taken; the pins in force stay.": Message(
+        "290f272990584feab6980f5e95262cf5",
+        "@ACTOD_WHY@. What mends it: a set that the operators signed, with a higher version: actod pins.",
+    ),
     "Submission is held up; the queue is kept.": Message(
         "cdd1751947074c6ca9750e572a87319b",
-        "Bundles do not reach the collector: @ACTOD_WHY@. They stay on disk and leave, oldest first, when it is "
+        "Bundles do not reach the collector: @ACTOD_STATE@ (@ACTOD_REASON@). What mends it: @ACTOD_REMEDY@. They stay on disk and leave, oldest first, when it is "
         "mended. `actod check` tries the collector.",
     ),
     "Submission goes on.": Message(

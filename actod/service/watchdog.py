@@ -11,13 +11,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from actod.errors import TransientError
-from actod.model import Envelope, Receipt
-from actod.ports import Uplink
 from actod.service.notify import Notifier
 
 _LOOKS = 4  # in a WatchdogSec=: a worker may be held up by a slow card for half of it
@@ -95,41 +93,3 @@ class Pulse:
     def stuck(self) -> bool:
         """Whether the last beat was too long ago."""
         return self._beaten is not None and time.monotonic() - self._beaten > self._limit_seconds
-
-
-class Client(Uplink, Protocol):
-    """What makes single attempts, and can be closed."""
-
-    async def close(self) -> None:
-        """Close what is open and not in use."""
-
-
-class WatchedUplink:
-    """An Uplink whose attempts are timed, and whose client can be exchanged while attempts are under way."""
-
-    def __init__(self, client: Client, *, limit_seconds: float) -> None:
-        self._client, self._limit_seconds = client, limit_seconds
-        self._begun: dict[object, float] = {}
-
-    async def adopt(self, client: Client, *, limit_seconds: float) -> None:
-        """Let every further attempt be made by another client."""
-        before, self._client, self._limit_seconds = self._client, client, limit_seconds
-        await before.close()
-
-    async def close(self) -> None:
-        """Close the client."""
-        await self._client.close()
-
-    async def submit(self, envelope: Envelope) -> Receipt:
-        """Make one attempt; see the port."""
-        attempt = object()
-        self._begun[attempt] = time.monotonic()
-        try:
-            return await self._client.submit(envelope)
-        finally:
-            del self._begun[attempt]
-
-    def stuck(self) -> bool:
-        """Whether an attempt has outlived its own time limits."""
-        now = time.monotonic()
-        return any(now - begun > self._limit_seconds for begun in self._begun.values())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 from actod.errors import ActodError, IntegrityError, TransientError
 
@@ -49,6 +51,25 @@ def translated() -> Iterator[None]:
         raise DamageError("store_damaged", "the schema is no text") from exc
     except OSError as exc:
         raise TransientError(_ERRNO.get(exc.errno or 0, "io_error"), "the state folder cannot be written") from exc
+
+
+@contextlib.contextmanager
+def named(folder: Path) -> Iterator[None]:
+    """Give a disk's refusal the name that tells what to do: no inodes left, or mounted read-only."""
+    try:
+        yield
+    except TransientError as exc:
+        if exc.reason not in ("disk_full", "io_error"):
+            raise
+        try:
+            disk = os.statvfs(folder)
+        except OSError:
+            raise exc from None
+        if disk.f_flag & os.ST_RDONLY:
+            raise TransientError("read_only", "the disk of the state folder is mounted read-only") from exc
+        if disk.f_files and not disk.f_favail:
+            raise TransientError("no_inodes", "the disk of the state folder has no inode for another file") from exc
+        raise
 
 
 def _verdict(exc: sqlite3.Error) -> ActodError:

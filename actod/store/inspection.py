@@ -45,6 +45,11 @@ class Inspection:
         with translated():
             return self._outbox.find(proof_id)
 
+    def signed_since(self, wall_ns: int) -> Iterator[Sealed]:
+        """Yield each bundle from the first on that was sealed at this time or later: a clock that went back hides none."""
+        with translated():
+            yield from self._outbox.signed_since(wall_ns)
+
     def envelope(self, row: Sealed) -> bytes | None:
         """Return an envelope to the byte as it is sent, None if it is damaged."""
         with translated():

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from actod.config import SealConfig
-from actod.model import PRIORITY, Instant, Stream
+from actod.model import PRIORITY, Instant, Stream, TrafficClass
 from actod.store.chunk import Chunk, digest, pack, parse_stream, stream_key, unpack
 from actod.store.faults import DamageError
 from actod.store.schema import STREAM_SHIFT
@@ -60,6 +60,7 @@ class Journal:
         self._open: dict[tuple[Stream, str], OpenStream] = {}
         self._keys: dict[Stream, str] = {}
         self._everything = False
+        self.most_bytes = seal.max_bytes  # of events in a bundle: less where the collector takes only smaller ones
         for number, key, boot, count, size, oldest, chunks in connection.execute(_TOTALS).fetchall():
             self._restore(number, key, boot, (count, size, chunks), oldest)
 
@@ -134,8 +135,8 @@ class Journal:
         return min(map(self._due_at, self._open.values()), default=None)
 
     def _due_at(self, open_: OpenStream) -> int:
-        full = open_.count >= self._seal.max_events or open_.size >= self._seal.max_bytes
-        if full or open_.boot_id != self._boot_id:
+        full = open_.count >= self._seal.max_events or open_.size >= self.most_bytes
+        if full or open_.boot_id != self._boot_id or open_.stream.replaces:
             return 0
         return open_.monotonic_ns + int(self._seal.max_age_seconds * 1e9)
 
@@ -159,7 +160,7 @@ class Journal:
                 if row[2:4] != owner:
                     raise DamageError("store_damaged", "a journal row of another stream: an old page came back to life")
                 count, size = row[4], row[5]
-                full = cut.count + count > self._seal.max_events or cut.size + 1 + size > self._seal.max_bytes
+                full = cut.count + count > self._seal.max_events or cut.size + 1 + size > self.most_bytes
                 if cut.rows and full:
                     break
                 body = self.body(row[1])
@@ -205,9 +206,33 @@ class Journal:
         open_.oldest = oldest & _ID_MASK
         open_.wall_ns, open_.monotonic_ns = self._clocks(open_.number, open_.oldest)
 
+    def oldest_chunk(self, traffic_class: TrafficClass) -> tuple[OpenStream, tuple[int, int, int]] | None:
+        """Return the chunk of a class that has waited longest, as (number, count, size); it reads what a transaction did."""
+        oldest: tuple[OpenStream, tuple[int, int, int]] | None = None
+        query = "SELECT id, count, bytes FROM journal WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"
+        for open_ in self._open.values():
+            if open_.stream.traffic_class == traffic_class:
+                row = self._connection.execute(query, _span(open_.number)).fetchone()
+                if row and (oldest is None or row[0] < oldest[1][0]):
+                    oldest = open_, row
+        return oldest
+
+    def classes(self) -> set[TrafficClass]:
+        """Return the classes of which something waits."""
+        return {open_.stream.traffic_class for open_ in self._open.values()}
+
+    def bundles_to_come(self) -> int:
+        """Return how many bundles all that waits makes at most: two that follow each other fill more than one."""
+        most_events, most_bytes = self._seal.max_events, self._seal.max_bytes
+        return sum(1 + 2 * (open_.count // most_events + open_.size // most_bytes) for open_ in self._open.values())
+
     def find(self, stream: Stream, boot_id: str) -> OpenStream | None:
         """Return the open stream of a bundle."""
         return self._open.get((stream, boot_id))
+
+    def replacing(self) -> int:
+        """Return how many bundles wait to be sealed again in smaller ones."""
+        return sum(open_.stream.replaces is not None for open_ in self._open.values())
 
     def messages(self) -> int:
         """Return how many messages wait."""

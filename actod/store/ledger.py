@@ -40,6 +40,11 @@ class Ledger:
         value: dict[str, Any] = orjson.loads(row[0])
         return value
 
+    def memory(self) -> dict[str, Any]:
+        """Return what collect remembers, {} before its first commit. Raises DamageError."""
+        there = self._connection.execute("SELECT 1 FROM state WHERE at=?", (STATE_ROWS["memory"],)).fetchone()
+        return self.state("memory") if there else {}
+
     def write_state(self, key: str, value: Mapping[str, Any]) -> None:
         """Replace a state row."""
         text = orjson.dumps(value).decode()

@@ -9,8 +9,8 @@ nothing of the old store was touched, and the repair begins anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from actod.durable import sync_folder
 from actod.errors import ActodError
+from actod.shares import Shares
 from actod.store.checkpoint import Known
 from actod.store.faults import UNREADABLE
 from actod.store.salvage import Rebuild, Repair
@@ -27,11 +28,11 @@ BUILDING = "spool.building"
 _REPAIRED, _DAMAGED = "spool.repaired.", "damaged"
 _SIDES = ("-wal", "-shm", "-journal")
 _INTERIOR = 5  # a page of a table's tree that points to pages
-_KEPT = 3  # damaged stores that are kept for an expert
+_NAME_BYTES = 4096  # what a file may take beside its blocks: its entry in the folder, and the folder's own growth
 
 
-def finish(folder: Path) -> None:
-    """Go on with a repair that was cut off after its new file was whole."""
+def finish(folder: Path, shares: Shares) -> None:
+    """Go on with a repair that was cut off after its new file was whole; keep what was damaged as far as its share goes."""
     for repaired in sorted(folder.glob(f"{_REPAIRED}*")):
         if repaired.name.endswith(_SIDES):
             continue
@@ -45,26 +46,69 @@ def finish(folder: Path) -> None:
         sync_folder(folder)
         repaired.rename(folder / DATABASE_NAME)
         sync_folder(folder)
-        kept = [path for path in (folder / _DAMAGED).iterdir() if path.name.isdigit()]
-        for old in sorted(kept, key=lambda path: int(path.name))[:-_KEPT]:
-            shutil.rmtree(old)
+        _keep_newest(folder, most_bytes=shares.database)
 
 
-def repair(folder: Path, *, known: Known | None, device: str, wall_ns: int) -> Repair:
+def _keep_newest(folder: Path, *, most_bytes: int) -> None:
+    """Remove what was set aside before, oldest first, until the rest fits; of one store the WAL goes before the file."""
+    files = [path for path in (folder / _DAMAGED).rglob("*") if path.is_file()]
+    files.sort(key=lambda path: (_number(path), path.name == DATABASE_NAME, path.name))
+    total = sum(_disk_bytes(path) for path in files)
+    for path in files:
+        if total <= most_bytes:
+            break
+        total -= _disk_bytes(path)
+        path.unlink()
+    for emptied in (path for path in (folder / _DAMAGED).glob("*/") if not any(path.iterdir())):
+        emptied.rmdir()
+
+
+def _number(path: Path) -> int:
+    """Return which repair set a file aside; 0 for pieces of one."""
+    return int(path.parent.name) if path.parent.name.isdigit() else 0
+
+
+def _disk_bytes(path: Path) -> int:
+    return path.stat().st_blocks * 512 + _NAME_BYTES
+
+
+def repair(folder: Path, *, known: Known | None, device: str, wall_ns: int, shares: Shares, archived: bool = True) -> Repair:
     """Build and install the new store. `device` names it where neither the old one nor `known` can.
 
-    Raises sqlite3.Error or OSError (full disk): nothing was changed.
+    Without `archived`, and where the disk is too full for it, what was delivered is left out; what earlier repairs set
+    aside goes before. Raises sqlite3.Error or OSError if that does not help: nothing was changed.
     """
     damaged = folder / _DAMAGED
     damaged.mkdir(mode=0o700, exist_ok=True)
     number = 1 + max((int(path.name) for path in damaged.iterdir() if path.name.isdigit()), default=0)
-    result = Repair(number)
-    with building(folder) as new, contextlib.closing(_open_damaged(folder / DATABASE_NAME)) as old:
-        Rebuild(old, new, result).run(known=known, device=device, wall_ns=wall_ns)
+    present = sum(_disk_bytes(path) for path in _files_of(folder / DATABASE_NAME))
+    _keep_newest(folder, most_bytes=max(0, 2 * shares.database + shares.wal - 2 * present))
+    for again in (True, False):
+        result = Repair(number)
+        try:
+            with building(folder) as new, contextlib.closing(_open_damaged(folder / DATABASE_NAME, shares)) as old:
+                Rebuild(old, new, result).run(known=known, device=device, wall_ns=wall_ns, archived=archived)
+        except (sqlite3.Error, OSError) as exc:
+            if not again or not _is_full(exc):
+                raise
+            archived = False
+            _keep_newest(folder, most_bytes=0)
+        else:
+            break
     (folder / BUILDING).rename(folder / f"{_REPAIRED}{number}")
     sync_folder(folder)
-    finish(folder)
+    finish(folder, shares)
     return result
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [file for side in ("", *_SIDES) if (file := path.with_name(path.name + side)).exists()]
+
+
+def _is_full(exc: sqlite3.Error | OSError) -> bool:
+    if isinstance(exc, OSError):
+        return exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 @contextlib.contextmanager
@@ -80,23 +124,30 @@ def building(folder: Path) -> Iterator[sqlite3.Connection]:
         yield new
         new.execute("COMMIT")
         new.execute("PRAGMA journal_mode=WAL")
-    finally:
         new.close()
+    except BaseException:
+        new.close()
+        with contextlib.suppress(OSError):
+            (folder / BUILDING).unlink()  # on a full disk it would keep the next attempt from its room
+        raise
     with (folder / BUILDING).open("rb") as file:
         os.fsync(file.fileno())
 
 
-def keep_bytes(folder: Path, name: str, data: Any) -> None:
-    """Keep damaged content for an expert, if the disk has room."""
+def keep_bytes(folder: Path, name: str, data: Any, shares: Shares) -> None:
+    """Keep damaged content for an expert, if the disk and the share of what is damaged have room."""
     damaged = folder / _DAMAGED
     with contextlib.suppress(OSError):
         damaged.mkdir(mode=0o700, exist_ok=True)
+        held = sum(_disk_bytes(path) for path in damaged.rglob("*") if path.is_file())
+        if not isinstance(data, bytes) or held + len(data) + 2 * _NAME_BYTES > shares.database:
+            return
         descriptor = os.open(damaged / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data if isinstance(data, bytes) else b"")
+            file.write(data)
 
 
-def _open_damaged(path: Path) -> sqlite3.Connection:
+def _open_damaged(path: Path, shares: Shares) -> sqlite3.Connection:
     """Open what is there; an empty store in memory where there is nothing that SQLite can open."""
     if not path.exists():
         return _connect("file::memory:")
@@ -106,7 +157,7 @@ def _open_damaged(path: Path) -> sqlite3.Connection:
         check_schema(connection)
         return connection
     connection.close()
-    _restore_schema(path)
+    _restore_schema(path, shares)
     return _connect(source)
 
 
@@ -118,7 +169,7 @@ def _connect(source: str) -> sqlite3.Connection:
     return connection
 
 
-def _restore_schema(path: Path) -> None:
+def _restore_schema(path: Path, shares: Shares) -> None:
     """Put the pages that say where the tables are back into a file that does not say it any more.
 
     They are the same in every store, as `create` makes them: without them not one row could be read. What stood there is
@@ -133,7 +184,7 @@ def _restore_schema(path: Path) -> None:
                 page[18:20] = b"\2\2"  # it is in WAL mode, https://www.sqlite.org/fileformat2.html#the_database_header
                 page[28:32] = size.to_bytes(4)
             file.seek((number - 1) * PAGE_BYTES)
-            keep_bytes(path.parent, f"page-{number}", file.read(PAGE_BYTES))
+            keep_bytes(path.parent, f"page-{number}", file.read(PAGE_BYTES), shares)
             file.seek((number - 1) * PAGE_BYTES)
             file.write(page)
 

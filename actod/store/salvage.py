@@ -16,7 +16,7 @@ from actod.store.checkpoint import Known
 from actod.store.chunk import digest, parse_ranges, unpack
 from actod.store.faults import UNREADABLE
 from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
-from actod.store.ledger import Ledger
+from actod.store.ledger import Ledger, robot_key
 from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
 from actod.store.outbox import Outbox, Sealed
 from actod.store.schema import ARCHIVE, OUTBOX, STATE_ROWS, STREAM_SHIFT
@@ -59,13 +59,13 @@ class Rebuild:
         self._highest = 0
         self._copied: set[int] = set()
 
-    def run(self, *, known: Known | None, device: str, wall_ns: int) -> None:
-        """Copy, count and decide on chains and epoch."""
+    def run(self, *, known: Known | None, device: str, wall_ns: int, archived: bool = True) -> None:
+        """Copy, count and decide on chains and epoch. Without `archived` what was delivered is left out."""
         found = self._small_tables()
         old = found.counters or {}
         self._counters = {name: old[name] for name in old if name.startswith(("acknowledged.", "sealed", "submitted"))}
         self._counters["opens"] = old.get("opens", 0)
-        newest = self._copy_bundles()
+        newest = self._copy_bundles(archived=archived)
         self._copy_journal()
         store = found.store or {"device": known.device if known else device, "epoch": 1}
         self._settle(found, known, store, newest)
@@ -73,6 +73,8 @@ class Rebuild:
         self._ledger.write_identities({**(known.identities if known else {}), **found.identities})
         self._ledger.write_state("store", store)
         self._ledger.write_state("counters", self._counters)
+        if memory := self._state("memory"):
+            self._ledger.write_state("memory", memory)
 
     def _settle(self, found: _Found, known: Known | None, store: dict[str, Any], newest: list[Sealed]) -> None:
         """Go on with each chain where it was; where that is not known, begin a new epoch."""
@@ -84,7 +86,8 @@ class Rebuild:
             for robot, head in known.heads.items():
                 heads[robot] = max(heads.get(robot, (0, "")), head)
         elif not found.chains_whole:
-            store["epoch"] += 1
+            before = {"epoch": store["epoch"], "device_seq": device_seq, "head": heads.get(robot_key(None), (0, None))[1]}
+            store |= {"epoch": store["epoch"] + 1, "began": {"reason": "chains_lost", "before": before}}
             heads, device_seq = {}, 0
             self._result.new_epoch = True
         for row in newest:
@@ -166,7 +169,7 @@ class Rebuild:
             self._present += row[4]
             self._add("journal", row[4])
 
-    def _copy_bundles(self) -> list[Sealed]:
+    def _copy_bundles(self, *, archived: bool) -> list[Sealed]:
         """Copy the bundles whose envelope is whole; return the newest row of each chain, whole or not."""
         newest: dict[tuple[int, str], Sealed] = {}
         bundles: set[int] = set()
@@ -178,7 +181,8 @@ class Rebuild:
             before = newest.get((row.epoch, row.robot))
             newest[row.epoch, row.robot] = row if before is None else max(before, row, key=lambda each: each.seq)
             self._counters["bundle"] = max(self._counters["bundle"], row.id)
-            wrap = None if row.id in bundles else self._wrap(row.id)
+            wanted = row.id not in bundles and (archived or row.place != ARCHIVE)
+            wrap = self._wrap(row.id) if wanted else None
             if wrap is None or not self._copy_chunks(list(parse_ranges(row.chunks)), row.digest, *wrap):
                 continue
             bundles.add(row.id)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from actod.durable import sync_folder
 from actod.errors import IntegrityError
+from actod.shares import Shares
 from actod.store.faults import DamageError
 
 DATABASE_NAME = "spool.db"
@@ -16,6 +17,8 @@ VERSION = 1
 APPLICATION_ID = 0x41637400  # "Act", and the version once more: a flipped bit is no newer actod
 PAGE_BYTES = 512  # a commit rewrites a page for each table it touches: small pages wear the card least
 CHECKPOINT_PAGES = 8192  # 4 MiB of WAL: what is journaled and sealed meanwhile is checkpointed once
+BUSY_MS = 5000  # a command that reads beside the daemon ends sooner
+_FRAME_BYTES = PAGE_BYTES + 24  # in the WAL, https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 _CACHE_KIB = 1024
 
 OUTBOX, ARCHIVE, QUARANTINE = 0, 1, 2  # bundle.place
@@ -42,7 +45,7 @@ TABLES = {
     " settled_wall INTEGER, note TEXT, digest BLOB NOT NULL, mark BLOB NOT NULL",
 }
 _WITHOUT_ROWID = {"identity", "chain", "loss"}
-STATE_ROWS = {"store": 1, "counters": 2}
+STATE_ROWS = {"store": 1, "counters": 2, "memory": 3}  # the last only once there is something to remember
 STREAM_SHIFT = 44  # journal.at = stream << 44 | id
 RANK_SHIFT, PLACE_SHIFT = 56, 58  # bundle.at = place << 58 | rank << 56 | id
 
@@ -54,7 +57,7 @@ def create(path: Path) -> sqlite3.Connection:
     connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum=NONE")
     connection.execute("PRAGMA journal_mode=WAL")
-    _tune(connection)
+    _harden(connection)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID + VERSION}")
     connection.execute(f"PRAGMA user_version={VERSION}")
@@ -64,14 +67,15 @@ def create(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open an existing store. Raises DamageError if it is not there or not whole, IntegrityError if newer."""
+def connect(path: Path, shares: Shares) -> sqlite3.Connection:
+    """Open an existing store, held to its shares. Raises DamageError if it is not whole, IntegrityError if newer."""
     if not path.exists():
         raise DamageError("store_damaged", "the file is gone")
     connection = _open(path)
     try:
         check_schema(connection)
-        _tune(connection)
+        _harden(connection)
+        _limit(connection, shares)
     except BaseException:
         connection.close()
         raise
@@ -116,21 +120,33 @@ def _statements() -> list[str]:
 
 def _open(path: Path, query: str = "?mode=rw") -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}{query}", uri=True, isolation_level=None, timeout=5.0, cached_statements=64
+        f"{path.absolute().as_uri()}{query}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=64
     )
     connection.text_factory = _text
     return connection
 
 
-def _tune(connection: sqlite3.Connection) -> None:
+def _limit(connection: sqlite3.Connection, shares: Shares) -> None:
+    """Hold the file and its WAL to their shares: SQLite itself refuses what would go beyond the first."""
+    pages = min(CHECKPOINT_PAGES, shares.wal // 2 // _FRAME_BYTES)
+    connection.execute(f"PRAGMA wal_autocheckpoint={pages}")
+    connection.execute(f"PRAGMA journal_size_limit={min(2 * CHECKPOINT_PAGES * PAGE_BYTES, shares.wal // 2)}")
+    connection.execute(f"PRAGMA max_page_count={shares.database // PAGE_BYTES}")
+
+
+def _harden(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit={2 * CHECKPOINT_PAGES * PAGE_BYTES}")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     connection.execute("PRAGMA secure_delete=OFF")  # Debian's default would write each freed page once more
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
     connection.execute("PRAGMA temp_store=MEMORY")
+
+
+def live_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the pages in use; free ones are used again, as the file itself never shrinks."""
+    pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    return int(pages - free) * PAGE_BYTES
 
 
 def _text(raw: bytes) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from actod.config import SealConfig, StoreConfig
 from actod.errors import TransientError
-from actod.model import Bundle, Envelope, Group, Receipt
+from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt, TrafficClass
 from actod.ports import Clock
+from actod.store.frame import Witness
 from actod.store.salvage import Repair
 from actod.store.sqlite import SqliteStore
 from actod.store.status import SpoolStatus
-from actod.store.storefile import Witness
 from actod.store.worker import Worker
 
 P = ParamSpec("P")
@@ -31,8 +32,9 @@ class SqliteSpool:
     def __init__(self, store: SqliteStore, worker: Worker) -> None:
         self._store, self._worker = store, worker
         self._changed = asyncio.Event()
-        self.device, self.epoch, self.genesis = store.device, store.epoch, store.genesis
+        self.device, self.genesis = store.device, store.genesis
         self.identities: Mapping[str, str] = dict(store.identities)
+        self.memory: Mapping[str, Any] = store.memory
 
     @classmethod
     async def open(
@@ -79,6 +81,24 @@ class SqliteSpool:
             self._worker.close()
 
     @property
+    def epoch(self) -> int:
+        """The epoch that the next bundle belongs to."""
+        return self._store.epoch
+
+    @property
+    def began(self) -> Mapping[str, Any]:
+        """Why this epoch began: {reason, before: {epoch, device_seq, head of the device's chain}}; {} for the first."""
+        return self._store.began
+
+    async def begin_epoch(self, reason: str) -> int:
+        """Let every chain start anew with the next bundle, durably and witnessed; return the new epoch.
+
+        `reason` is a fixed word. A bundle that was cut before and is put after is refused as "bundle_stale". If this raises
+        TransientError, calling it again with the same reason begins no second epoch.
+        """
+        return await self._call(self._store.begin_epoch, reason)
+
+    @property
     def repaired(self) -> Repair | None:
         """What the last repair found, None if there was none since the opening."""
         return self._store.repaired
@@ -108,22 +128,13 @@ class SqliteSpool:
         """Move a sealed bundle to the outbox. Raises IntegrityError for any but the one that was handed out."""
         await self._call(self._store.put, bundle, envelope)
 
-    async def next_envelope(self) -> Envelope:
-        """Wait until the outbox holds something, and return the oldest of the highest priority."""
+    async def take(self, held: Callable[[], AbstractSet[TrafficClass]]) -> Envelope:
+        """Wait for an envelope of a class that is not held, and that no one else has taken: the oldest of the highest."""
         while True:
             self._changed.clear()
             with contextlib.suppress(TransientError):
-                if self._store.has_outbox() and (envelope := await self._call(self._store.next_envelope)):
+                if self._store.has_outbox() and (envelope := await self._call(self._store.take, held())):
                     return envelope
-            await self._wait(_LOOK_SECONDS)
-
-    async def take(self, limit: int) -> list[Envelope]:
-        """Wait for one to `limit` envelopes that no one else has taken. Settle each, or `give_back`."""
-        while True:
-            self._changed.clear()
-            with contextlib.suppress(TransientError):
-                if self._store.has_outbox() and (envelopes := await self._call(self._store.take, limit)):
-                    return envelopes
             await self._wait(_LOOK_SECONDS)
 
     async def give_back(self, envelope: Envelope) -> None:
@@ -142,6 +153,22 @@ class SqliteSpool:
         """Move an envelope to quarantine; the ledger calls it withheld."""
         await self._call(self._store.set_aside, envelope, reason)
 
+    async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
+        """Let a bundle be sealed again in smaller ones. See the port."""
+        return await self._call(self._store.split, envelope, most_bytes=most_bytes)
+
+    async def limit(self, most_bytes: int) -> None:
+        """Hold bundles that are cut from now on to so many bytes of events."""
+        await self._call(self._store.limit, most_bytes)
+
+    async def replacing(self) -> int:
+        """Return how many bundles that were split wait to be sealed again."""
+        return await self._call(self._store.replacing)
+
+    async def sample(self, share: float) -> Envelope | None:
+        """Return one archived envelope, `share` (0 to 1) of the way through the archive; None if there is none."""
+        return await self._call(self._store.sample, share)
+
     async def retry(self, proof_id: str) -> bool:
         """Bring a quarantined bundle back to the outbox. False if there is none."""
         return await self._call(self._store.retry, proof_id)
@@ -149,6 +176,10 @@ class SqliteSpool:
     async def purge(self, proof_id: str) -> bool:
         """Drop an undelivered bundle by an operator's command; the ledger shows it. False if there is none."""
         return await self._call(self._store.purge, proof_id)
+
+    async def heads(self) -> ChainHeads:
+        """Return where the epoch stands: for statements that name the bundle they follow."""
+        return await self._call(self._store.heads)
 
     async def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""
@@ -164,5 +195,5 @@ class SqliteSpool:
         try:
             return await self._worker.call(self._store.run, partial(work, *args, **kwargs))
         finally:
-            if work not in (self._store.next_bundle, self._store.next_envelope, self._store.take):
+            if work not in (self._store.next_bundle, self._store.take):
                 self._changed.set()

@@ -1,4 +1,4 @@
-"""The open file: its lock, what of it is kept in memory, transactions, witness and repair.
+"""The open file: its lock, its opening, its repair. What every call shares stands in `frame.py`.
 
 Runs on one thread; knows nothing of asyncio. What can be done with it stands in `sqlite.py`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,28 +17,27 @@ import structlog
 from actod.config import SealConfig, StoreConfig
 from actod.durable import sync_folder
 from actod.errors import IntegrityError
-from actod.model import Bundle, Group, Loss, TrafficClass
 from actod.ports import Clock
 from actod.store import repair
-from actod.store.checkpoint import Known, full_every
-from actod.store.faults import DamageError, translated
-from actod.store.journal import Cut, Journal
-from actod.store.ledger import Chain, Ledger
+from actod.store.checkpoint import Known
+from actod.store.faults import DamageError, named, translated
+from actod.store.frame import StoreFrame, Witness
+from actod.store.journal import Journal
+from actod.store.ledger import Ledger
 from actod.store.lock import FolderLock
-from actod.store.outbox import Outbox, Sealed
+from actod.store.outbox import Outbox
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
-from actod.store.schema import DATABASE_NAME, OUTBOX, connect, sync_way
+from actod.store.schema import DATABASE_NAME, OUTBOX, connect, live_bytes, sync_way
 
 T = TypeVar("T")
-Witness = Callable[[str, Mapping[str, Any]], None]
 
 _log = structlog.get_logger(__name__)
 _CHECKED_BYTES = 16 << 20  # after an unclean stop: what is checked whole before the start, 0.1 s on a Raspberry Pi
 _COUNTED = 20_000  # bundles that are counted at the start; what is missing beyond is noticed when its turn comes
 
 
-class StoreFile:
+class StoreFile(StoreFrame):
     """Holds the folder from construction to `close`. Arguments are those of `SqliteSpool.open`."""
 
     def __init__(
@@ -53,19 +52,10 @@ class StoreFile:
         known: Mapping[str, Any] | None = None,
         compress: bool = True,
     ) -> None:
-        self._folder, self._seal, self._clock, self._witness = folder, seal, clock, witness
-        self._compress = compress
-        self._most_bytes = store.max_bytes * 3 // 4  # the rest: WAL, audit log, damaged stores
-        self._archive_bytes = store.max_bytes // 4
+        super().__init__(folder=folder, seal=seal, store=store, clock=clock, witness=witness, compress=compress)
         self._known = Known.read(known)
-        self._device_id = device_id
-        self._lines = 0
-        self._connection: sqlite3.Connection | None = None
-        self._damage: Exception | None = None
-        self._mended = False
-        self.genesis = False
-        self.repaired: Repair | None = None
-        with translated():
+        self._device_id, self._archived = device_id, True
+        with named(folder), translated():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
             self._lock = FolderLock(folder)
@@ -81,17 +71,18 @@ class StoreFile:
 
     def _open(self) -> None:
         path = self._folder / DATABASE_NAME
-        repair.finish(self._folder)
+        repair.finish(self._folder, self._shares)
         unclean = path.with_name(path.name + "-wal").exists()
         try:
             with translated():
                 if not path.exists() and not unclean and not self._known:
                     self._begin(path)
                 else:
-                    self._connection = connect(path)
+                    self._connection = connect(path, self._shares)
                     self._load()
                     if unclean and path.stat().st_size <= _CHECKED_BYTES:
                         self._check()
+                    self._keep_to_share(path)
                 self._resume()
         except IntegrityError as exc:
             if exc.reason not in ("store_damaged", "store_failed"):  # SQLite has no better word for some damage
@@ -108,7 +99,7 @@ class StoreFile:
             ledger.write_state("counters", {})
         (self._folder / repair.BUILDING).rename(path)
         sync_folder(self._folder)
-        self._connection = connect(path)
+        self._connection = connect(path, self._shares)
         self.genesis = True
         self._load()
 
@@ -120,8 +111,9 @@ class StoreFile:
         connection = self._db
         self._ledger, self._outbox = Ledger(connection), Outbox(connection)
         self._state = self._ledger.state("store")
-        self._counters: dict[str, int] = self._ledger.state("counters")
-        self._chains: dict[str, Chain] = self._ledger.chains()
+        self._counters = self._ledger.state("counters")
+        self._chains = self._ledger.chains()
+        self.memory = self._ledger.memory()
         self.identities = self._ledger.identities()
         self._ledger.losses()
         self._journal = Journal(connection, self._seal, self._clock.boot_id(), compress=self._compress)
@@ -133,19 +125,23 @@ class StoreFile:
         for number, entries in connection.execute("SELECT id, entries FROM recent ORDER BY id"):
             self._recent.restore(number, entries)
         self._stale = self._recent.trim()
-        self._bundle: Bundle | None = None
-        self._cut: Cut | None = None
-        self._out: dict[str, Sealed] = {}
-        self._taken: set[int] = set()
-        self._deferred: dict[TrafficClass, int] = {}
-        self._committed: Group | None = None
-        self._put: str = ""
-        self._owed: tuple[str, dict[str, Any]] | None = None
+        self._forget_all()
+        self._begun, self._owed = "", None
 
     def _check(self) -> None:
         verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise DamageError("store_damaged", "quick_check")
+
+    def _keep_to_share(self, path: Path) -> None:
+        """Build a file anew that a larger cap let grow, without its archive: a database never shrinks by itself."""
+        size = path.stat().st_size
+        if size <= self._shares.database:
+            return
+        if self._counters.get("archive", 0) or live_bytes(self._db) < size * 3 // 4:
+            self._archived = False
+            raise DamageError("store_damaged", "the file is larger than its share of store.max_bytes")
+        _log.warning("more is queued than store.max_bytes allows now; nothing is taken in until it is delivered")
 
     def _mend(self, damage: Exception) -> None:
         """Repair the file and open the new one."""
@@ -155,29 +151,36 @@ class StoreFile:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         wall_ns = self._clock.now().wall_ns
-        found = repair.repair(self._folder, known=self._known, device=self._draw_device(), wall_ns=wall_ns)
-        self._connection = connect(self._folder / DATABASE_NAME)
+        found = repair.repair(
+            self._folder,
+            known=self._known,
+            device=self._draw_device(),
+            wall_ns=wall_ns,
+            shares=self._shares,
+            archived=self._archived,
+        )
+        self._archived = True
+        self._connection = connect(self._folder / DATABASE_NAME, self._shares)
         self._load()
         self._damage, self.repaired, self._mended = None, found, True
         _log.warning("the store was repaired", kept=found.kept, lost=found.lost, new_epoch=found.new_epoch)
 
     def _resume(self) -> None:
         """Take over what the audit log knows better, and tell it where the store stands."""
-        known, state = self._known, dict(self._state)
+        known, state = self._known, self._state
         if self._device_id and self._device_id != state["device"]:
-            state = {"device": self._device_id, "epoch": state["epoch"] + 1}
-        elif known and (known.device != state["device"] or known.epoch > state["epoch"]):
-            state["epoch"] = max(state["epoch"], known.epoch) + 1
+            state = self._next_epoch("device_renamed") | {"device": self._device_id}
+        elif known and known.device != state["device"]:
+            state = self._next_epoch("foreign_audit_log", above=known.epoch)
+        elif known and known.epoch > state["epoch"]:
+            state = self._next_epoch("older_store", above=known.epoch)
         with self._transaction():
-            if state != self._state:
-                self._ledger.write_state("store", state)
-                self._db.execute("DELETE FROM chain")
-                self._chains = {}
-                self._counters |= {"chains": 0, "device_seq": 0}
+            if state is not self._state:
+                self._enter(state)
             elif known:
                 self._catch_up(known)
             self._add("opens", 1)
-        self._state = state
+        self._entered(state)
         sync_folder(self._folder)
         self._tell("checkpoint.opened", self._mended_fields(), full=True)
 
@@ -210,27 +213,9 @@ class StoreFile:
         finally:
             self._lock.release()
 
-    # -- the frame of each call ---------------------------------------------------------------------------------------
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise IntegrityError("store_closed")
-        return self._connection
-
-    @property
-    def device(self) -> str:
-        """The device's id: drawn at genesis, or configured."""
-        return str(self._state["device"])
-
-    @property
-    def epoch(self) -> int:
-        """The epoch: 1, and one more each time that the chains could not be continued."""
-        return int(self._state["epoch"])
-
     def run(self, work: Callable[[], T]) -> T:
         """Call a method of the store. A damaged file is repaired, and the call made once more."""
-        with translated():
+        with named(self._folder), translated():
             if self._damage is None:
                 try:
                     with translated():
@@ -242,53 +227,3 @@ class StoreFile:
             self._mend(self._damage)
             self._tell("checkpoint.opened", self._mended_fields(), full=True)
             return work()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Make everything in the block durable at once, counters included; or nothing of it."""
-        before = dict(self._counters)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._ledger.write_state("counters", self._counters)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._counters = before
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-
-    def _add(self, name: str, count: int) -> None:
-        self._counters[name] = self._counters.get(name, 0) + count
-
-    def _lose(self, reason: str, route: str, traffic_class: str, count: int) -> None:
-        """Enter a loss, inside the transaction that brings it about."""
-        now = self._clock.now().wall_ns
-        self._ledger.add_losses([Loss(reason, traffic_class, route, count, now, now)])
-        self._add("losses", count)
-
-    def _tell(self, event: str, fields: Mapping[str, Any] | None = None, *, full: bool = False) -> None:
-        """Have the audit log bring the new state to its disk. If it cannot, the next call begins with it."""
-        self._lines += 1
-        full = full or self._lines >= full_every(len(self.identities) + len(self._chains))
-        self._lines = 0 if full else self._lines
-        self._owed = (event, dict(fields or {}) | self._fields(full=full))
-        self._settle_witness()
-
-    def _mended_fields(self) -> dict[str, Any]:
-        """Say in the audit log what a repair found, where there was one."""
-        found = self.repaired
-        return {"repair": {"kept": found.kept, "lost": found.lost, "new_epoch": found.new_epoch}} if found else {}
-
-    def _settle_witness(self) -> None:
-        if self._owed:
-            self._witness(*self._owed)
-            self._owed = None
-
-    def _fields(self, *, full: bool) -> dict[str, Any]:
-        fields: dict[str, Any] = {name: self._counters.get(name, 0) for name in ("last", "settled", "losses")}
-        if full:
-            fields |= {"device": self.device, "epoch": self.epoch, "device_seq": self._counters.get("device_seq", 0)}
-            fields["identities"] = dict(self.identities)
-            fields["heads"] = {robot: [self.epoch, *head] for robot, head in self._chains.items()}
-        return fields

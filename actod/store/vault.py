@@ -23,17 +23,18 @@ from actod.proof.envelope import iso
 FOLDER = "vault"
 _SUFFIX = ".sealed"
 _KEY_BYTES = 32
+_BLOCK_BYTES, _NAME_BYTES = 4096, 128
 
 
 class SealedVault:
-    """Implements the Vault port. `operator_key` is base64 of 32 bytes (X25519)."""
+    """Implements the Vault port. `operator_key` is base64 of 32 bytes (X25519); `max_bytes` counts blocks on disk."""
 
     def __init__(self, folder: Path, *, operator_key: str, max_bytes: int) -> None:
         self._folder, self._max_bytes = folder, max_bytes
         self._box = SealedBox(PublicKey(read_operator_key(operator_key)))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        self._held = sum(file.stat().st_size for file in folder.glob(f"*{_SUFFIX}"))
+        self._held = sum(_disk_bytes(file.stat().st_size) for file in folder.glob(f"*{_SUFFIX}"))
 
     def keep(self, delivery: Delivery) -> bool:
         """Seal one message; False if the vault is full or the disk refuses. Blocks for a sync."""
@@ -43,15 +44,20 @@ class SealedVault:
             "payload_b64": base64.b64encode(delivery.payload).decode("ascii"),
         }
         sealed = self._box.encrypt(orjson.dumps(content))
-        if self._held + len(sealed) > self._max_bytes:
+        if self._held + _disk_bytes(len(sealed)) > self._max_bytes:
             return False
         name = f"{delivery.received.wall_ns:020}-{os.urandom(4).hex()}"
         try:
             write_whole(self._folder / (name + _SUFFIX), sealed)
         except OSError:
             return False
-        self._held += len(sealed)
+        self._held += _disk_bytes(len(sealed))
         return True
+
+
+def _disk_bytes(size: int) -> int:
+    """Return what a file takes on disk: whole blocks, and its name in the folder."""
+    return (size + _BLOCK_BYTES - 1) // _BLOCK_BYTES * _BLOCK_BYTES + _NAME_BYTES
 
 
 def read_operator_key(text: str) -> bytes:

@@ -52,7 +52,7 @@ def reason_of(exc: BaseException, *, secured: bool, synchronised: bool | None) -
 def _reason_of_cause(cause: BaseException, *, synchronised: bool | None) -> str:
     """Return what one exception of a chain says by itself, "" if nothing."""
     if isinstance(cause, PinMismatchError):
-        return "pin_mismatch"
+        return cause.verdict
     if isinstance(cause, ssl.SSLCertVerificationError):
         early = cause.verify_code == _NOT_YET_VALID and synchronised is not True
         return "clock_untrusted" if early else _CERTIFICATE.get(cause.verify_code, "certificate_invalid")

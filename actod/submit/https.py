@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -17,14 +18,15 @@ from actod.errors import RejectedError, TransientError
 from actod.model import Envelope, Receipt
 from actod.ports import AuditLog, Clock
 from actod.submit.answer import Answer, judge, leaves_connection_usable
-from actod.submit.credentials import CredentialFile, Secret
+from actod.submit.credentials import CredentialFile, Secret, api_key_file
 from actod.submit.endpoint import check_proxy, check_url
 from actod.submit.failures import reason_of, seen_pins
-from actod.submit.tls import client_context
+from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
 
 _LARGEST_ANSWER_BYTES = 64 * 1024
 _KEEP_ALIVE_SECONDS = 30.0
+_OK = 200
 _UNAUTHORISED = 401
 _SERVER_ERRORS = 500
 
@@ -54,18 +56,24 @@ class HttpsClient:
         environment: str,
         clock: Clock,
         audit: AuditLog | None = None,
+        tls: CollectorTls | None = None,
+        key: str = "collector.api_key_file",
         user_agent: str = f"actod/{__version__}",
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
         self._base = check_url(collector.url, environment)
         self._proxy = check_proxy(collector.proxy)
-        self._context = client_context(collector)
-        self._api_key = CredentialFile(collector.api_key_file, key="collector.api_key_file")
+        self._tls = tls or CollectorTls(collector=collector, clock=clock, audit=audit)
+        self._api_key = api_key_file(
+            collector.api_key_file,
+            key=key,
+            environment=environment,
+            host=urlsplit(self._base).hostname or "",
+        )
         self._wallet = CredentialFile(collector.wallet_file, key="collector.wallet_file") if collector.wallet_file else None
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._idle: list[_Connection] = []
-        self._closed = False
         self._last_alarm: tuple[str, ...] = ()
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -86,9 +94,17 @@ class HttpsClient:
         """GET /health without credentials, for `actod check`; return the status. Raises TransientError."""
         return (await self._exchange(_Ask("GET", "/health"))).status
 
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Make one request that is no proof, with this client's key. Raises TransientError."""
+        return await self._authorised(_Ask(method, path, body=body))
+
+    @property
+    def key_proven(self) -> bool:
+        """Whether the server took the API key that the file holds now."""
+        return self._api_key.proven
+
     async def close(self) -> None:
-        """Close the connections that are idle; one that is in use ends with its request."""
-        self._closed = True
+        """Close the connections that are idle."""
         while self._idle:
             await self._idle.pop().close()
 
@@ -99,15 +115,22 @@ class HttpsClient:
         if answer.status == _UNAUTHORISED:
             newer = self._credentials()
             if newer != ask.credentials:
-                self._record("credential.reread", key="collector.api_key_file")
-                answer = await self._exchange(replace(ask, credentials=newer))
+                self._record("credential.reread", key=self._api_key.key)
+                ask = replace(ask, credentials=newer)
+                answer = await self._exchange(ask)
+        old = self._api_key.previous() if answer.status == _UNAUTHORISED else None
+        if old is not None and ask.credentials is not None:  # a rotation under way: the new one does not work yet
+            self._alarm("credential.fallback", key=self._api_key.key)
+            answer = await self._exchange(replace(ask, credentials=(old, ask.credentials[1])))
+        elif answer.status == _OK and ask.credentials is not None:
+            self._api_key.accepted(ask.credentials[0])
         return answer
 
     def _credentials(self) -> tuple[Secret, Secret | None]:
         return self._api_key.read(), self._wallet.read() if self._wallet is not None else None
 
     async def _exchange(self, ask: _Ask) -> Answer:
-        connection = self._idle.pop() if self._idle else _Connection(context=self._context, proxy=self._proxy)
+        connection = await self._connection()
         answer, failure = None, TransientError("unreachable")
         try:
             async with asyncio.timeout(self._collector.request_timeout_seconds):
@@ -115,13 +138,23 @@ class HttpsClient:
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
-            if answer is not None and not self._closed and leaves_connection_usable(answer, ask.proof_id):
+            current = connection.generation == self._tls.generation
+            if answer is not None and current and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
             else:
                 await connection.close()
         if answer is None:
             raise failure  # outside of the handler: a foreign exception holds the request, and with it the key
         return answer
+
+    async def _connection(self) -> _Connection:
+        """Return one that is idle, else a new one. Those made under other pins or certificates are closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.generation == self._tls.generation:
+                return connection
+            await connection.close()
+        return _Connection(tls=self._tls, proxy=self._proxy)
 
     def _request(self, connection: _Connection, ask: _Ask) -> httpx.Request:
         headers = {"accept": "application/json", "user-agent": self._user_agent}
@@ -166,11 +199,12 @@ class HttpsClient:
 class _Connection:
     """A transport of httpx that holds at most one connection: no redirects, cookies, environment or decompression."""
 
-    def __init__(self, *, context: ssl.SSLContext, proxy: str) -> None:
+    def __init__(self, *, tls: CollectorTls, proxy: str) -> None:
         self.secured = False
+        self.generation = tls.generation
         self.trace: Callable[[str, dict[str, Any]], Awaitable[None]] = self._trace
         self.transport = httpx.AsyncHTTPTransport(
-            verify=context,
+            verify=tls.context,
             http1=True,
             http2=False,
             trust_env=False,

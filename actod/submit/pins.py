@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from asn1crypto import pem, x509
@@ -28,9 +28,17 @@ _FIX = "openssl x509 -in cert.pem -pubkey -noout | openssl pkey -pubin -outform 
 class PinMismatchError(ssl.SSLError):
     """The chain is valid, and no certificate of it carries a pinned key. `seen` are the pins of the chain, leaf first."""
 
+    verdict = "pin_mismatch"
+
     def __init__(self, seen: Sequence[str]) -> None:
         super().__init__(ssl.SSL_ERROR_SSL, "no certificate of the server's chain is pinned")
         self.seen = tuple(seen)
+
+
+class PinsEndedError(PinMismatchError):
+    """The signed pin set has ended, so that no server is pinned."""
+
+    verdict = "pins_expired"
 
 
 def parse_pins(pins: Iterable[str], *, key: str = "collector.pins") -> frozenset[str]:
@@ -56,8 +64,8 @@ def _parse(pin: str, key: str) -> str:
     return _PREFIX + base64.b64encode(digest).decode("ascii")
 
 
-def hold_to_pins(context: ssl.SSLContext, pins: frozenset[str]) -> None:
-    """Make every handshake of a client context end in PinMismatchError unless the validated chain holds a pinned key.
+def hold_to_pins(context: ssl.SSLContext, check: Callable[[Sequence[bytes]], None]) -> None:
+    """Make every handshake of a client context end with `check` of the validated chain, which raises PinMismatchError.
 
     The context stays a plain ssl.SSLContext: anyio starts a thread for each connection of any other class.
     """
@@ -65,12 +73,12 @@ def hold_to_pins(context: ssl.SSLContext, pins: frozenset[str]) -> None:
     class PinnedObject(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
-            check_chain(validated_chain(self), pins)
+            check(validated_chain(self))
 
     class PinnedSocket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
             super().do_handshake(block)
-            check_chain(validated_chain(self), pins)
+            check(validated_chain(self))
 
     context.sslobject_class = PinnedObject
     context.sslsocket_class = PinnedSocket
@@ -78,7 +86,7 @@ def hold_to_pins(context: ssl.SSLContext, pins: frozenset[str]) -> None:
 
 def check_chain(chain: Sequence[bytes], pins: frozenset[str]) -> None:
     """Raise PinMismatchError unless one of the DER certificates is pinned."""
-    seen = [_pin_of_der(certificate) for certificate in chain]
+    seen = [pin_of_der(certificate) for certificate in chain]
     if pins.isdisjoint(seen):
         raise PinMismatchError(seen)
 
@@ -99,9 +107,10 @@ def fingerprint(certificate: bytes | str) -> str:
     data = certificate.encode("ascii") if isinstance(certificate, str) else certificate
     if pem.detect(data):
         _, _, data = pem.unarmor(data)
-    return _pin_of_der(data)
+    return pin_of_der(data)
 
 
-def _pin_of_der(certificate: bytes) -> str:
+def pin_of_der(certificate: bytes) -> str:
+    """Return the pin of a DER certificate as it is: text within it that looks like PEM is not looked at."""
     spki = x509.Certificate.load(certificate)["tbs_certificate"]["subject_public_key_info"].dump()
     return _PREFIX + base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii")

@@ -17,6 +17,7 @@
 | 501 to 599 but 511 | server_unavailable | slow:server | stays |
 | connection cut after TLS | cut_off | slow:server | stays |
 | no certificate of the chain is pinned | pin_mismatch | blocked:pin | stays; 0 bytes were sent |
+| the signed pin set has ended | pins_expired | blocked:pin | stays; 0 bytes were sent |
 | certificate of the future, clock not synchronised | clock_untrusted | blocked:clock | stays; 0 bytes were sent |
 | TLS failed otherwise | certificate_*, client_certificate_refused, tls_failed | blocked:tls | stays |
 | no connection | name_not_resolved, unreachable, proxy_refused | blocked:dns, network | stays |
@@ -87,6 +88,9 @@ VERDICTS: dict[str, Verdict] = {
         Blame.PATH,
         "no certificate of the server's chain is pinned: if its keys were changed on purpose, update collector.pins; "
         "else someone is in between",
+    ),
+    "pins_expired": Verdict(
+        State.PIN, Blame.PATH, "the signed pin set has ended: put a newer one at collector.pin_set.file (docs/pins.md)"
     ),
     "certificate_expired": Verdict(
         State.TLS, Blame.PATH, "the server's certificate has expired, or this machine's clock is ahead: check both"

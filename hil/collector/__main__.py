@@ -1,7 +1,7 @@
 """`python -m hil.collector --folder DIR --cert FILE --key FILE --api-keys FILE`: serves until its standard input ends.
 
 Prints one JSON line with its port. Control: JSON lines on standard input, one answer line each: {"faults": [...]},
-{"certificate": [cert, key]}, {"stats": true}.
+{"certificate": [cert, key]}, {"api_keys": [...]}, {"stats": true}.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def control(server: Server, command: dict[str, Any], options: argparse.Namespace
     if "certificate" in command:
         cert, key = command["certificate"]
         server.context = tls_context(Path(cert), Path(key), options)
+    if "api_keys" in command:
+        server.api.api_keys = frozenset(command["api_keys"])
     return {"stats": dict(server.stats), "struck": dict(server.faults.struck), "known": len(server.api.known)}
 
 

@@ -67,6 +67,10 @@ class Collector:
         """Serve another certificate from the next connection on."""
         self._command({"certificate": [str(certificate.cert_file), str(certificate.key_file)]})
 
+    def take_keys(self, *api_keys: str) -> None:
+        """Take these API keys and no others, from the next request on."""
+        self._command({"api_keys": list(api_keys)})
+
     def stats(self) -> dict[str, Any]:
         """Return counters: stats (requests, application_bytes, status_N), struck (faults), known (proofs)."""
         return self._command({"stats": True})

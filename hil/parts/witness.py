@@ -36,7 +36,8 @@ class Witness:
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
     swallow_pubacks: bool = False  # they are neither forwarded nor noted, as if the robot had lost power just before
-    _connections: int = 0
+    pubacks: int = 0  # seen so far
+    connections: int = 0
 
     def acknowledged(self) -> list[Seen]:
         """Return the deliveries that were acknowledged on the connection that delivered them, in PUBACK order."""
@@ -52,7 +53,7 @@ class Witness:
 
     def count_pubacks(self) -> int:
         """Return how many PUBACKs were seen so far."""
-        return sum(packet.kind == "puback" for packet in list(self.seen))
+        return self.pubacks
 
     def subscribed(self) -> bool:
         """Whether the broker has confirmed a subscription."""
@@ -86,8 +87,8 @@ class Witness:
             loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        number = self._connections
+        self.connections += 1
+        number = self.connections
         try:
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self.broker_port)
         except OSError:
@@ -122,6 +123,7 @@ class Witness:
     def _note(self, first: int, body: bytes, connection: int) -> None:
         now = time.monotonic()
         if first >> 4 == PUBACK:
+            self.pubacks += 1
             self.seen.append(Seen("puback", connection, int.from_bytes(body[:2]), now))
         elif first >> 4 == SUBACK:
             self.seen.append(Seen("suback", connection, int.from_bytes(body[:2]), now))

@@ -71,7 +71,8 @@ def test_a_key_is_made_once_and_shown_with_its_thumbprint(tmp_path: Path, empty:
 def test_no_key_is_1_and_says_how_one_is_made(tmp_path: Path, empty: SoftToken) -> None:
     done = keys(tmp_path, empty, "show")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "actod keys show: key_count. Fix: make exactly one key" in done.stderr
+    assert "actod keys show: key_count: generation 1 must be exactly one key pair, found 0 private keys" in done.stderr
+    assert "Fix: make exactly one key" in done.stderr
     assert "actod keys init" in done.stderr
 
 
@@ -84,7 +85,7 @@ def test_a_wrong_pin_is_sent_once_and_named_with_its_remedy(
     for count, action in enumerate(("init", "show"), 1):
         done = keys(tmp_path, empty, action, spy=spy)
         assert done.returncode == 1
-        assert f"actod keys {action}: pin_incorrect. Fix: put the right PIN into token.pin_file" in done.stderr
+        assert f"actod keys {action}: pin_incorrect: PinIncorrect at login. Fix: put the right PIN into" in done.stderr
         assert "wrong-pin-4711" not in done.stderr
         assert spy.logins() == count
 

@@ -41,7 +41,7 @@ def test_help_names_every_command_and_each_command_has_its_own() -> None:
     done = actod("--help")
     assert (done.returncode, done.stderr) == (0, "")
     for command in _COMMANDS:
-        assert re.search(rf"^ +{command} +\w", done.stdout, re.MULTILINE)
+        assert re.search(rf"^ +{command}\s+\w", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", _COMMANDS)

@@ -145,7 +145,9 @@ def test_the_running_daemon_has_loaded_what_it_uses_and_holds_no_secret_in_sight
 
 def test_a_software_token_in_prod_collects_and_seals_nothing_until_it_is_allowed(own_rig: Rig) -> None:
     text = own_rig.config_file.read_text().replace('"dev"', '"prod"').replace("127.0.0.1:", "collector.invalid:")
+    text += "\n[store]\nallow_volatile = true\n"  # the test's folder may lie in a container
     own_rig.config_file.write_text(text)
+    (own_rig.folder / "api-key").write_text(f"{own_rig.api_key}\nfor prod collector.invalid\n")
     own_rig.actod.start()
     wait_for(lambda: [line for line in audit_lines(own_rig) if line["event"] == "seal.waiting"], what="a sealer that waits")
     wait_for(

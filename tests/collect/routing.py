@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from actod.collect.admission import IntakeAdmission
+from actod.collect.broker_drops import BrokerDrops
+from actod.collect.contents import Contents
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import DeviceConfig, IntakeConfig, RouteConfig
 from actod.model import Delivery, Instant
+from actod.ports import Clock
+from actod.service.clock import SystemClock
 
 KEY = b"k" * 32
 SECOND = 1_000_000_000
@@ -33,6 +39,33 @@ def make_router(
         intake=IntakeConfig(**dict(intake or {})),
         identities=dict(identities or {}),
         digest_key=digest_key,
+    )
+
+
+def make_admission(
+    *routes: RouteConfig,
+    router: PayloadRouter,
+    folder: Path = Path("/nowhere"),
+    memory: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    events: list[tuple[str, dict[str, Any]]] | None = None,
+    broker_drops: BrokerDrops | None = None,
+    **intake: Any,
+) -> IntakeAdmission:
+    """Make the admission behind a router of the same routes."""
+    chosen = list(routes or [ANY])
+    told = [] if events is None else events
+    config: Any = SimpleNamespace(intake=IntakeConfig(**intake), routes=chosen)
+    return IntakeAdmission(
+        config=config,
+        routes=Routes.compile(chosen),
+        router=router,
+        broker_drops=broker_drops or BrokerDrops(),
+        contents=Contents(folder, max_bytes=80_000, on_event=lambda name, **fields: told.append((name, fields))),
+        clock=clock or SystemClock(),
+        digest_key=KEY,
+        memory=memory or {},
+        on_event=lambda name, **fields: told.append((name, fields)),
     )
 
 

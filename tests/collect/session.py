@@ -62,6 +62,7 @@ def make_source(
     subscriptions: Sequence[tuple[str, int]] = (),
     intake: dict[str, Any] | None = None,
     broker_drops: BrokerDrops | None = None,
+    had_session: bool = False,
     **mqtt_options: Any,
 ) -> tuple[MqttSource, list[tuple[str, dict[str, Any]]]]:
     """Make a source, and the list of events that it will tell."""
@@ -73,6 +74,8 @@ def make_source(
         clock=SystemClock(),
         on_event=lambda name, **fields: events.append((name, fields)),
         broker_drops=broker_drops or BrokerDrops(),
+        describe=lambda _topic: ("_none", "normal"),
+        had_session=had_session,
     )
     return source, events
 

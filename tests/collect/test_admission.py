@@ -18,7 +18,7 @@ from actod.model import Bundle, Delivery, Group, Loss, PublicKeys
 from actod.proof import thumbprint
 from actod.proof.envelope import SealContext, assemble
 from actod.service.watchdog import Pulse
-from tests.collect.routing import deliver, make_router
+from tests.collect.routing import deliver, make_admission, make_router
 
 CONFIG = CollectorConfig(url="", pins=[], api_key_file=Path("key"))
 PAYLOAD = 256 * 1024
@@ -51,7 +51,8 @@ def admit(*payloads: bytes) -> Group:
     asyncio.run(
         pipeline.collect(
             source=line,
-            router=make_router(),
+            router=(router := make_router()),
+            admission=make_admission(router=router),
             masker=PolicyMasker(policy=Policy.compile(MaskingConfig()), pseudonym_key=b"p" * 32),
             spool=line,
             audit=line,

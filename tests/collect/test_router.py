@@ -181,8 +181,8 @@ def test_robots_without_end_are_refused() -> None:
 
 def test_a_refused_delivery_is_described_by_route_and_class() -> None:
     router = make_router(SELECTING)
-    assert router.describe(deliver("s/1/2", b"{")) == ("s", "safety")
-    assert router.describe(deliver("elsewhere")) == ("_none", "normal")
+    assert router.describe("s/1/2") == ("s", "safety")
+    assert router.describe("elsewhere") == ("_none", "normal")
 
 
 def test_runs_beyond_the_bound_go_to_the_overflow_and_are_counted() -> None:
@@ -318,7 +318,7 @@ def test_whatever_arrives_is_a_canonical_reading_or_refused_with_a_reason(
     try:
         reading = ROUTER.route(delivery)
     except RejectedError:
-        assert ROUTER.describe(delivery)[1] in set(TrafficClass)
+        assert ROUTER.describe(delivery.topic)[1] in set(TrafficClass)
         return
     assert isinstance(reading, Reading)
     canonical({"data": reading.data, "topic": reading.topic, "ts": reading.timestamp})

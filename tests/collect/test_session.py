@@ -263,7 +263,7 @@ def test_what_the_broker_dropped_while_we_were_away_is_counted_at_our_return(tmp
 
     async def seen(by: BrokerDrops, value: int) -> None:
         async with asyncio.timeout(10):
-            while by._last is None or by._last < value:
+            while by.last is None or by.last < value:
                 await asyncio.sleep(0.02)
 
     async def run() -> None:

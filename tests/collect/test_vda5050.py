@@ -153,7 +153,7 @@ def test_the_words_are_those_of_the_published_schemas() -> None:
 
 
 def gaps(*numbers: object, kind: str = "state", **options: bool) -> int:
-    vda = Vda5050()
+    vda = Vda5050(bytes.hex)
     marks = {"duplicate": False, "retained": False} | options
     for number in numbers:
         vda.count_gap(["uagv", "v2", "m", "s", kind], {"headerId": number}, route="r", **marks)
@@ -183,7 +183,7 @@ def test_missing_numbers_are_counted(numbers: list[object], missing: int) -> Non
 def test_retained_messages_and_the_will_carry_old_numbers_and_count_for_nothing() -> None:
     assert gaps(5, 9, retained=True) == 0
     for word in ("CONNECTIONBROKEN", "CONNECTION_BROKEN"):
-        vda = Vda5050()
+        vda = Vda5050(bytes.hex)
         for number, value in ((7, "ONLINE"), (0, word), (8, "ONLINE"), (9, "OFFLINE")):
             data = {"headerId": number, "connectionState": value}
             vda.count_gap(["uagv", "v2", "m", "s", "connection"], data, duplicate=False, retained=False, route="r")
@@ -191,7 +191,7 @@ def test_retained_messages_and_the_will_carry_old_numbers_and_count_for_nothing(
 
 
 def marked_gaps(*numbers: tuple[int, bool]) -> int:
-    vda = Vda5050()
+    vda = Vda5050(bytes.hex)
     for number, duplicate in numbers:
         vda.count_gap(
             ["uagv", "v2", "m", "s", "order"], {"headerId": number}, duplicate=duplicate, retained=False, route="r"
@@ -206,7 +206,7 @@ def test_a_message_that_is_sent_again_and_arrives_for_the_first_time_leaves_no_g
 
 
 def test_each_topic_of_each_robot_in_each_version_counts_for_itself() -> None:
-    vda = Vda5050()
+    vda = Vda5050(bytes.hex)
     for prefix in ("uagv/v2/m/s", "uagv/v2/m/t", "vda5050/v3/m/s"):
         for index, kind in enumerate(("state", "visualization")):
             number = 10 * index + len(prefix)
@@ -223,6 +223,20 @@ def test_gaps_reach_the_ledger_with_their_route_once() -> None:
     assert router.take() == {}
 
 
+def test_what_was_lost_while_actod_was_down_is_a_gap_and_what_a_kill_took_from_memory_is_one_too() -> None:
+    before, after, fresh = (make_router(VDA2) for _ in range(3))
+    for number in (1, 2):
+        before.route(deliver("uagv/v2/m/s/state", state(headerId=number)))
+    committed = before.header_ids()
+    before.route(deliver("uagv/v2/m/s/state", state(headerId=3)))  # in a group that a kill takes
+    after.restore_header_ids(committed)
+    for router in (after, fresh):
+        router.route(deliver("uagv/v2/m/s/state", state(headerId=9)))
+    assert after.take() == {("sender_gap", "normal", "vda2"): 6}
+    assert fresh.take() == {}
+    assert not any("s/state" in digest for digest in committed)
+
+
 @settings(deadline=None)  # a busy machine is no defect
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
 def test_what_arrived_and_what_is_missing_is_what_was_sent(steps: list[int], first: int) -> None:
@@ -234,12 +248,13 @@ def test_what_arrived_and_what_is_missing_is_what_was_sent(steps: list[int], fir
 
 
 def test_serial_numbers_without_end_take_little_memory_and_forget_the_oldest_first() -> None:
-    vda = Vda5050()
+    vda = Vda5050(bytes.hex)
     for number in range(10_000):
         levels = ["uagv", "v2", "m", f"s-{number}", "state"]
         vda.place(levels, state(nodes=1, operatingMode="MANUAL"))
         vda.count_gap(levels, {"headerId": 1}, duplicate=False, retained=False, route="r")
-    assert len(vda._robots) == len(vda._header_ids) == 4096
+    assert len(vda._robots) == len(vda._header_ids) == len(vda._senders) == 4096
+    assert len(vda.header_ids()) == 256
     placed = vda.place(["uagv", "v2", "m", "s-9999", "visualization"], {})
     assert (placed.task_id, placed.traffic_class) == ("o-1", TrafficClass.BULK)
 
@@ -262,5 +277,5 @@ def test_a_member_of_any_type_stops_nobody(prefix: str, kind: str, value: Any) -
 
 
 def test_a_topic_that_names_no_robot_is_placed_nowhere() -> None:
-    placed = Vda5050().place(["uagv", "v2", "m"], {"timestamp": 1})
+    placed = Vda5050(bytes.hex).place(["uagv", "v2", "m"], {"timestamp": 1})
     assert (placed.robot, placed.task_id, placed.traffic_class, placed.timestamp) == (None, None, None, 1)

@@ -47,6 +47,8 @@ REFUSED = [
     ("device.id", "a/b", "1 to 128", "another id"),
     ("device.id", "..", "neither '.' nor '..'", "another id"),
     ("device.robots", {"serial": "r" * 300}, "1 to 128", "another id"),
+    ("routes.deadband", {"/a": "wide"}, "a number", "right type"),
+    ("routes.deadband", {"/a": -0.1}, "a number from 0", "in the range"),
     ("device.robots", {"serial": ""}, "1 to 128", "another id"),
     ("mqtt.port", 0, "from 1 to 65535", "in the range"),
     ("mqtt.port", 65536, "from 1 to 65535", "in the range"),
@@ -76,6 +78,9 @@ REFUSED = [
     ("collector.backoff_min_seconds", 301, "at most collector.backoff_max_seconds, which is 300", "smaller"),
     ("collector.pins", "sha256/x", "a list", "right type"),
     ("collector.pins", [1], "text", "right type"),
+    ("collector.bulk_hours_utc", "22:00-22:00", "two different times of day", "leave it empty"),
+    ("collector.bulk_hours_utc", "night", "two different times of day", "leave it empty"),
+    ("collector.fleet_share", 0, "from 0.0001 to 1", "in the range"),
     ("masking.pseudonym_epoch_days", 0, "from 1", "in the range"),
     ("masking.rules", [{"operator": "erase"}], "'mask', 'redact'", "choose one"),
     ("masking.rules", [{"type": "email"}], "text", "add operator to [masking.rules]"),
@@ -89,7 +94,7 @@ REFUSED = [
     ("routes.name", "x" * 33, "up to 32", "rename"),
     ("routes.profile", "vda", "'vda5050-v2'", "choose one"),
     ("routes.traffic_class", "urgent", "'intervention'", "choose one"),
-    ("device.robots", {"serial": 1}, "a table", "right type"),
+    ("device.robots", {"serial": 1}, "text", "right type"),
     ("token.pin_file", "credential:../pin", "a systemd credential", "LoadCredential=name:"),
 ]
 
@@ -130,6 +135,15 @@ def test_a_table_that_lacks_a_key_is_named_with_it(tmp_path: Path, key: str) -> 
     file = write(tmp_path, config)
     with pytest.raises(ConfigError, match=rf"{file}: {key}: expected .*, found nothing\. Fix: add {name} to \[{table}\]"):
         configfile.load(file)
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_budgets_are_switched_off_in_dev_alone(tmp_path: Path, environment: str) -> None:
+    config = changed("collector.budgets", False)  # noqa: FBT003 - the value of a key
+    assert not configfile.load(write(tmp_path, config)).collector.budgets
+    config["environment"] = environment
+    with pytest.raises(ConfigError, match=rf"collector\.budgets.*found false in {environment}.*below the server's"):
+        configfile.load(write(tmp_path, config))
 
 
 def test_two_routes_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -176,3 +190,11 @@ def test_a_folder_of_drop_ins_that_cannot_be_listed_is_refused(tmp_path: Path) -
     (tmp_path / "conf.d").symlink_to("conf.d")
     with pytest.raises(ConfigError, match=r"conf\.d: \(folder\): expected a folder that we can list.*Fix: "):
         configfile.load(file)
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_the_limits_can_be_switched_off_in_dev_alone(tmp_path: Path, environment: str) -> None:
+    config = changed("intake.limits", value=False)
+    assert not configfile.load(write(tmp_path, config)).intake.limits
+    with pytest.raises(ConfigError, match=r"intake\.limits: expected true"):
+        configfile.load(write(tmp_path, config | {"environment": environment}))

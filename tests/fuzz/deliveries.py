@@ -83,7 +83,8 @@ def cold_masker(*, ruled: bool) -> PolicyMasker:
 
 def cold(masker: PolicyMasker) -> PolicyMasker:
     """Let a masker forget all that it has seen."""
-    masker._book = KeyBook()
+    for profile in masker._books:
+        masker._books[profile] = KeyBook()
     masker._strict._ids.clear()
     masker.rekey(KEY)
     return masker

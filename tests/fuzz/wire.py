@@ -9,6 +9,7 @@ the operation before the first space.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import struct
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from typing import Any, cast
 from actod.errors import TransientError
 from actod.keys import wire
 from actod.keys.client import SignerClient
-from actod.keys.process import Desk
-from actod.model import PublicKeys
+from actod.keys.desk import Desk, is_payload
+from actod.model import EnrolledKey, PublicKeys, PurposeSignature
 
 _US = 1000
 _SIGNABLE = re.compile(rb"[0-9a-f]{64}\Z|actod:[a-z0-9-]+:v1\n", re.DOTALL)
@@ -36,25 +37,33 @@ def one_input(data: bytes) -> None:
 async def _speak(data: bytes) -> None:
     frames = await _frames(data)
     writer = _Writer()
-    await Desk(keeper=cast("Any", _Keeper()), executor=cast("Any", _Executor()), peers=frozenset({_US})).answer(
-        _reader(data), cast("Any", writer)
-    )
+    await Desk(
+        keeper=cast("Any", _Keeper()), executor=cast("Any", _Executor()), peers=frozenset({_US}), give_up=_never
+    ).answer(_reader(data), cast("Any", writer))
     answers = await _frames(bytes(writer.written))
     assert len(answers) == len(frames)
     assert writer.closed
     assert all(word in {b"ok", b"error"} for word, _ in answers)
-    for ask in (SignerClient.public_keys, SignerClient.stats, SignerClient.busy_seconds, _sign):
+    for ask in (SignerClient.public_keys, SignerClient.stats, SignerClient.busy_seconds, _sign, _sign_purpose, _make_next):
         client = SignerClient(Path("/nowhere"), timeout_seconds=5)
         client._streams = (_reader(data), cast("Any", _Writer()))
         try:
             answer = await cast("Callable[[SignerClient], Any]", ask)(client)
         except TransientError:
             continue
-        assert isinstance(answer, PublicKeys | dict | float | bytes)
+        assert isinstance(answer, PublicKeys | EnrolledKey | PurposeSignature | dict | float | bytes)
 
 
 async def _sign(client: SignerClient) -> bytes:
     return await client.sign_payload_hash("a" * 64)
+
+
+async def _sign_purpose(client: SignerClient) -> PurposeSignature:
+    return await client.sign_purpose(b"actod:witness:v1\n")
+
+
+async def _make_next(client: SignerClient) -> EnrolledKey:
+    return await client.make_next(2)
 
 
 async def _frames(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -73,19 +82,44 @@ def _reader(data: bytes) -> asyncio.StreamReader:
     return reader
 
 
-class _Token:
-    keys = PublicKeys(ed25519=bytes(32), ed25519_thumbprint="t", p256_thumbprint=None, kind="software")
+def _never() -> None:
+    raise AssertionError("nothing is in vain here")
+
+
+class _Pair:
+    key = EnrolledKey("k", 1, bytes(32), "t" * 43, b"\4" + bytes(64), "u" * 43, "sealed")
 
     @staticmethod
     def sign_ed25519(message: bytes) -> bytes:
         assert _SIGNABLE.match(message), "the signer signs what it is not for"
         return bytes(64)
 
+    @classmethod
+    def sign_p256(cls, message: bytes) -> bytes:
+        assert message.startswith(b"actod:") or is_payload(message, cls.key), "the signer signs what it is not for"
+        return bytes(64)
+
+
+class _Token:
+    keys = (_Pair.key,)
+
+    @staticmethod
+    def pair(_thumbprint: str) -> _Pair:
+        return _Pair()
+
 
 class _Keeper:
     @staticmethod
     def call(use: Callable[[Any], bytes]) -> bytes:
         return use(_Token())
+
+    @staticmethod
+    def make(generation: int) -> EnrolledKey:
+        return dataclasses.replace(_Pair.key, generation=generation)
+
+    @staticmethod
+    def in_vain() -> bool:
+        return False
 
     @staticmethod
     def busy_seconds() -> float:

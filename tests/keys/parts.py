@@ -154,8 +154,7 @@ class Signer:
     def ask(self, operation: bytes, body: bytes = b"") -> tuple[bytes, bytes]:
         """Send one request on a connection of its own; return (word, body)."""
         with self.connected() as sock:
-            sock.sendall(wire.pack(operation, body))
-            return answer(sock)
+            return ask(sock, operation, body)
 
     def reason(self) -> str:
         """Ask for a signature; return "" for one, or why there is none."""
@@ -170,6 +169,13 @@ class Signer:
         word, body = self.ask(wire.STATS)
         assert word == b"ok"
         return orjson.loads(body)
+
+
+def ask(sock: socket.socket, operation: bytes, body: bytes = b"") -> tuple[bytes, bytes]:
+    """Send one request; return (word, body), of an error without its sentence."""
+    sock.sendall(wire.pack(operation, body))
+    word, said = answer(sock)
+    return word, said if word == b"ok" else said.partition(b"\n")[0]
 
 
 def answer(sock: socket.socket) -> tuple[bytes, bytes]:

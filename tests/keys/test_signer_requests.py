@@ -17,7 +17,8 @@ from nacl.signing import VerifyKey
 
 from actod.keys import wire
 from actod.proof import thumbprint
-from hil.parts.softhsm import SoftToken
+from actod.proof.thumbprint import base64url
+from hil.parts.softhsm import KEY, SoftToken
 from tests.keys.parts import Signer, answer
 
 HASH = b"0123456789abcdef" * 4
@@ -27,22 +28,33 @@ PURPOSE = b"actod:witness:v1\nanything"
 def verify_key(signer: Signer) -> VerifyKey:
     word, body = signer.ask(wire.KEYS)
     assert word == b"ok"
-    return VerifyKey(base64.urlsafe_b64decode(orjson.loads(body)["ed25519"] + "="))
+    return VerifyKey(base64.urlsafe_b64decode(orjson.loads(body)["keys"][0]["ed25519"] + "="))
 
 
 def test_the_public_key_is_given_with_its_thumbprint_and_marked_as_software(signer: Signer) -> None:
     key = verify_key(signer)
-    said = orjson.loads(signer.ask(wire.KEYS)[1])
-    assert said["ed25519_thumbprint"] == thumbprint.ed25519(bytes(key))
-    assert (said["p256_thumbprint"], said["kind"]) == (None, "software")
+    (said,) = orjson.loads(signer.ask(wire.KEYS)[1])["keys"]
+    assert said == {
+        "label": KEY,
+        "generation": 1,
+        "ed25519": base64url(bytes(key)),
+        "ed25519_thumbprint": thumbprint.ed25519(bytes(key)),
+        "p256": None,
+        "p256_thumbprint": None,
+        "kind": "software",
+    }
 
 
 def test_a_payload_hash_and_a_purpose_are_signed_and_verify_elsewhere(signer: Signer) -> None:
     key = verify_key(signer)
-    for operation, body in ((wire.SIGN_BUNDLE, HASH), (wire.SIGN_PURPOSE, PURPOSE)):
-        word, signature = signer.ask(operation, body)
-        assert word == b"ok"
-        assert key.verify(body, signature) == body
+    word, signature = signer.ask(wire.SIGN_BUNDLE, HASH)
+    assert word == b"ok"
+    assert key.verify(HASH, signature) == HASH
+    word, said = signer.ask(wire.SIGN_PURPOSE, PURPOSE)
+    assert word == b"ok"
+    both = orjson.loads(said)
+    assert key.verify(PURPOSE, base64.urlsafe_b64decode(both["ed25519"] + "==")) == PURPOSE
+    assert both["p256"] is None
     assert signer.stats()["refused"] == 0
 
 

@@ -164,7 +164,7 @@ def test_a_module_that_is_none_is_a_token_that_is_away(
 
 def kind(signer: Signer) -> str:
     word, body = signer.ask(wire.KEYS)
-    return str(orjson.loads(body)["kind"]) if word == b"ok" else body.decode()
+    return str(orjson.loads(body)["keys"][0]["kind"]) if word == b"ok" else body.decode()
 
 
 ALLOWED = "allow_software_token_in_prod = true"
@@ -203,8 +203,10 @@ def test_a_software_token_signs_nothing_in_prod_unless_it_is_allowed_by_name(
 
 def test_every_reason_of_token_and_pin_has_a_remedy_of_its_own() -> None:
     source = "".join(file.read_text() for file in (Path(__file__).parents[2] / "actod" / "keys").glob("*.py"))
-    raised = set(re.findall(r'(?:TransientError|PinError|PinRefusedError|StopError)\(\s*"([a-z_]+)"', source))
+    raised = set(
+        re.findall(r'(?:TransientError|TokenError|RebuildError|ChoiceError|PinError|StopError)\(\s*"([a-z_]+)"', source)
+    )
     raised |= {f"pin_{fault}" for fault in re.findall(r'SecretFileError\(\s*"(\w+)"', inspect.getsource(secretfile))}
-    of_the_process = {"signer_away", "signer_protocol", "parent_gone"}
+    of_the_process = {"signer_away", "signer_protocol", "parent_gone", "request_refused"}
     assert len(raised) > 15
     assert {reason for reason in raised if "signer itself" in remedy(reason)} == of_the_process

@@ -10,6 +10,7 @@ import html
 import json
 import random
 import time
+import tracemalloc
 import urllib.parse
 import zlib
 from collections.abc import Callable
@@ -306,6 +307,46 @@ def test_what_a_warm_masker_says_a_cold_one_says_too(value: Any) -> None:
     assert MASKER.mask_value(value)[0] == masked(value)
 
 
+_LAYERS = 4
+_ONCE_PACKED = base64.b64encode(b"a value of telemetry, packed once").decode()
+
+
+def _below_layers(value: Any) -> Any:
+    for _ in range(_LAYERS):
+        value = {"deep": json.dumps(value)}
+    return value
+
+
+@pytest.mark.parametrize("text", ["4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "['a': 1", _ONCE_PACKED, 'got {"a": 1} here', "a%20b"])
+@pytest.mark.parametrize("as_key", [False, True])
+def test_a_text_is_told_alike_above_and_below_other_layers_whatever_was_seen_before(text: str, as_key: bool) -> None:
+    """What is opened in one place may be too deep in another, and so was not seen there."""
+    above = {text: "x"} if as_key else {"note": text}
+    for first, then in ((above, _below_layers(above)), (_below_layers(above), above)):
+        one = masker()
+        one.mask_value(first)
+        assert one.mask_value(then)[0] == masked(then)
+
+
+def test_many_short_texts_cost_a_message_as_much_room_as_before_when_they_are_known() -> None:
+    value = {"a": [f"seen {n:05}" for n in range(2000)], "b": "x " * 1900}
+    one = masker(max_leaf_bytes=4096)
+    assert one.mask_value(value)[0] == one.mask_value(value)[0]
+
+
+def test_long_words_are_not_remembered() -> None:
+    one = masker()
+    one.mask_value({"note": "warm"})
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            word = "".join(chr(97 + number // 26**place % 26) for place in range(2)) * 65_536
+            one.mask_value({"note": f"{word} {word.capitalize()}"})
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("plant", [plant for plant in PLANTED if plant[0] == "note"], ids=lambda plant: plant[1])
 def test_what_one_profile_lets_through_is_still_found_by_another(plant: tuple[str, str, str]) -> None:
     one = masker()
@@ -447,6 +488,10 @@ HOSTILE: dict[str, str] = {
     "fillers": "A<<B<",
     "host names of addresses": "ip-1-2-3-",
     "plates": "LPR A-",
+    "plates and numbers": "LPR 1-",
+    "numbers and plates": "1A LPR ",
+    "dates": "1.1.80 dob ",
+    "words in capitals": "LPR ",
     "initials": "A. B. ",
     "surnames in capitals": "ABEL Anna ",
     "eight bytes": "AA:BB:CC:DD:EE:FF:00:11 ",
@@ -504,6 +549,10 @@ HOSTILE: dict[str, str] = {
     "versions": "1.2.3.4 ",
     "marks": "<EMAIL>",
     "half marks": "<EMAIL",
+    "marks in addresses": "12 Baker Str/<CARD:2>",
+    "identifiers and numbers": "a@b.example 1b4e28ba-2fa1-11d2-883f-0016d3cca427 ",
+    "things and names": "tool=Anna Roe; ",
+    "tokens that are found": "password=aGVsbG8gd29ybGQhIQ ",
     "semicolons": "Password=a;",
     "call": "call me on ",
     "logins": "user a logged ",

@@ -21,7 +21,7 @@ from actod.store.spool import SqliteSpool
 from tests.store.parts import HandClock, event
 
 SEAL = SealConfig(max_events=8, max_bytes=6000, max_age_seconds=1000)
-STORE = StoreConfig(max_bytes=400_000)
+STORE = StoreConfig(max_bytes=1_500_000)
 AUDIT = AuditConfig(max_file_bytes=12_000, max_files=3)
 STREAMS = (
     Stream("r-1", "task", "run", TrafficClass.NORMAL),

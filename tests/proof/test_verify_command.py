@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.proof.device import Device, Holder, trust_of
 from tests.proof.test_vectors import ENVELOPES, FLOATS, NANS, VERIFIED
 
 Chains = Callable[..., list[dict[str, Any]]]
@@ -38,6 +39,7 @@ def test_every_wrapping_gives_the_same_verdict(chains: Chains, tmp_path: Path) -
     done = actod("--json", tmp_path)
     report = json.loads(done.stdout)
     assert (done.returncode, report["verdict"], report["repeated"]) == (0, "valid", 9)
+    assert actod(tmp_path).stdout.count("REPLAYED ") == 9
 
 
 def test_a_tampered_envelope_is_1_named_by_file_line_and_id(chains: Chains, tmp_path: Path) -> None:
@@ -108,3 +110,43 @@ def test_ids_cannot_speak_to_the_terminal(chains: Chains, tmp_path: Path) -> Non
     assert "\x1b" not in done.stdout
     assert "\u202e" not in done.stdout
     assert "\\x1b[31mred\\n" in done.stdout
+
+
+def test_a_trust_file_tells_a_strangers_bundle_and_disputed_ones(tmp_path: Path) -> None:
+    old, new = Holder.make(sealed=True), Holder.make(sealed=True)
+    device = Device(old)
+    device.seal()
+    device.rotate(new)
+    device.say(device.retirement(old, reason="compromised", suspected_since=device.chain[0]["payload"]["created_at"]))
+    (tmp_path / "bundles.jsonl").write_text("".join(json.dumps(envelope) + "\n" for envelope in device.chain))
+    trust = tmp_path / "trust.json"
+    trust.write_text(json.dumps(trust_of(old).file))
+    done = actod("--trust", trust, "--require-hardware", tmp_path / "bundles.jsonl")
+    assert (done.returncode, done.stdout.count("DISPUTED "), done.stdout.splitlines()[-1]) == (
+        0,
+        2,
+        "valid: 3 of 3 envelopes verify",
+    )
+    report = json.loads(actod("--json", "--trust", trust, tmp_path / "bundles.jsonl").stdout)
+    assert [bool(one["disputed"]) for one in report["envelopes"]] == [True, True, False]
+    trust.write_text(json.dumps(trust_of(Holder.make()).file))
+    done = actod("--trust", trust, tmp_path / "bundles.jsonl")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "invalid: 0 of 3 envelopes verify")
+    assert "signed by a key that is not enrolled" in done.stdout
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"actod_trust": 2, "devices": [], "operators": []}'])
+def test_a_trust_file_that_is_none_is_78_and_says_how_one_is_made(content: str, tmp_path: Path) -> None:
+    (tmp_path / "trust.json").write_text(content)
+    (tmp_path / "x.json").write_text("{}")
+    done = actod("--trust", tmp_path / "trust.json", tmp_path / "x.json")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "actod keys export --trust" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_hardware_cannot_be_required_of_keys_that_nobody_enrolled(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    done = actod("--require-hardware", tmp_path / "x.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--trust" in done.stderr

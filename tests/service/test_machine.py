@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from actod.errors import ConfigError
 from actod.service.clock import SystemClock
-from actod.service.disk import disk_of
+from actod.service.disk import disk_of, require_lasting
 from actod.service.notify import Notifier
 from actod.service.records import inventory
 from hil.rig import ROOT
@@ -99,8 +101,48 @@ def test_the_disk_under_a_folder_is_that_of_the_longest_mount(tmp_path: Path) ->
     assert disk_of(tmp_path / "with space" / "state", mounts=mounts, devices=empty).kind == "nfs"
     assert disk_of(tmp_path / "plain", mounts=mounts, devices=empty).kind == "xfs"
     assert disk_of(Path("/etc"), mounts=mounts, devices=empty).kind == "ext4"
-    assert disk_of(Path("/run"), mounts=mounts, devices=empty).lasting is False
+    assert disk_of(Path("/run"), mounts=mounts, devices=empty).volatile
+    assert not disk_of(tmp_path / "plain", mounts=mounts, devices=empty).volatile
     assert disk_of(tmp_path / "plain", mounts=mounts, devices=empty).encrypted is None
+
+
+def mounted(folder: Path, *arguments: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", *arguments, folder], check=False, capture_output=True)
+    if done.returncode:
+        if "CI" in os.environ:
+            pytest.fail("mounting needs root")
+        pytest.skip("mounting needs root")
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    for point in ("merged", "memory"):
+        subprocess.run(["umount", "-l", tmp_path / point], check=False, capture_output=True)
+
+
+def test_a_folder_that_a_power_cut_empties_is_refused_by_name_in_prod_unless_it_is_asked_for(mounts: Path) -> None:
+    memory = mounts / "memory"
+    mounted(memory, "-t", "tmpfs", "tmpfs")
+    for name in ("lower", "upper", "work"):
+        (memory / name).mkdir()
+    layers = f"lowerdir={memory}/lower,upperdir={memory}/upper,workdir={memory}/work"
+    mounted(mounts / "merged", "-t", "overlay", "-o", layers, "overlay")
+    for folder, kind in ((memory, "tmpfs"), (mounts / "merged", "overlay")):
+        with pytest.raises(ConfigError, match=f"on {kind}") as refused:
+            require_lasting(folder, environment="prod", allowed=False)
+        assert "allow_volatile" in refused.value.fix
+        require_lasting(folder, environment="prod", allowed=True)
+        require_lasting(folder, environment="dev", allowed=False)
+
+
+def test_a_disk_that_is_read_only_or_has_no_inodes_is_named(mounts: Path) -> None:
+    memory = mounts / "memory"
+    mounted(memory, "-t", "tmpfs", "-o", "nr_inodes=3", "tmpfs")
+    assert "inodes" in disk_of(memory).trouble[0]
+    subprocess.run(["mount", "-o", "remount,ro", memory], check=True)
+    assert "read-only" in disk_of(memory).trouble[0]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,10 @@ from pathlib import Path
 import pytest
 
 from actod.errors import TransientError
-from actod.model import Envelope, Receipt, TrafficClass
 from actod.service.notify import Notifier
-from actod.service.watchdog import Pulse, Watchdog, WatchedUplink
+from actod.service.watchdog import Pulse, Watchdog
 from actod.store.worker import Worker
 from hil.parts.manager import Manager
-
-ENVELOPE = Envelope(proof_id="a" * 32, payload_hash="a" * 64, body=b"{}", traffic_class=TrafficClass.NORMAL)
 
 
 @pytest.fixture
@@ -127,35 +124,3 @@ def test_a_pulse_that_rests_is_never_stuck_and_one_that_stopped_beating_is() -> 
         pass
     pulse.rest()
     assert not pulse.stuck()
-
-
-class Client:
-    """An uplink's client that ends when it is told to."""
-
-    def __init__(self) -> None:
-        self.go_on, self.closed = asyncio.Event(), False
-
-    async def submit(self, envelope: Envelope) -> Receipt:
-        await self.go_on.wait()
-        return Receipt(proof_id=envelope.proof_id, received_wall_ns=0, server_date=None)
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-def test_an_attempt_that_outlives_its_limits_is_stuck_and_goes_on_with_its_client_when_another_is_taken() -> None:
-    async def story() -> None:
-        old, new = Client(), Client()
-        uplink = WatchedUplink(old, limit_seconds=0.0)
-        assert not uplink.stuck()
-        attempt = asyncio.create_task(uplink.submit(ENVELOPE))
-        while not uplink.stuck():
-            await asyncio.sleep(0)
-        await uplink.adopt(new, limit_seconds=60.0)
-        assert (old.closed, uplink.stuck()) == (True, False)
-        new.go_on.set()
-        await uplink.submit(ENVELOPE)
-        old.go_on.set()
-        assert (await attempt).proof_id == "a" * 32
-
-    asyncio.run(story())

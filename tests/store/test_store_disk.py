@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
 import subprocess
@@ -16,7 +17,7 @@ from actod.config import StoreConfig
 from actod.errors import TransientError
 from actod.store.spool import SqliteSpool
 from actod.store.sqlite import SqliteStore
-from tests.store.parts import SEAL, HandClock, RememberedLog, group, open_store, receipt, sealed
+from tests.store.parts import SEAL, HandClock, RememberedLog, group, open_store
 
 
 @pytest.fixture
@@ -65,6 +66,26 @@ def test_a_full_disk_refuses_changes_nothing_and_is_forgotten_when_there_is_room
     store.close()
 
 
+def test_a_disk_without_inodes_is_named_and_nothing_is_changed(small_disk: Path) -> None:
+    clock, log = HandClock(), RememberedLog()
+    subprocess.run(["mount", "-o", "remount,nr_inodes=20", small_disk], check=True)
+    store = open_store(small_disk / "state", clock=clock, log=log)
+    store.run(partial(store.commit, group([0], clock=clock)))
+    store.close()
+    taken = 0
+    with contextlib.suppress(OSError):
+        for taken in range(100):
+            (small_disk / f"small-{taken}").touch()
+    with pytest.raises(TransientError) as refused:
+        open_store(small_disk / "state", clock=clock, log=log)
+    assert refused.value.reason == "no_inodes"
+    for number in range(taken):
+        (small_disk / f"small-{number}").unlink()
+    store = open_store(small_disk / "state", clock=clock, log=log)
+    assert store.run(store.status).journal_messages == 1
+    store.close()
+
+
 def test_a_disk_that_turned_read_only_refuses_and_work_resumes(small_disk: Path) -> None:
     clock, log = HandClock(), RememberedLog()
     store = open_store(small_disk / "state", clock=clock, log=log)
@@ -81,46 +102,6 @@ def test_a_disk_that_turned_read_only_refuses_and_work_resumes(small_disk: Path)
         subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
         store = open_store(small_disk / "state", clock=clock, log=log)
     assert store.run(store.status).journal_messages == 1
-    store.close()
-
-
-def test_the_cap_blocks_the_journal_and_never_what_is_acknowledged(tmp_path: Path) -> None:
-    clock, log = HandClock(), RememberedLog()
-    cap = 400_000
-    store = open_store(tmp_path, clock=clock, log=log, store=StoreConfig(max_bytes=cap), compress=False)
-    taken, reason = fill(store, clock)
-    assert reason == "disk_full"
-    assert cap // 2 < (tmp_path / "spool.db").stat().st_size + (tmp_path / "spool.db-wal").stat().st_size
-    sent = 0
-    store.run(store.make_due)
-    while bundle := store.run(store.next_bundle):  # sealing goes on while the journal is blocked
-        store.run(partial(store.put, bundle, sealed(bundle)))
-        sent += bundle.count
-    assert sent == taken
-    while envelope := store.run(store.next_envelope):
-        store.run(partial(store.receipt, envelope, receipt(envelope)))
-    more, _reason = fill(store, clock)
-    assert more > taken // 2, "what was delivered makes room"
-    assert store.run(store.status).archived_bundles == 0
-    store.close()
-
-
-def test_the_archive_keeps_to_its_share_and_gives_up_the_lowest_class_first(tmp_path: Path) -> None:
-    clock, log = HandClock(), RememberedLog()
-    store = open_store(tmp_path, clock=clock, log=log, store=StoreConfig(max_bytes=100_000))
-    for number in range(40):
-        store.run(partial(store.commit, group(range(number * 10, number * 10 + 10), clock=clock, size=100)))
-        bundle = store.run(store.next_bundle)
-        assert bundle
-        store.run(partial(store.put, bundle, sealed(bundle)))
-        envelope = store.run(store.next_envelope)
-        assert envelope
-        store.run(partial(store.receipt, envelope, receipt(envelope)))
-    status = store.run(store.status)
-    assert status.submitted == 40
-    assert 3 < status.archived_bundles < 40
-    assert status.archived_bytes <= 25_000
-    assert store._db.execute("SELECT COUNT(*) FROM chunk").fetchone()[0] == status.archived_bundles
     store.close()
 
 

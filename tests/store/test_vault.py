@@ -52,11 +52,11 @@ def test_what_is_kept_is_read_by_the_private_key_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_vault_keeps_nothing_more_and_says_so_and_knows_its_size_after_a_restart(tmp_path: Path) -> None:
-    kept, _ = vault(tmp_path, max_bytes=500)
+    kept, _ = vault(tmp_path, max_bytes=8000)
     assert kept.keep(delivery())
     assert not kept.keep(delivery(b"x" * 400))
     public = make_operator_key(tmp_path / "again")
-    assert not SealedVault(tmp_path / "vault", operator_key=public, max_bytes=500).keep(delivery(b"x" * 400))
+    assert not SealedVault(tmp_path / "vault", operator_key=public, max_bytes=8000).keep(delivery(b"x" * 400))
     assert len(list((tmp_path / "vault").iterdir())) == 1
 
 

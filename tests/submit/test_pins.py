@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from actod.errors import ConfigError, TransientError
 from actod.submit.https import HttpsClient
 from actod.submit.pins import PinMismatchError, check_chain, fingerprint, parse_pins, validated_chain
-from actod.submit.tls import client_context
+from actod.submit.tls import CollectorTls
 from hil.parts.certificates import Certificate, CertificateAuthority
 from tests.submit.parts import (
     API_KEY,
@@ -143,7 +143,9 @@ def test_the_server_of_the_old_tls_case_does_serve_those_who_accept_it(
 ) -> None:
     async def run() -> None:
         async with serving(confirm, old_tls(server_context(certificate))) as raw:
-            context = old_tls(client_context(collector_config(folder, authority, raw.port)))
+            context = old_tls(
+                CollectorTls(collector=collector_config(folder, authority, raw.port), clock=FakeClock()).context
+            )
             _, writer = await asyncio.open_connection("127.0.0.1", raw.port, ssl=context)
             assert writer.get_extra_info("ssl_object").version() == "TLSv1.1"
             writer.close()
@@ -244,7 +246,7 @@ def _chain_of_three(folder: Path) -> dict[str, str]:
 def test_the_pin_also_holds_on_blocking_sockets(
     folder: Path, authority: CertificateAuthority, certificate: Certificate
 ) -> None:
-    context = client_context(collector_config(folder, authority, 1, pins=OTHER))
+    context = CollectorTls(collector=collector_config(folder, authority, 1, pins=OTHER), clock=FakeClock()).context
     received = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -322,7 +324,7 @@ def test_the_environment_changes_neither_trust_nor_key_log(
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
     monkeypatch.setenv("SSL_CERT_DIR", str(folder))
-    context = client_context(collector_config(folder, authority, 1, ca_file=None))
+    context = CollectorTls(collector=collector_config(folder, authority, 1, ca_file=None), clock=FakeClock()).context
     subjects = [dict(pair[0] for pair in ca["subject"]).get("commonName") for ca in context.get_ca_certs()]
     assert "actod test CA" not in subjects
     assert context.keylog_filename is None
