@@ -233,8 +233,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "Submission is held up; the queue is kept.": Message(
         "cdd1751947074c6ca9750e572a87319b",
-        "Bundles do not reach the collector: @ACTOD_STATE@ (@ACTOD_REASON@). What mends it: @ACTOD_REMEDY@. They stay on disk and leave, oldest first, when it is "
-        "mended. `actod check` tries the collector.",
+        "Bundles do not reach the collector: @ACTOD_STATE@ (@ACTOD_REASON@). What mends it: @ACTOD_REMEDY@. "
+        "They stay on disk and leave, oldest first, when it is mended. `actod check` tries the collector.",
     ),
     "Submission goes on.": Message(
         "bf4e8c1c2b1d432c8e834aa9116d7d7b",
