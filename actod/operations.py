@@ -23,7 +23,7 @@ def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
-        **{name: Operation(run=run, changes=changes) for name, (run, changes) in commands(parts.key_life).items()},
+        **{name: Operation(run=run, changes=True) for name, run in commands(parts.key_life).items()},
     }
 
 

@@ -22,7 +22,7 @@ _COMMANDS = {
     "audit": ("audit", "verify or show the local audit log"),
     "queue": ("queue", "list or show what waits for the collector"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
-    "keys": ("keys", "make and show the token's keys"),
+    "keys": ("keys", "make, show, rotate, retire and adopt the robot's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
     "credentials": ("credentials", "list or rotate API keys and the broker's password"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),

@@ -55,11 +55,13 @@ def test_a_key_is_made_once_and_shown_with_its_thumbprint(tmp_path: Path, empty:
     assert made["thumbprint"] == thumbprint.ed25519(public_key)
     shown = keys(tmp_path, empty, "show", "--json")
     assert shown.returncode == 0
-    assert json.loads(shown.stdout) == made | {"kind": "software"}
+    assert json.loads(shown.stdout) == made | {"kind": "software", "p256": None, "generation": 1}
     assert [line.split() for line in keys(tmp_path, empty, "show").stdout.splitlines()] == [
         ["ed25519", made["ed25519"]],
         ["thumbprint", made["thumbprint"]],
         ["kind", "software"],
+        ["p256", "-"],
+        ["generation", "1"],
     ]
     again = keys(tmp_path, empty, "init")
     assert (again.returncode, again.stdout) == (1, "")
