@@ -11,12 +11,14 @@ from actod import __version__
 from actod.errors import RejectedError
 from actod.keys.commands import commands
 from actod.parts import Parts
+from actod.reload import Reloader
 from actod.service.control import Operation
 
 
-def operations(parts: Parts) -> dict[str, Operation]:
+def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
+        "reload": Operation(run=lambda _arguments: reloader.reload(), changes=True),
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
