@@ -35,6 +35,7 @@ from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
+from actod.service.machine import host_facts
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords
@@ -153,6 +154,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)
+    if changed := await spool.claim(host_facts(state)):
+        audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
     policy = Policy.compile(config.masking)
     pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
