@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actod import __version__
-from actod.errors import RejectedError
+from actod.errors import RejectedError, TransientError
 from actod.keys.commands import commands
 from actod.parts import Parts
 from actod.service.control import Operation
@@ -31,8 +31,17 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "version": __version__,
         "uplink": parts.uplink.state,
         "sealing_waits_for": parts.sealer.waiting,
+        "signer": await _signer(parts),
         "store": dataclasses.asdict(await parts.spool.status()),
     }
+
+
+async def _signer(parts: Parts) -> Mapping[str, Any]:
+    """Return how often and how fast the token signs, its failures by reason, and how long a TPM stays locked."""
+    try:
+        return await parts.signer_client.stats()
+    except TransientError as exc:
+        return {"reason": exc.reason}
 
 
 async def _pins(parts: Parts) -> Mapping[str, Any]:

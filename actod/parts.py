@@ -62,6 +62,7 @@ class Parts:
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
+    signer_client: SignerClient  # not the sealer's: may choose another key, and is not held up by its requests
     sealer: TokenSealer
     tls: CollectorTls
     client: HttpsClient
@@ -163,12 +164,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         )
     ring = KeyRing(state, signer=signer, audit=audit, clock=clock, last_used=lambda: last_used_key(audit.lines()))
     records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
-    on_their_own = SignerClient(
-        socket, timeout_seconds=config.signer.timeout_seconds
-    )  # may choose another key than the sealer
-    stack.callback(on_their_own.close)
+    signer_client = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
+    stack.callback(signer_client.close)
     key_life = KeyLife(
-        ring=ring, signer=on_their_own, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
+        ring=ring, signer=signer_client, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
     )
     context = SealContextSource(
         config_digest=configfile.digest(config),
@@ -191,6 +190,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         source=source,
         losses=(source, router, broker_drops, admission),
         signer=child,
+        signer_client=signer_client,
         tls=tls,
         client=client,
         sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
