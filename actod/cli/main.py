@@ -15,6 +15,7 @@ from actod.errors import EXIT_FAILED, EXIT_USAGE, ActodError, ConfigError
 # name -> (module, one line of help)
 _COMMANDS = {
     "run": ("run", "collect, mask, seal and submit until stopped"),
+    "reload": ("reload", "have the running daemon take a changed configuration"),
     "signer": ("signer", "hold the token and sign for the daemon (started by it, or a unit of its own)"),
     "check": ("check", "test configuration, token, broker, server and permissions, each with its remedy"),
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
