@@ -90,6 +90,7 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
+            group.create_task(upkeep.sample_proofs(parts), name="samples"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(_control(parts).run(), name="control"),
             group.create_task(parts.source.run(), name="mqtt"),

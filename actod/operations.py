@@ -11,12 +11,14 @@ from actod import __version__
 from actod.errors import RejectedError
 from actod.parts import Parts
 from actod.service.control import Operation
+from actod.service.why import Standing, explain
 
 
 def operations(parts: Parts) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        "why": Operation(run=lambda _arguments: _why(parts), changes=False),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
@@ -31,6 +33,24 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "sealing_waits_for": parts.sealer.waiting,
         "store": dataclasses.asdict(await parts.spool.status()),
     }
+
+
+async def _why(parts: Parts) -> Mapping[str, Any]:
+    """Say why the oldest bundle has not left."""
+    status = await parts.spool.status()
+    standing = Standing(
+        intake=parts.source.state,
+        sealing_waits_for=parts.sealer.waiting,
+        uplink_state=parts.uplink.state,
+        uplink_why=parts.uplink.why,
+        bundles=status.outbox_bundles,
+        bulk_bundles=status.by_class.get("bulk", {}).get("waiting", 0),
+        oldest_seconds=status.outbox_oldest_seconds,
+        messages=status.journal_messages,
+        quarantined=status.quarantined_bundles,
+        bulk_is_held=bool(parts.uplink.held()),
+    )
+    return {"why": explain(standing), "state": parts.uplink.state}
 
 
 async def _pins(parts: Parts) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "audit": ("audit", "verify or show the local audit log"),
     "queue": ("queue", "list or show what waits for the collector"),
+    "why": ("why", "say why the oldest bundle has not left, and what to do"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
     "keys": ("keys", "make and show the token's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
