@@ -169,6 +169,7 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    key_max_age_days: int = 0  # then `actod keys rotate` is due; 0: 365 in prod, 1095 elsewhere
     lockout_seconds: float = 600.0  # a locked TPM is tried again after this, where tpm2_getcap cannot say when
 
 
@@ -178,6 +179,7 @@ class SignerConfig:
 
     spawn: bool = True
     socket: Path | None = None  # default: <state_directory>/run/signer.sock
+    daemon_user: str = ""  # whom a signer that is a unit of its own answers beside its own user; empty: nobody
     timeout_seconds: float = 10.0  # a TPM takes 0.2 s; a signer that is silent longer is killed
 
 

@@ -52,6 +52,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "token.lockout_seconds": (1, 604_800),
     "store.archive_max_age_days": (1, 36_500),
     "signer.timeout_seconds": (0.5, 300),
+    "token.key_max_age_days": (0, 36_500),
     "collector.max_parallel_requests": (1, 32),
     "collector.pin_set.threshold": (1, 64),
     "collector.requests_per_second": (0.01, 1_000_000),

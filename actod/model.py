@@ -250,3 +250,17 @@ class PurposeSignature:
 
     ed25519: bytes
     p256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHeads:
+    """Where an epoch stands: its newest bundle, and each chain's last as (robot_id, seq, payload_hash).
+
+    `device_seq` is 0 before the first bundle; `payload_hash` is None there, and where the newest one's row is gone.
+    """
+
+    device: str
+    epoch: int
+    device_seq: int
+    payload_hash: str | None
+    heads: tuple[tuple[str | None, int, str], ...]

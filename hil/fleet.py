@@ -96,9 +96,9 @@ class Server:
 class Outbox:
     """As much of the Spool port as the submit loop needs: oldest first, deferred ones last."""
 
-    def __init__(self, robot: int, bundles: int) -> None:
+    def __init__(self, robot: int, bundles: int, settled: Callable[[], None]) -> None:
         self.waiting = deque(_envelope(robot, number) for number in range(bundles))
-        self.left, self.aside = bundles, 0
+        self.aside, self._settled = 0, settled
         self._changed = asyncio.Event()
 
     async def take(self, _held: Callable[[], Any]) -> Envelope:
@@ -116,20 +116,20 @@ class Outbox:
         self._changed.set()
 
     async def receipt(self, _envelope: Envelope, _receipt: Receipt) -> None:
-        self.left -= 1
+        self._settled()
 
     async def set_aside(self, _envelope: Envelope, _reason: str) -> None:
-        self.left -= 1
+        self._settled()
         self.aside += 1
 
 
 class NoAudit:
     """The AuditLog port; nobody reads it."""
 
-    def record(self, event: str, **fields: Any) -> None:
+    def record(self, _event: str, **_fields: Any) -> None:
         return
 
-    def witness(self, event: str, fields: Any) -> None:
+    def witness(self, _event: str, _fields: Any) -> None:
         return
 
     def head(self) -> str:
@@ -175,10 +175,16 @@ def simulate(*, robots: int, bundles: int, outage_seconds: float, seed: int) -> 
 
 async def _run(loop: JumpingLoop, robots: int, bundles: int, outage_seconds: float, chance: random.Random) -> Return:
     server = Server(loop, back_at=outage_seconds)
-    outboxes = [Outbox(robot, bundles) for robot in range(robots)]
+    done, left = asyncio.Event(), [robots * bundles]
+
+    def settled() -> None:
+        left[0] -= 1
+        if not left[0]:
+            done.set()
+
+    outboxes = [Outbox(robot, bundles, settled) for robot in range(robots)]
     tasks = [loop.create_task(_robot(server, outbox, loop, chance.uniform(0, 60), chance)) for outbox in outboxes]
-    while any(outbox.left for outbox in outboxes):
-        await asyncio.sleep(1.0)
+    await done.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,6 +6,7 @@ one seek each however much is queued.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +16,7 @@ from actod.model import PRIORITY, Bundle, Envelope, TrafficClass
 from actod.store.chunk import digest, parse_ranges, ranges, unpack
 from actod.store.faults import DamageError
 from actod.store.ledger import robot_key
-from actod.store.schema import OUTBOX, PLACE_SHIFT, RANK_SHIFT
+from actod.store.schema import ARCHIVE, OUTBOX, PLACE_SHIFT, QUARANTINE, RANK_SHIFT
 
 CLASSES = tuple(TrafficClass)
 _ID_MASK = (1 << RANK_SHIFT) - 1
@@ -139,6 +140,12 @@ class Outbox:
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
         return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit))
 
+    def page(self, place: int, *, above: int, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place whose key is above one, in the order of sending."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
+        low = max(place << PLACE_SHIFT, above + 1)
+        return list(self._read(query, low, (place + 1 << PLACE_SHIFT) - 1, limit))
+
     def near(self, place: int, share: float) -> Sealed | None:
         """Return a bundle of a place, by its share (0 to 1) of the way from the oldest to the newest of a class."""
         query = "SELECT MIN(at), MAX(at) FROM bundle WHERE at BETWEEN ? AND ?"
@@ -182,6 +189,11 @@ class Outbox:
         found: int = self._connection.execute(query, (*span, most)).fetchone()[0]
         return found
 
+    def noted(self, place: int, note: str, *, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place with this note. Reads the whole place: for people."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? AND note=? ORDER BY at LIMIT ?"  # noqa: S608
+        return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, note, limit))
+
     def oldest(self, place: int) -> list[Sealed]:
         """Return the oldest bundle of each class in a place, highest class first."""
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"  # noqa: S608 - fixed words
@@ -206,6 +218,16 @@ class Outbox:
     def at(self, number: int) -> Sealed | None:
         """Return a bundle by its key."""
         return next(self._read(f"SELECT {COLUMNS} FROM bundle WHERE at=?", number), None)  # noqa: S608 - fixed words
+
+    def numbered(self, number: int) -> Sealed | None:
+        """Return the bundle of this number, in whichever place and class it is."""
+        places = (key(place, word, number) for place in (OUTBOX, ARCHIVE, QUARANTINE) for word in CLASSES)
+        return next(filter(None, map(self.at, places)), None)
+
+    def signed_since(self, wall_ns: int) -> Iterator[Sealed]:
+        """Yield each bundle from the first on that was sealed at this time or later, in the order of sealing."""
+        rows = sorted(self._read(f"SELECT {COLUMNS} FROM bundle"), key=lambda row: row.id)  # noqa: S608 - fixed words
+        yield from itertools.dropwhile(lambda row: row.sealed_wall < wall_ns, rows)
 
     def envelope(self, row: Sealed) -> Envelope | None:
         """Put the envelope together again, to the byte; None if a part is missing or damaged."""
