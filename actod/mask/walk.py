@@ -295,11 +295,14 @@ class Walk:
     def _once_more(self, masked: Any, text: str, hint: Hint) -> Any:
         """Look again where something touches a mark: what stood there may have hidden its neighbour's beginning or end."""
         for _ in range(_MOST_LOOKS):
-            if type(masked) is not str or masked is text or not _TOUCHES.search(masked):
+            if type(masked) is not str or masked is text:
+                break
+            coarser = self.verdicts.made_coarser  # a shorter text may read as something else
+            if not coarser and not _TOUCHES.search(masked):
                 break
             text = masked
             found = self._reader.find_again(text, hint)
-            found = [f for f in found if text[f.start - 1 : f.start] == ">" or text[f.end : f.end + 1] == "<"]
+            found = [f for f in found if coarser or text[f.start - 1 : f.start] == ">" or text[f.end : f.end + 1] == "<"]
             masked = self.verdicts.text(text, found) if found else text
         return masked
 
