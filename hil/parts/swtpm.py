@@ -33,6 +33,7 @@ _TOOLS = ("swtpm", "pkcs11-tool", "tpm2_dictionarylockout", "tpm2_getcap")
 _ROOT = Path(__file__).resolve().parents[2]
 _FLUSH, _CAPABILITY, _HANDLES, _LOADED = 0x165, 0x17A, 1, (0x80000000, 0x02000000, 0x03000000)
 _HEADER = struct.Struct(">HII")
+_COMMAND = ("swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear")
 _WRONG = "wrong-pin-4711"
 
 
@@ -58,8 +59,7 @@ class Swtpm:
         server, control = (f"type=tcp,port={port},bindaddr=127.0.0.1" for port in (self.port, self.port + 1))
         with (self.folder / "swtpm.log").open("ab") as log:
             self.process = subprocess.Popen(
-                f"swtpm socket --tpm2 --server {server} --ctrl {control} --flags not-need-init,startup-clear --tpmstate".split()
-                + [f"dir={self.folder / 'state'}"],
+                [*_COMMAND, "--server", server, "--ctrl", control, "--tpmstate", f"dir={self.folder / 'state'}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
