@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak soak-token power fuzz clean
+.PHONY: setup demo test lint format soak soak-token power fuzz fleet drain clean
 
 setup:
 	@.ci/setup
@@ -36,6 +36,14 @@ power: setup
 fuzz: setup
 	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install -q --disable-pip-version-check atheris
 	@.venv/bin/python -m tests.fuzz $(or $(TARGET),message) --seconds $(or $(SECONDS),600)
+
+# A fleet back from an outage against one server bucket, in simulated time: ROBOTS=N (default 1000), BUNDLES=N (default 10).
+fleet: setup
+	@.venv/bin/python -m hil.fleet --robots $(or $(ROBOTS),1000) --bundles $(or $(BUNDLES),10)
+
+# A backlog with poison against the server's real behaviour, its rate scaled by 50: BUNDLES=N (default 5000); a minute.
+drain: setup
+	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
 
 clean:
 	rm -rf .venv .cache dist build demo-run

@@ -21,6 +21,7 @@ _COMMANDS = {
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "audit": ("audit", "verify or show the local audit log"),
     "queue": ("queue", "what waits for the collector: list, inspect, fsck, export, retry, purge"),
+    "why": ("why", "say why the oldest bundle has not left, and what to do"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
     "keys": ("keys", "make, show, rotate, retire and adopt the robot's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
