@@ -1,0 +1,50 @@
+"""The pages for operators say what the code does, and their commands run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from actod.submit.ages import LIMIT_DAYS
+from actod.submit.pins import parse_pins
+from actod.submit.pinset import Operators
+from hil.rig import ROOT
+
+PINS = (ROOT / "docs" / "pins.md").read_text(encoding="utf-8")
+CREDENTIALS = (ROOT / "docs" / "credentials.md").read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_commands_about_pins_run_as_they_stand_and_make_a_set_that_holds(tmp_path: Path) -> None:
+    script = 'set -e\numask 077\nactod() { "$PYTHON" -m actod "$@"; }\n' + "\n".join(blocks(PINS, "sh"))
+    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^pin +sha256/.{44}$", done.stdout, re.MULTILINE)) == 2
+    keys = re.findall(r"^MC.{58}$", done.stdout, re.MULTILINE)
+    assert len(Operators.parse(keys, 2).keys) == 2
+    assert "signatures   2" in done.stdout
+
+
+def test_the_configuration_on_the_page_of_pins_is_one() -> None:
+    tables = [tomllib.loads(text) for text in blocks(PINS, "toml")]
+    assert len(parse_pins(tables[0]["collector"]["pins"])) == 2
+    pin_set = tables[1]["collector"]["pin_set"]
+    assert len(Operators.parse(pin_set["keys"], pin_set["threshold"]).keys) == 3
+
+
+def test_the_pages_name_the_reasons_and_days_of_the_code() -> None:
+    code = "".join((ROOT / "actod" / "submit" / name).read_text() for name in ("pinset.py", "pins.py", "verdict.py"))
+    named = set(re.findall(r"`(pins_\w+)`", PINS)) - {"pins_report_only_until"}
+    assert named
+    assert [reason for reason in named if f'"{reason}"' not in code] == []
+    prod, other = LIMIT_DAYS["prod"], LIMIT_DAYS["dev"]
+    assert f"After {prod * 8 // 10} days in prod, and {other * 8 // 10} elsewhere" in CREDENTIALS.replace("\n", " ")
+    assert f"after {prod} and {other} again" in CREDENTIALS.replace("\n", " ")
