@@ -10,6 +10,7 @@ import paho.mqtt.client as paho
 from actod.collect.broker_drops import TOPIC as BROKER_DROPS_TOPIC
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.intake import Intake
+from actod.collect.limits import URGENT
 from actod.collect.overlap import Copies
 from actod.model import Delivery
 from actod.ports import Clock
@@ -48,8 +49,9 @@ class Arrivals:
                 return
         if not message.qos and not self._intake.has_room_for_qos0():
             route, traffic_class = self.describe(topic)
-            self.lost["qos0_overflow", traffic_class, route] += 1
-            return
+            if traffic_class not in URGENT or self._intake.full():
+                self.lost["qos0_overflow", traffic_class, route] += 1
+                return
         oversize = oversize_bytes(payload)
         self._intake.add(
             Delivery(
