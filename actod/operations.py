@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from actod import __version__
-from actod.errors import RejectedError
+from actod.errors import RejectedError, TransientError
 from actod.keys.commands import commands
 from actod.parts import Parts
 from actod.reload import Reloader
@@ -38,6 +38,7 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "version": __version__,
         "uplink": parts.uplink.state,
         "sealing_waits_for": parts.sealer.waiting,
+        "signer": await _signer(parts),
         "store": dataclasses.asdict(await parts.spool.status()),
     }
 
@@ -73,6 +74,14 @@ async def _named(parts: Parts, arguments: Mapping[str, Any]) -> AsyncIterator[li
     else:
         while proof_ids := await parts.spool.quarantined(str(arguments.get("reason", "")), limit=_PAGE):
             yield proof_ids
+
+
+async def _signer(parts: Parts) -> Mapping[str, Any]:
+    """Return how often and how fast the token signs, its failures by reason, and how long a TPM stays locked."""
+    try:
+        return await parts.signer_client.stats()
+    except TransientError as exc:
+        return {"reason": exc.reason}
 
 
 async def _pins(parts: Parts) -> Mapping[str, Any]:
