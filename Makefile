@@ -20,9 +20,11 @@ format: setup
 	@.venv/bin/ruff check --quiet --fix .
 	@.venv/bin/ruff format .
 
-# The main job under kills: KILLS=N (default 5000) SIGKILLs in parallel lanes, 0.4 s each on 2 cores; goes on from hil/out/soak.jsonl.
+# The main job under kills: KILLS=N (default 5000) SIGKILLs in parallel lanes; goes on from hil/out/soak.jsonl. Then the memory
+# under a BACKLOG=N (default 100000) at the broker, a message of 60 MB and a flood.
 soak: setup
 	@.venv/bin/python -m hil.soak --kills $(or $(KILLS),5000)
+	@.venv/bin/python -m hil.memory --backlog $(or $(BACKLOG),100000)
 
 # The main job while its TPM is killed KILLS=N (default 20) times, away for MINUTES=N (5), locked, stopped, or not there at boot.
 soak-token: setup
