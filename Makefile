@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak power fuzz clean
+.PHONY: setup demo test lint format soak power fuzz wheel deb hil-fast clean
 
 setup:
 	@.ci/setup
@@ -32,6 +32,21 @@ power: setup
 fuzz: setup
 	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install -q --disable-pip-version-check atheris
 	@.venv/bin/python -m tests.fuzz $(or $(TARGET),message) --seconds $(or $(SECONDS),600)
+
+# Wheel and sdist, the same bytes from the same sources.
+wheel: setup
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
+
+# A Debian package for each release and architecture (needs debhelper): TARGETS="bookworm-amd64 ..." (default all four).
+deb: setup
+	@deploy/debian/build $(TARGETS)
+
+# The package under its units on machines with a real systemd, in containers (root, systemd-container, mmdebstrap); 3 minutes each.
+# RELEASES="bookworm trixie" (default both).
+hil-fast: setup
+	@for release in $(or $(RELEASES),bookworm trixie); do \
+	  deploy/debian/build $$release-amd64 && VERSION=0.1.1 deploy/debian/build $$release-amd64 && \
+	  .venv/bin/python -m hil.installed --release $$release || exit 1; done
 
 clean:
 	rm -rf .venv .cache dist build demo-run

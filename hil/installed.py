@@ -116,7 +116,10 @@ def provision(site: Site, *, url: str, pins: list[str]) -> None:
         *("-p", f"LoadCredentialEncrypted=token-pin:{credential}", "actod", "keys", "init"),
     )
     assert "thumbprint" in done.stdout
-    machine.write("/etc/mosquitto/conf.d/actod.conf", f"listener {site.port} 127.0.0.1\nallow_anonymous true\n")
+    machine.write(
+        "/etc/mosquitto/conf.d/actod.conf",
+        f"listener {site.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 50000\n",
+    )
     machine.run("systemctl", "restart", "mosquitto")
     say("provisioned: SoftHSM as the signer's user, the PIN as an encrypted credential")
 
@@ -210,10 +213,10 @@ def lose_the_signer(site: Site) -> None:
 
 def upgrade(site: Site) -> None:
     """Upgrade under load; nothing that was published is lost, and the chain goes on."""
-    first, messages = 10, 4000
+    first, messages = 10, 10_000
     publisher = Publisher(port=site.port, messages=messages, per_second=400, first=first)
     publisher.start()
-    wait_for(lambda: publisher.published > messages // 5, what="load")
+    wait_for(lambda: publisher.published > messages // 10, what="load")
     site.machine.run("dpkg", "-i", site.package("0.1.1"))
     during = publisher.is_alive()
     publisher.join(120)
