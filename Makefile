@@ -1,5 +1,6 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
 .PHONY: setup demo test lint format soak soak-token power fuzz fleet drain clean
+.PHONY: setup demo test lint format soak soak-token power fuzz wheel deb hil-fast clean
 
 setup:
 	@.ci/setup
@@ -46,6 +47,20 @@ fleet: setup
 # A backlog with poison against the server's real behaviour, its rate scaled by 50: BUNDLES=N (default 5000); a minute.
 drain: setup
 	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
+# Wheel and sdist, the same bytes from the same sources.
+wheel: setup
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
+
+# A Debian package for each release and architecture (needs debhelper): TARGETS="bookworm-amd64 ..." (default all four).
+deb: setup
+	@deploy/debian/build $(TARGETS)
+
+# The package under its units on machines with a real systemd, in containers (root, systemd-container, mmdebstrap); 3 minutes each.
+# RELEASES="bookworm trixie" (default both).
+hil-fast: setup
+	@for release in $(or $(RELEASES),bookworm trixie); do \
+	  deploy/debian/build $$release-amd64 && VERSION=0.1.1 deploy/debian/build $$release-amd64 && \
+	  .venv/bin/python -m hil.installed --release $$release || exit 1; done
 
 clean:
 	rm -rf .venv .cache dist build demo-run
