@@ -179,6 +179,7 @@ class SignerConfig:
 
     spawn: bool = True
     socket: Path | None = None  # default: <state_directory>/run/signer.sock
+    daemon_user: str = ""  # whom a signer that is a unit of its own answers beside its own user; empty: nobody
     timeout_seconds: float = 10.0  # a TPM takes 0.2 s; a signer that is silent longer is killed
 
 

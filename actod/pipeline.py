@@ -25,6 +25,7 @@ from actod.ports import (
     AuditLog,
     LossCounter,
     Masker,
+    Pulse,
     RefusalAudit,
     Router,
     Sealer,
@@ -56,21 +57,29 @@ async def collect(
     refusals: RefusalAudit,
     vault: Vault | None,
     largest_event_bytes: int,
+    pulse: Pulse,
+    admitting: asyncio.Lock,
 ) -> None:
-    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
+    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable.
+
+    `admitting` is held while a group is routed and masked: a new configuration comes in between two groups.
+    """
     async for deliveries in source.groups():
-        group = await _admit(
-            deliveries,
-            router=router,
-            admission=admission,
-            masker=masker,
-            vault=vault,
-            largest_event_bytes=largest_event_bytes,
-        )
-        await _until_possible(admission.secure, audit)
+        async with admitting:
+            group = await _admit(
+                deliveries,
+                router=router,
+                admission=admission,
+                masker=masker,
+                vault=vault,
+                largest_event_bytes=largest_event_bytes,
+                pulse=pulse,
+            )
+        await _until_possible(partial(_secure, admission, pulse), audit)
         _count(group, admission=admission, losses=losses, refusals=refusals)
-        await _until_possible(partial(spool.commit, group), audit)  # not acknowledged: the broker keeps it
+        await _until_possible(partial(_commit, group, spool, pulse), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
+        pulse.rest()
     last = Group()
     _count(last, admission=admission, losses=losses, refusals=refusals)
     if last.refusals:
@@ -123,6 +132,16 @@ async def _split(envelope: Envelope, refusal: TooLargeError, *, spool: Spool) ->
         await spool.set_aside(envelope, refusal.reason)
 
 
+async def _commit(group: Group, spool: Spool, pulse: Pulse) -> None:
+    pulse.beat()  # a disk that refuses for hours is no task that hangs
+    await spool.commit(group)
+
+
+async def _secure(admission: Admission, pulse: Pulse) -> None:
+    pulse.beat()
+    await admission.secure()
+
+
 async def _admit(
     deliveries: Sequence[Delivery],
     *,
@@ -131,10 +150,12 @@ async def _admit(
     masker: Masker,
     vault: Vault | None,
     largest_event_bytes: int,
+    pulse: Pulse,
 ) -> Group:
     """Turn what arrived into what may be stored: masked readings, and counts of what was refused or left out."""
     group = Group()
     for index, delivery in enumerate(deliveries):
+        pulse.beat()
         reading = None
         try:
             reading = router.route(delivery)

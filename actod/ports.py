@@ -98,6 +98,16 @@ class RefusalAudit(Protocol):
         """Take the refusals of a group, before it is committed."""
 
 
+class Pulse(Protocol):
+    """Shows the watchdog that a task gets on."""
+
+    def beat(self) -> None:
+        """Show progress."""
+
+    def rest(self) -> None:
+        """Show that there is nothing to do."""
+
+
 class Masker(Protocol):
     """Removes personal data and secrets, failing closed. The only maker of MaskedReading.
 

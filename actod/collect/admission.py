@@ -48,6 +48,7 @@ class IntakeAdmission:
         on_event: Callable[..., None],
     ) -> None:
         self._routes, self._router, self._broker_drops, self._clock = routes, router, broker_drops, clock
+        self._on_event = on_event
         self._contents, self._key = contents, digest_key
         self._thinning = Thinning()
         self._digested: Counter[tuple[str, str, str]] = Counter()
@@ -55,6 +56,14 @@ class IntakeAdmission:
         self._limits = limits if config.intake.limits else None
         self._retained: OrderedDict[str, str] = OrderedDict()
         self._restore(memory)
+
+    def adopt(self, *, config: Config, routes: Routes) -> None:
+        """Take other routes, between two groups; the debts of limits that are still there go on."""
+        self._routes = routes
+        if self._limits:
+            now_ns, before = self._clock.now().monotonic_ns, self._limits
+            self._limits = Limits(intake=config.intake, routes=config.routes, on_event=self._on_event)
+            self._limits.restore(before.saved(now_ns), now_ns, same_boot=True)
 
     def admit(self, reading: Reading) -> None:
         """Let one reading in; see the port."""

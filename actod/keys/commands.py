@@ -1,4 +1,4 @@
-"""What an operator asks of the running daemon about its keys: name -> (what is done, whether it changes something)."""
+"""What an operator asks of the running daemon about its keys. All of it changes something."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from actod.proof.statements import REASONS
 Command = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
-def commands(life: KeyLife) -> dict[str, tuple[Command, bool]]:
+def commands(life: KeyLife) -> dict[str, Command]:
     """Return the commands. Each raises RejectedError for arguments that are none."""
-
-    async def listed(_arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"keys": await life.listed()}
 
     async def rotate(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return await life.rotate(reason=_reason(arguments))
@@ -39,11 +36,10 @@ def commands(life: KeyLife) -> dict[str, tuple[Command, bool]]:
         return await life.adopt(signature=_text(arguments, "signature"))
 
     return {
-        "keys.list": (listed, False),
-        "keys.rotate": (rotate, True),
-        "keys.retire": (retire, True),
-        "keys.prepare_adoption": (prepare, True),
-        "keys.adopt": (adopt, True),
+        "keys.rotate": rotate,
+        "keys.retire": retire,
+        "keys.prepare_adoption": prepare,
+        "keys.adopt": adopt,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from actod.errors import RejectedError, TransientError
-from actod.keys.listing import age_days, describe
+from actod.keys.listing import age_days
 from actod.keys.ring import KeyRing
 from actod.model import ChainHeads, EnrolledKey
 from actod.ports import AuditLog, Signer
@@ -83,10 +83,6 @@ class KeyLife:
             await asyncio.sleep(_LOOK_SECONDS)
 
     # -- what an operator asks ----------------------------------------------------------------------------------------
-
-    async def listed(self) -> list[dict[str, Any]]:
-        """Return every generation on the token, and those that were used and are gone, with their states."""
-        return describe(await self._signer.keys(), self._ring.state, now=self._ring.now())
 
     async def rotate(self, *, reason: str) -> dict[str, Any]:
         """Let the next generation sign. `done` is False if the record could not be sealed yet: then it goes on by itself."""

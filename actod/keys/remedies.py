@@ -29,6 +29,7 @@ _BY_REASON = {
     "key_adoption": "an adoption is under way: wait until actod keys list shows its end, then ask again",
     "keys_unwritable": "make room on the disk of state_directory, and see that it can be written: actod check",
     "key_gone": "bring the token back that holds it; where that cannot be: actod keys adopt (docs/keys.md)",
+    "keys_damaged": "start actod: it goes on with the key that the audit log names, and writes the file anew",
     "key_present": "actod keys rotate",
     "key_unused": "actod keys list shows the keys with which this robot signed",
     "key_change_pending": "wait until actod keys list shows no next key; sealing must go on: actod check",

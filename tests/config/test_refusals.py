@@ -95,7 +95,7 @@ REFUSED = [
     ("routes.profile", "vda", "'vda5050-v2'", "choose one"),
     ("routes.traffic_class", "urgent", "'intervention'", "choose one"),
     ("device.robots", {"serial": 1}, "text", "right type"),
-    ("token.pin_file", "credential:pin", "a systemd credential", "LoadCredential=pin:"),
+    ("token.pin_file", "credential:../pin", "a systemd credential", "LoadCredential=name:"),
 ]
 
 
@@ -179,6 +179,8 @@ def test_a_credential_is_a_file_of_the_units_folder_and_nothing_beyond(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/actod.service")
     config = configfile.load(write(tmp_path, changed("token.pin_file", "credential:token-pin")))
     assert config.token.pin_file == Path("/run/credentials/actod.service/token-pin")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")  # a command beside the unit sees what the daemon sees: one digest
+    assert configfile.load(tmp_path / "actod.toml") == config
     with pytest.raises(ConfigError, match=r"token\.pin_file: expected a systemd credential, found a path"):
         configfile.load(write(tmp_path, changed("token.pin_file", "credential:../../pin")))
 
