@@ -34,6 +34,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FLUSH, _CAPABILITY, _HANDLES, _LOADED = 0x165, 0x17A, 1, (0x80000000, 0x02000000, 0x03000000)
 _HEADER = struct.Struct(">HII")
 _COMMAND = ("swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear")
+_TRIES = 5
 _WRONG = "wrong-pin-4711"
 
 
@@ -150,16 +151,20 @@ class TpmToken(SoftToken):
         self.tpm.kill()
 
     def tool(self, *command: str) -> str:
-        """Run one of the TPM's tools; return what it prints."""
+        """Run one of the TPM's tools; return what it prints. A signer that begins meanwhile takes its session from it."""
         environment = os.environ | self.environment
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=30).stdout
+        for left in reversed(range(_TRIES)):
+            done = subprocess.run(command, env=environment, check=not left, capture_output=True, text=True, timeout=30)
+            if done.returncode == 0:
+                break
+        return done.stdout
 
     def lock(self, *, seconds: int) -> None:
         """Lock the TPM, as wrong PINs do, for at most this long."""
         self._protect(MAX_FAILURES, seconds)
         pkcs11 = ("pkcs11-tool", "--module", str(module()), "--token-label", LABEL)
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self.tool(*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
+        wrong = (*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
+        subprocess.run(wrong, env=os.environ | self.environment, check=False, capture_output=True, timeout=30)
         said = re.search(r"LOCKOUT_COUNTER: (\S+)", self.tool("tpm2_getcap", "properties-variable"))
         assert said is not None
         self._protect(int(said[1], 0), seconds)
