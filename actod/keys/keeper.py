@@ -139,6 +139,9 @@ class TokenKeeper:
                 pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
                 self._failures += 1
                 self._not_before = time.monotonic() + pause
-            elif self._refused.refuse(exc.reason, ends_by_itself=tpm):
-                self._meter.errors[exc.reason] += 1
+            else:
+                if self._refused.refuse(exc.reason, ends_by_itself=tpm):
+                    self._meter.errors[exc.reason] += 1
+                if sentence := self._refused.sentence():
+                    raise PinRefusedError(exc.reason, sentence) from exc
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -26,7 +27,7 @@ from actod.proof.envelope import assemble
 from hil.parts import swtpm
 from hil.parts.softhsm import KEY
 from hil.rig import ROOT, wait_for
-from tests.keys.parts import HASH, Signer, ask, write_pin
+from tests.keys.parts import HASH, Signer, answer, ask, write_config, write_pin
 from tests.proof.conftest import bundle_of, context_of
 
 pytestmark = pytest.mark.tpm
@@ -82,6 +83,11 @@ def verify_es256(key: dict[str, Any], message: bytes, signature: bytes) -> None:
 def test_a_sealed_key_signs_and_the_tpm_co_signs_what_it_is_shown_whole(tpm_signer: Signer) -> None:
     (key,) = family(tpm_signer)
     assert (key["label"], key["generation"], key["kind"]) == (KEY, 1, "sealed")
+    assert tpm_signer.stats()["memory_locked"]
+    assert tpm_signer.process is not None
+    locked = re.search(r"VmLck:\s+(\d+) kB", Path(f"/proc/{tpm_signer.process.pid}/status").read_text())
+    assert locked is not None
+    assert int(locked[1]) > 0
     ed25519 = VerifyKey(unpacked(key["ed25519"]))
     word, signature = tpm_signer.ask(wire.SIGN_BUNDLE, HASH.encode())
     assert word == b"ok"
@@ -263,6 +269,9 @@ def test_a_locked_tpm_is_named_with_its_time_and_the_same_pin_is_tried_again_whe
     assert tpm_signer.reason() == ""
     tpm.lock(seconds=4)
     wait_for(lambda: tpm_signer.ask(wire.SIGN_PURPOSE, PURPOSE) == (b"error", b"pin_locked"), what="the lockout")
+    with tpm_signer.connected() as sock:
+        sock.sendall(wire.pack(wire.KEYS))
+        assert re.fullmatch(rb"pin_locked\nthe TPM is locked for at most [0-4] s more", answer(sock)[1])
     stats = tpm_signer.stats()
     assert stats["reason"] == "pin_locked"
     assert 0 < stats["lockout_seconds"] <= 4
@@ -289,7 +298,7 @@ def test_a_wrong_pin_costs_the_tpm_one_failure_however_often_it_is_asked(tpm: sw
     assert tpm_signer.ask(wire.SIGN_PURPOSE, PURPOSE)[0] == b"ok"
 
 
-LOCKED = "inLockout: 1\nTPM2_PT_LOCKOUT_COUNTER: 0x5\nTPM2_PT_MAX_AUTH_FAIL: 0x4\nTPM2_PT_LOCKOUT_INTERVAL: 0xA\n"
+LOCKED = "  inLockout:  1\nTPM2_PT_LOCKOUT_COUNTER: 0x5\nTPM2_PT_MAX_AUTH_FAIL: 0x4\nTPM2_PT_LOCKOUT_INTERVAL: 0xA\n"
 
 
 @pytest.mark.parametrize(
@@ -297,11 +306,29 @@ LOCKED = "inLockout: 1\nTPM2_PT_LOCKOUT_COUNTER: 0x5\nTPM2_PT_MAX_AUTH_FAIL: 0x4
     [
         (LOCKED, 20.0),
         (LOCKED.replace("0x5", "0x4"), 10.0),
-        (LOCKED.replace("inLockout: 1", "inLockout: 0"), 0.0),
+        (LOCKED.replace("inLockout:  1", "inLockout:  0"), 0.0),
         (LOCKED.replace("0xA", "soon"), None),
         ("", None),
         (LOCKED.splitlines()[0], None),
     ],
 )
 def test_what_the_tpm_says_of_its_lockout_is_read_and_anything_else_is_not(text: str, seconds: float | None) -> None:
-    assert lockout.read(text) == seconds
+    said = lockout.read(text)
+    assert (said and said.seconds_left) == seconds
+
+
+def test_check_shows_how_near_the_tpm_is_to_a_lockout(tpm: swtpm.TpmToken, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tpm)
+
+    def said() -> str:
+        command = [sys.executable, "-m", "actod", "check", "--offline", "--config", str(config)]
+        environment = os.environ | tpm.environment
+        return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+    tpm.tpm.kill()
+    tpm.tpm.start()
+    assert re.search(r"ok +tpm lockout: [01] failures of 31 count, one is forgiven every 600 s", said())
+    tpm.lock(seconds=60)
+    locked = said()
+    assert re.search(r"fail +tpm lockout: .*locked for at most 60 s", locked)
+    assert re.search(r"fail +token: pin_locked: the TPM is locked for at most [3-6][0-9] s more", locked)
