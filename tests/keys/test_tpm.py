@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import os
 import re
 import subprocess
@@ -25,9 +26,9 @@ from actod.model import PublicKeys
 from actod.proof import thumbprint
 from actod.proof.envelope import assemble
 from hil.parts import swtpm
-from hil.parts.softhsm import KEY
+from hil.parts.softhsm import KEY, SoftToken, make_token
 from hil.rig import ROOT, wait_for
-from tests.keys.parts import HASH, Signer, answer, ask, write_config, write_pin
+from tests.keys.parts import HASH, Signer, Spy, answer, ask, write_config, write_pin
 from tests.proof.conftest import bundle_of, context_of
 
 pytestmark = pytest.mark.tpm
@@ -184,12 +185,12 @@ SPOILER = """
             item.destroy()
         value = bytes(31) if what == "short" else bytes(32)
         session.create_object({Attribute.CLASS: ObjectClass.DATA, Attribute.TOKEN: True, Attribute.LABEL: label,
-                               Attribute.PRIVATE: True, Attribute.APPLICATION: "actod", Attribute.VALUE: value})
+                               Attribute.PRIVATE: what != "public", Attribute.APPLICATION: "actod", Attribute.VALUE: value})
     token.close_quietly(library, session)
 """
 
 
-def spoil(token: swtpm.TpmToken, what: str, generation: int = 1) -> None:
+def spoil(token: SoftToken, what: str, generation: int = 1) -> None:
     command = [sys.executable, "-c", textwrap.dedent(SPOILER), token.uri, str(token.pin_file), what, str(generation)]
     subprocess.run(command, env=os.environ | token.environment | {"PYTHONPATH": str(ROOT)}, check=True, timeout=30)
 
@@ -218,6 +219,22 @@ def test_two_pairs_of_one_label_and_a_short_seed_are_refused(
     assert signer.reason() == reason
     assert signer.ask(wire.KEYS) == (b"error", reason.encode())
     assert signer.stats()["calls"] == 0
+
+
+def test_a_seed_that_can_be_read_without_the_pin_is_refused(
+    tmp_path: Path, spy: Spy, make_signer: Callable[..., Signer]
+) -> None:
+    """A TPM's library makes no such object; SoftHSM, which is made to look like one here, does."""
+    spy.on("no-ed25519")
+    plain = make_token(tmp_path / "soft", keys=0)
+    token = dataclasses.replace(plain, uri=spy.uri, environment=dict(plain.environment) | spy.environment)
+    spoil(token, "pair")
+    spoil(token, "public")
+    signer = make_signer(token, spy=spy)
+    signer.start()
+    assert signer.reason() == "key_open"
+    spoil(token, "private")
+    signer.becomes("")
 
 
 def test_a_tpm_that_is_killed_and_started_anew_signs_on_with_the_same_key(tpm: swtpm.TpmToken, tpm_signer: Signer) -> None:
