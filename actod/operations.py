@@ -43,14 +43,6 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
     }
 
 
-async def _signer(parts: Parts) -> Mapping[str, Any]:
-    """Return how often and how fast the token signs, its failures by reason, and how long a TPM stays locked."""
-    try:
-        return await parts.signer_client.stats()
-    except TransientError as exc:
-        return {"reason": exc.reason}
-
-
 async def _retry(parts: Parts, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Bring quarantined bundles back, as they are: the same proof ids. The device's chain says who was given another try."""
     bundles = 0
@@ -82,6 +74,14 @@ async def _named(parts: Parts, arguments: Mapping[str, Any]) -> AsyncIterator[li
     else:
         while proof_ids := await parts.spool.quarantined(str(arguments.get("reason", "")), limit=_PAGE):
             yield proof_ids
+
+
+async def _signer(parts: Parts) -> Mapping[str, Any]:
+    """Return how often and how fast the token signs, its failures by reason, and how long a TPM stays locked."""
+    try:
+        return await parts.signer_client.stats()
+    except TransientError as exc:
+        return {"reason": exc.reason}
 
 
 async def _pins(parts: Parts) -> Mapping[str, Any]:
