@@ -36,15 +36,20 @@ EVENT = {"data": {"speed": 1.5}, "topic": "a/b", "ts": "2026-01-02T03:04:05Z"}
 PURPOSE = b"actod:witness:v1\nanything"
 
 
-@pytest.fixture
-def tpm(tmp_path: Path) -> Iterator[swtpm.TpmToken]:
-    """Make a TPM with the first generation of a key."""
+def new_tpm(folder: Path, *, managed: bool = False) -> swtpm.TpmToken:
+    """Make a TPM; skip on a laptop that has no means to, and fail in CI."""
     try:
-        token = swtpm.make_token(tmp_path / "token")
+        return swtpm.make_token(folder, managed=managed)
     except FileNotFoundError as exc:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(exc))
+
+
+@pytest.fixture
+def tpm(tmp_path: Path) -> Iterator[swtpm.TpmToken]:
+    """Make a TPM with the first generation of a key."""
+    token = new_tpm(tmp_path / "token")
     yield token
     token.close()
 
@@ -278,6 +283,30 @@ def test_a_signer_whose_token_stays_away_ends_so_that_a_new_one_may_try(
             asked += 1
     assert process.wait(10) == 1
     assert asked >= 10
+
+
+def test_a_signer_heals_within_the_request_when_the_tpms_resource_manager_was_started_anew(
+    tmp_path: Path, make_signer: Callable[..., Signer]
+) -> None:
+    token = new_tpm(tmp_path / "managed", managed=True)
+    manager = token.gate
+    assert isinstance(manager, swtpm.ResourceManager)
+    try:
+        signer = make_signer(token)
+        signer.start()
+        (key,) = family(signer)
+        for _ in range(2):
+            assert signer.ask(wire.COSIGN, payload_of(key))[0] == b"ok"
+            manager.kill()
+            manager.start()
+        assert signer.ask(wire.COSIGN, payload_of(key))[0] == b"ok"
+        manager.kill()
+        assert signer.ask(wire.COSIGN, payload_of(key)) == (b"error", b"token_away")
+        manager.start()
+        wait_for(lambda: signer.ask(wire.COSIGN, payload_of(key))[0] == b"ok", what="a co-signature")
+        assert signer.stats()["reason"] is None
+    finally:
+        token.close()
 
 
 def test_a_locked_tpm_is_named_with_its_time_and_the_same_pin_is_tried_again_when_that_is_over(
