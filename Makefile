@@ -1,6 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak soak-token power fuzz fleet drain clean
-.PHONY: setup demo test lint format soak soak-token power fuzz wheel deb hil-fast clean
+.PHONY: setup demo test lint format soak soak-token power fuzz fleet drain wheel deb hil-fast clean
 
 setup:
 	@.ci/setup
@@ -27,8 +26,9 @@ soak: setup
 	@.venv/bin/python -m hil.soak --kills $(or $(KILLS),5000)
 	@.venv/bin/python -m hil.memory --backlog $(or $(BACKLOG),100000)
 
-# The main job while its TPM is killed KILLS=N (default 20) times, away for MINUTES=N (5), locked, stopped, or not there at boot.
+# Each CKR_* and each kind of end at each call; then the main job while its TPM is killed KILLS=N (20) times, away for MINUTES=N (5), ...
 soak-token: setup
+	@CKR_STEP=1 .venv/bin/python -m pytest -q tests/keys/test_faults.py
 	@.venv/bin/python -m hil.soak_token --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),5)
 
 # Power cuts at every system call of a store's life, in ORDERS=N (default 20) orders of what was not synced; 7 minutes.
@@ -47,6 +47,7 @@ fleet: setup
 # A backlog with poison against the server's real behaviour, its rate scaled by 50: BUNDLES=N (default 5000); a minute.
 drain: setup
 	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
+
 # Wheel and sdist, the same bytes from the same sources.
 wheel: setup
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
