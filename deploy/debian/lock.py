@@ -32,7 +32,7 @@ def download(folder: Path, *, release: str, architecture: str, wanted: list[str]
     """Have pip resolve and fetch; return the wheels."""
     command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--implementation=cp"]
     command += [f"--python-version={PYTHONS[release]}", *platforms(architecture), "-d", str(folder)]
-    subprocess.run([*command, *wanted], check=True)  # noqa: S603 - our own interpreter
+    subprocess.run([*command, *wanted], check=True)
     return sorted(folder.glob("*.whl"))
 
 
