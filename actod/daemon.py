@@ -99,6 +99,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
+            group.create_task(upkeep.watch_clock(parts), name="clock"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.key_life.run(), name="keys"),
             group.create_task(_control(parts, reloader).run(), name="control"),
@@ -172,7 +173,8 @@ async def _record_start(parts: Parts) -> None:
         untold = (await parts.spool.status()).acknowledged == 0 and parts.spool.epoch == 1  # a kill came before the record
         if parts.spool.genesis or untold:
             await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
-        await parts.records.write("start", **facts, software=inventory())
+        epoch = {"number": parts.spool.epoch, "began": dict(parts.spool.began)}
+        await parts.records.write("start", **facts, epoch=epoch, software=inventory())
     _log.info("Collecting.", device=parts.spool.device, config=digest)
 
 

@@ -35,6 +35,7 @@ from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
+from actod.service.machine import host_facts
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords
@@ -66,6 +67,7 @@ class Parts:
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
+    signer_client: SignerClient  # not the sealer's: may choose another key, and is not held up by its requests
     sealer: TokenSealer
     current: CurrentClient
     context: SealContextSource
@@ -153,6 +155,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)
+    if changed := await spool.claim(host_facts(state)):
+        audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
     policy = Policy.compile(config.masking)
     pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
@@ -209,12 +213,10 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         )
     ring = KeyRing(state, signer=signer, audit=audit, clock=clock, last_used=lambda: last_used_key(audit.lines()))
     records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
-    on_their_own = SignerClient(
-        socket, timeout_seconds=config.signer.timeout_seconds
-    )  # may choose another key than the sealer
-    stack.callback(on_their_own.close)
+    signer_client = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
+    stack.callback(signer_client.close)
     key_life = KeyLife(
-        ring=ring, signer=on_their_own, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
+        ring=ring, signer=signer_client, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
     )
     context = SealContextSource(
         config_digest=configfile.digest(config),
@@ -239,6 +241,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         signer=child,
         current=current,
         context=context,
+        signer_client=signer_client,
         sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
         key_life=key_life,
         uplink=uplink,

@@ -10,9 +10,11 @@ from actod.errors import TransientError
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
+from actod.service.steps import ClockSteps
 from actod.submit.tls import marks
 
 _EPOCH_LOOK_SECONDS = 3600.0
+_CLOCK_LOOK_SECONDS = 1.0
 _FILES_LOOK_SECONDS = 2.0
 _AGES_LOOK_SECONDS = 3600.0
 
@@ -66,6 +68,20 @@ def status_line(parts: Parts, reloader: Reloader) -> str:
     if reloader.refused:
         said.append(f"the new configuration is refused ({reloader.refused}), the old one is in force")
     return "; ".join(said)
+
+
+async def watch_clock(parts: Parts) -> None:
+    """Record each step of the wall clock in the device's chain: it dates the bundles that were sealed before."""
+    steps, unwritten = ClockSteps(parts.clock), []
+    while True:
+        await asyncio.sleep(_CLOCK_LOOK_SECONDS)
+        if step := steps.look():
+            parts.audit.record("clock.set", **step)
+            unwritten.append(step)
+        with suppress(TransientError):
+            while unwritten:
+                await parts.records.write("clock_set", **unwritten[0])
+                del unwritten[0]
 
 
 async def follow_files(parts: Parts) -> None:

@@ -223,7 +223,7 @@ class Journal:
 
     def bundles_to_come(self) -> int:
         """Return how many bundles all that waits makes at most: two that follow each other fill more than one."""
-        most_events, most_bytes = self._seal.max_events, self._seal.max_bytes
+        most_events, most_bytes = self._seal.max_events, self.most_bytes
         return sum(1 + 2 * (open_.count // most_events + open_.size // most_bytes) for open_ in self._open.values())
 
     def find(self, stream: Stream, boot_id: str) -> OpenStream | None:

@@ -140,6 +140,12 @@ class Outbox:
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
         return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit))
 
+    def page(self, place: int, *, above: int, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place whose key is above one, in the order of sending."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
+        low = max(place << PLACE_SHIFT, above + 1)
+        return list(self._read(query, low, (place + 1 << PLACE_SHIFT) - 1, limit))
+
     def near(self, place: int, share: float) -> Sealed | None:
         """Return a bundle of a place, by its share (0 to 1) of the way from the oldest to the newest of a class."""
         query = "SELECT MIN(at), MAX(at) FROM bundle WHERE at BETWEEN ? AND ?"
@@ -182,6 +188,11 @@ class Outbox:
         span = (place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1)
         found: int = self._connection.execute(query, (*span, most)).fetchone()[0]
         return found
+
+    def noted(self, place: int, note: str, *, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place with this note. Reads the whole place: for people."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? AND note=? ORDER BY at LIMIT ?"  # noqa: S608
+        return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, note, limit))
 
     def oldest(self, place: int) -> list[Sealed]:
         """Return the oldest bundle of each class in a place, highest class first."""

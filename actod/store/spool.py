@@ -98,6 +98,14 @@ class SqliteSpool:
         """
         return await self._call(self._store.begin_epoch, reason)
 
+    async def claim(self, host: Mapping[str, str]) -> list[str]:
+        """Say what the store runs on, as digests by name; return the names of those that were others before.
+
+        A cloned card or an image that was restored to another one is known so: then every chain begins a new epoch.
+        What is named for the first time is only kept. Facts that come late, a token's serial, may be claimed later.
+        """
+        return await self._call(self._store.claim, host)
+
     @property
     def repaired(self) -> Repair | None:
         """What the last repair found, None if there was none since the opening."""
@@ -173,8 +181,12 @@ class SqliteSpool:
         """Bring a quarantined bundle back to the outbox. False if there is none."""
         return await self._call(self._store.retry, proof_id)
 
-    async def purge(self, proof_id: str) -> bool:
-        """Drop an undelivered bundle by an operator's command; the ledger shows it. False if there is none."""
+    async def quarantined(self, reason: str, *, limit: int) -> list[str]:
+        """Return the proof ids of up to `limit` bundles that were set aside for this reason."""
+        return await self._call(self._store.quarantined, reason, limit)
+
+    async def purge(self, proof_id: str) -> int:
+        """Drop an undelivered bundle by an operator's command; return how many messages went, 0 if there is no such one."""
         return await self._call(self._store.purge, proof_id)
 
     async def heads(self) -> ChainHeads:

@@ -100,6 +100,15 @@ def sealed(bundle: Bundle) -> Envelope:
     return Envelope(proof_id, payload_hash, body, bundle.stream.traffic_class)
 
 
+def sealed_as_sent(bundle: Bundle, *, audit: str = "0" * 64) -> Envelope:
+    """Make an envelope with the members that the command line reads, unsigned."""
+    meta = f'{{"actod":{{"audit":"{audit}","seq":{bundle.device_seq}}}}}'
+    body = f'{{"payload":{{"meta":{meta},"telemetry_normalized":{{"events":['.encode() + bundle.events + b"]}}}"
+    payload_hash = hashlib.sha256(body).hexdigest()
+    proof_id = hashlib.sha256(payload_hash.encode()).hexdigest()[:32]
+    return Envelope(proof_id, payload_hash, body, bundle.stream.traffic_class)
+
+
 def _subject(bundle: Bundle) -> dict[str, Any]:
     stream = bundle.stream
     return {"task_id": stream.task_id, "robot_id": stream.robot_id, "run_id": stream.run_id}

@@ -206,7 +206,7 @@ def test_dropped_messages_are_the_oldest_of_their_class_and_stand_in_the_next_bu
     robot = Robot(tmp_path / "state", StoreConfig(max_bytes=CAP, **DROP))
     robots.append(robot)
     robot.open()
-    for first in range(0, 2000, 20):
+    for first in range(0, 2400, 20):
         assert robot.offer(first, 20, TrafficClass.BULK if first % 40 else TrafficClass.SAFETY, 1000)
     dropped = robot.ledger("queue_full")
     assert set(dropped) == {"queue_full bulk"}
