@@ -19,6 +19,7 @@ _COMMANDS = {
     "signer": ("signer", "hold the token and sign for the daemon (started by it, or a unit of its own)"),
     "check": ("check", "test configuration, token, broker, server and permissions, each with its remedy"),
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
+    "export": ("export", "give the claims of bundles to in-toto tools, as DSSE envelopes"),
     "audit": ("audit", "verify or show the local audit log"),
     "queue": ("queue", "what waits for the collector: list, inspect, fsck, export, retry, purge"),
     "why": ("why", "say why the oldest bundle has not left, and what to do"),
