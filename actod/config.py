@@ -240,6 +240,18 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertConfig:
+    """A webhook for the few events that matter. Its URL is a secret: whoever has it can post there."""
+
+    name: str
+    url_file: Path
+    secret_file: Path | None = None  # signs what is sent (HMAC-SHA256); the shape "actod" needs it
+    shape: str = "actod"  # actod | slack | discord
+    ca_file: Path | None = None  # replaces the system's trust store
+    pins: list[str] = field(default_factory=list)  # none, or at least two, as collector.pins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything. `environment` is dev, staging or prod."""
 
@@ -258,6 +270,7 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    alerts: list[AlertConfig] = field(default_factory=list)
 
     @property
     def largest_event_bytes(self) -> int:

@@ -67,6 +67,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "store.when_full": ("block", "drop_oldest"),
     "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
     "seal.hash_alg": ("sha256", "blake3"),
+    "alerts.shape": ("actod", "slack", "discord"),
     "log.level": ("debug", "info", "warning", "error"),
     "log.format": ("auto", "json", "text"),
     "routes.profile": ("", "vda5050-v2", "vda5050-v3"),
@@ -145,12 +146,26 @@ def _check_limits(config: Config, origin: Origin) -> None:
         )
 
 
+def _check_alerts(config: Config, origin: Origin) -> None:
+    names = [alert.name for alert in config.alerts]
+    for name in names:
+        if not _NAME.match(name) or names.count(name) > 1:
+            raise ConfigError(
+                file=origin.of("alerts"),
+                key="alerts.name",
+                found=repr(name[:40]),
+                expected="a name of its own of up to 32 lower-case letters, digits, '-' or '_'",
+                fix="rename the channel: `actod alert test NAME` names it",
+            )
+
+
 def check_together(config: Config, origin: Origin) -> None:
     """Check what only several values together can get wrong. Raises ConfigError."""
     _check_routes(config, origin)
     _check_limits(config, origin)
     _check_device(config.device, origin)
     _check_mqtt(config.mqtt, origin)
+    _check_alerts(config, origin)
     collector = config.collector
     if collector.backoff_min_seconds > collector.backoff_max_seconds:
         raise ConfigError(

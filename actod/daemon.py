@@ -84,6 +84,8 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
+            group.create_task(upkeep.watch_the_queue(parts), name="queue"),
+            group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(_control(parts).run(), name="control"),

@@ -24,6 +24,7 @@ from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.ports import Clock, LossCounter
 from actod.service import keyfile
+from actod.service.alerts import Alerts
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
@@ -36,9 +37,11 @@ from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.ages import CredentialAges, credential_files
+from actod.submit.endpoint import check_proxy
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
+from actod.submit.webhook import HttpsWebhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Parts:
     client: HttpsClient
     uplink: PacedUplink
     ages: CredentialAges
+    alerts: Alerts
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -91,7 +95,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
     hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
+    alerts = Alerts(webhooks=webhooks(config), environment=config.environment, clock=clock)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share, alerts=alerts)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -103,6 +108,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)
+    alerts.device = spool.device
     policy = Policy.compile(config.masking)
     pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
@@ -185,11 +191,18 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
             environment=config.environment,
             audit=audit,
         ),
+        alerts=alerts,
         own_masker=own_masker,
         records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
         notifier=Notifier(),
         policy_digest=policy.digest,
     )
+
+
+def webhooks(config: Config) -> list[HttpsWebhook]:
+    """Return the channels of alerts. Raises ConfigError."""
+    proxy = check_proxy(config.collector.proxy)
+    return [HttpsWebhook(channel, proxy=proxy) for channel in config.alerts]
 
 
 def _vault(config: Config) -> SealedVault | None:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "keys": ("keys", "make and show the token's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
     "credentials": ("credentials", "list or rotate API keys and the broker's password"),
+    "alert": ("alert", "try a channel of alerts"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open messages that a robot sealed because it could not mask them"),
     "version": ("version", "print the version"),

@@ -64,6 +64,7 @@ def admit(config: Config) -> list[str]:
     uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
     described = list(parts.describe(config))
     HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
+    parts.webhooks(config)
     if config.mqtt.password_file:
         read_secret(config.mqtt.password_file, key="mqtt.password_file")
     if config.mqtt.tls:
