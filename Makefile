@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak power fuzz clean
+.PHONY: setup demo test lint format soak soak-token power fuzz clean
 
 setup:
 	@.ci/setup
@@ -23,6 +23,10 @@ format: setup
 # The main job under kills: KILLS=N (default 5000) SIGKILLs in parallel lanes, 0.4 s each on 2 cores; goes on from hil/out/soak.jsonl.
 soak: setup
 	@.venv/bin/python -m hil.soak --kills $(or $(KILLS),5000)
+
+# The main job while its TPM is killed KILLS=N (default 20) times, away for MINUTES=N (5), locked, stopped, or not there at boot.
+soak-token: setup
+	@.venv/bin/python -m hil.soak_token --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),5)
 
 # Power cuts at every system call of a store's life, in ORDERS=N (default 20) orders of what was not synced; 7 minutes.
 power: setup

@@ -13,6 +13,7 @@ from actod.shares import Shares
 
 MIB = 1024 * 1024
 ENVELOPE_OVERHEAD_BYTES = 32 * 1024  # around the events: 64 lines of the loss ledger take half of it
+SMALLEST_EVENT_BYTES, MARK_BYTES = 64, 14  # a mark: an index of up to six digits and a comma, in two lists
 MAX_SOCKET_PATH_BYTES = 107  # unix(7): sun_path holds 108, with the zero at its end
 
 
@@ -168,6 +169,7 @@ class TokenConfig:
     uri: str
     pin_file: Path
     allow_software_token_in_prod: bool = False
+    key_max_age_days: int = 0  # then `actod keys rotate` is due; 0: 365 in prod, 1095 elsewhere
     lockout_seconds: float = 600.0  # a locked TPM is tried again after this, where tpm2_getcap cannot say when
 
 
@@ -177,6 +179,7 @@ class SignerConfig:
 
     spawn: bool = True
     socket: Path | None = None  # default: <state_directory>/run/signer.sock
+    daemon_user: str = ""  # whom a signer that is a unit of its own answers beside its own user; empty: nobody
     timeout_seconds: float = 10.0  # a TPM takes 0.2 s; a signer that is silent longer is killed
 
 
@@ -206,7 +209,18 @@ class CollectorConfig:
     connect_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 60.0
     max_envelope_bytes: int = 512 * 1024  # what hosted proxies take
+    budgets: bool = True  # false: none of the limits below, in dev alone
+    max_parallel_requests: int = 4  # 4 requests a second over a link that takes a second for each
     requests_per_second: float = 4.0  # the server allows 5 and answers 500 beyond
+    requests_per_minute: int = 0  # 0: no limit beside that of a second
+    requests_per_hour: int = 0
+    requests_per_day: int = 0
+    bytes_per_second: int = 0  # of requests, before TLS; 0: as fast as the link goes
+    bytes_per_day: int = 0  # for a link that is paid by volume
+    fleet_share: float = 1.0  # of all the above, where several robots share one key and thus one limit of the server
+    bulk_hours_utc: str = ""  # "22:00-06:00": bulk waits for these hours; empty: it does not
+    bulk_interfaces: list[str] = field(default_factory=list)  # "eth*": or for a default route over one of these
+    proof_sample_seconds: float = 3600.0  # one own proof is fetched and compared, now and then
     backoff_min_seconds: float = 1.0
     backoff_max_seconds: float = 300.0
 
@@ -214,6 +228,16 @@ class CollectorConfig:
     def largest_event_bytes(self) -> int:
         """Return how long a canonical event may be, so that its bundle reaches the server."""
         return self.max_envelope_bytes - ENVELOPE_OVERHEAD_BYTES
+
+
+def marks_bytes(*, max_events: int, events_bytes: int) -> int:
+    """Return how long the marks of so many bytes of events may get."""
+    return min(max_events, events_bytes // SMALLEST_EVENT_BYTES) * MARK_BYTES
+
+
+def events_bytes(envelope_bytes: int) -> int:
+    """Return how many bytes of events fit into an envelope of that size, with their marks."""
+    return (envelope_bytes - ENVELOPE_OVERHEAD_BYTES) * SMALLEST_EVENT_BYTES // (SMALLEST_EVENT_BYTES + MARK_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

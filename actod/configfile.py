@@ -20,10 +20,11 @@ from typing import Any
 
 import orjson
 
-from actod import configrules
+from actod import configrules, facts
 from actod.config import Config
 from actod.configrules import Origin
 from actod.errors import ConfigError
+from actod.secretfile import CREDENTIALS_OF_THE_UNIT
 
 _SECRET_WORDS = ("password", "secret", "api_key", "apikey", "pin", "token_pin", "bearer", "private_key", "wallet")
 
@@ -170,6 +171,8 @@ def _convert(hint: Any, value: Any, *, key: str, origin: Origin, folder: Path) -
         raise ConfigError(
             file=origin.of(key), key=key, expected=_words(hint), found=type(value).__name__, fix="write the right type"
         )
+    if key in facts.KEYS:
+        value = facts.fill_in(value, key=key, file=origin.of(key))
     configrules.check_value(key, value, origin)
     return value
 
@@ -178,16 +181,16 @@ def _path(value: str, *, key: str, origin: Origin, folder: Path) -> Path:
     if not value.startswith("credential:"):
         return folder / Path(value).expanduser()
     name = value.removeprefix("credential:")
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    if not credentials or "/" in name:
+    if "/" in name:
         raise ConfigError(
             file=origin.of(key),
             key=key,
             expected="a systemd credential",
-            found="no CREDENTIALS_DIRECTORY" if not credentials else "a path",
-            fix=f"add LoadCredential={name}:/path to the unit (and check from it: ExecStartPre=), or give a file's path",
+            found="a path",
+            fix="write its name alone, and LoadCredential=name:/path in the unit; or give a file's path",
         )
-    return Path(credentials) / name
+    # Commands are run beside the unit, too: they see what the running daemon sees, and what is not there is named later.
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", "") or CREDENTIALS_OF_THE_UNIT) / name
 
 
 def _words(hint: Any) -> str:

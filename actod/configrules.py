@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actod.config import MAX_SOCKET_PATH_BYTES, Config, DeviceConfig, MqttConfig
+from actod.config import MAX_SOCKET_PATH_BYTES, CollectorConfig, Config, DeviceConfig, MqttConfig, marks_bytes
 from actod.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}\Z")  # what the collector takes in the path of a device
-_SMALLEST_EVENT_BYTES, _MARK_BYTES = 64, 14  # an index of up to six digits and a comma, in two lists
+_HOURS = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-(?!\1)(?:[01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _LONGEST_CLIENT_ID, _LONGEST_USERNAME = 128, 1024  # MQTT would take 65535 bytes; the first stands in the audit log
 
 # key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
@@ -52,8 +52,17 @@ _RANGES: dict[str, tuple[float, float]] = {
     "token.lockout_seconds": (1, 604_800),
     "store.archive_max_age_days": (1, 36_500),
     "signer.timeout_seconds": (0.5, 300),
+    "token.key_max_age_days": (0, 36_500),
+    "collector.max_parallel_requests": (1, 32),
     "collector.pin_set.threshold": (1, 64),
     "collector.requests_per_second": (0.01, 1_000_000),
+    "collector.requests_per_minute": (0, 1_000_000),
+    "collector.requests_per_hour": (0, 1_000_000),
+    "collector.requests_per_day": (0, 1_000_000_000),
+    "collector.bytes_per_second": (0, 1 << 40),
+    "collector.bytes_per_day": (0, 1 << 50),
+    "collector.fleet_share": (0.0001, 1),
+    "collector.proof_sample_seconds": (1, 31_536_000),
     "collector.max_envelope_bytes": (64 * 1024, 64 << 20),
     "collector.connect_timeout_seconds": (0.1, 300),
     "collector.request_timeout_seconds": (0.1, 3600),
@@ -176,6 +185,7 @@ def check_together(config: Config, origin: Origin) -> None:
             fix="make it smaller",
         )
     _check_sizes(config, origin)
+    _check_budgets(collector, config.environment, origin)
     for table, certificate, private_key in (
         ("mqtt", config.mqtt.certificate_file, config.mqtt.private_key_file),
         ("collector", collector.certificate_file, collector.private_key_file),
@@ -210,7 +220,7 @@ def _check_socket(table: str, socket: Path, file: str) -> None:
 def _check_sizes(config: Config, origin: Origin) -> None:
     """Hold a bundle's events, and two marks for each of them, to what the collector takes."""
     seal = config.seal
-    marks = min(seal.max_events, seal.max_bytes // _SMALLEST_EVENT_BYTES) * _MARK_BYTES
+    marks = marks_bytes(max_events=seal.max_events, events_bytes=seal.max_bytes)
     room = config.collector.largest_event_bytes - marks
     if seal.max_bytes > room:
         raise ConfigError(
@@ -219,6 +229,25 @@ def _check_sizes(config: Config, origin: Origin) -> None:
             expected=f"at most {room}, so that an envelope stays below collector.max_envelope_bytes",
             found=str(seal.max_bytes),
             fix="lower seal.max_bytes or seal.max_events, or raise collector.max_envelope_bytes if the server takes more",
+        )
+
+
+def _check_budgets(collector: CollectorConfig, environment: str, origin: Origin) -> None:
+    if not collector.budgets and environment != "dev":
+        raise ConfigError(
+            file=origin.of("collector.budgets"),
+            key="collector.budgets",
+            expected="true, but in dev",
+            found=f"false in {environment}",
+            fix="keep it, and choose limits below the server's",
+        )
+    if collector.bulk_hours_utc and not _HOURS.match(collector.bulk_hours_utc):
+        raise ConfigError(
+            file=origin.of("collector.bulk_hours_utc"),
+            key="collector.bulk_hours_utc",
+            expected='two different times of day in UTC, such as "22:00-06:00"',
+            found=repr(collector.bulk_hours_utc[:40]),
+            fix="correct it, or leave it empty",
         )
 
 

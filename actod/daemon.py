@@ -20,13 +20,18 @@ from actod.audit.refusals import RefusalSummary
 from actod.config import Config
 from actod.errors import ActodError, TransientError
 from actod.parts import Parts, build
+from actod.reload import Reloader
 from actod.service.control import ControlServer
+from actod.service.notify import Notifier
 from actod.service.records import inventory
+from actod.service.watchdog import Pulse, Watchdog
 
 _DRAIN_SECONDS = 6.0  # of the 20 that a stop may take: commit and acknowledge what was read
 _FINISH_SECONDS = 6.0  # and end the request in flight
 _LAST_RECORD_SECONDS = 3.0
 _RETRY_SECONDS = 2.0
+_MORE_TIME_USEC = "60000000"  # a start that waits for the disk is none that hangs
+_PULSE_SECONDS = 60.0  # the longest that the collecting task may be about one message
 _MAKE_ROOM = "make room on the disk of state_directory, and see that it can be written: `actod check`"
 
 _log = structlog.get_logger(__name__)
@@ -38,11 +43,14 @@ async def run(config: Config, *, config_file: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until it can be served: what is read now is the newest
     async with AsyncExitStack() as stack:
         parts = await _build_when_possible(config, config_file=config_file, stack=stack, stop=stop)
         try:
             if parts is not None:
-                await supervise(parts, stop)
+                reloader = Reloader(parts, config_file=config_file)
+                loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+                await supervise(parts, stop, reloader)
         except BaseExceptionGroup as group:
             raise _first_of_ours(group) from group
 
@@ -51,16 +59,17 @@ async def _build_when_possible(
     config: Config, *, config_file: Path, stack: AsyncExitStack, stop: asyncio.Event
 ) -> Parts | None:
     """Build, however long the disk refuses: a full one must not keep the robot from coming back. None if told to stop."""
-    refused = ""
+    refused, notifier = "", Notifier()
     while not stop.is_set():
         attempt = AsyncExitStack()
         try:
-            parts = await build(config, config_file=config_file, stack=attempt)
+            parts = await build(config, config_file=config_file, stack=attempt, notifier=notifier)
         except TransientError as exc:
             await attempt.aclose()
             if str(exc) != refused:
                 refused = str(exc)
                 _log.error("The state folder cannot be opened; it is tried again.", reason=refused, fix=_MAKE_ROOM)
+            notifier.send(STATUS=f"the disk refuses: {exc.reason}", EXTEND_TIMEOUT_USEC=_MORE_TIME_USEC)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_SECONDS):
                     await stop.wait()
@@ -73,22 +82,30 @@ async def _build_when_possible(
     return None
 
 
-async def supervise(parts: Parts, stop: asyncio.Event) -> None:
+async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> None:
     """Run all tasks until `stop`, then shut down upstream first. A task that fails takes all with it."""
-    spool, audit = parts.spool, parts.audit
+    spool, audit, pulse = parts.spool, parts.audit, Pulse(limit_seconds=_PULSE_SECONDS)
     refusals = RefusalSummary(audit=audit, clock=parts.clock)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
         tasks += [
-            group.create_task(pipeline.submit(spool=spool, uplink=parts.uplink, audit=audit), name="submit"),
+            group.create_task(
+                pipeline.submit(
+                    spool=spool, uplink=parts.uplink, audit=audit, parallel=parts.config.collector.max_parallel_requests
+                ),
+                name="submit",
+            ),
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.watch_the_queue(parts), name="queue"),
             group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
+            group.create_task(upkeep.watch_clock(parts), name="clock"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
-            group.create_task(_control(parts).run(), name="control"),
+            group.create_task(parts.key_life.run(), name="keys"),
+            group.create_task(_control(parts, reloader).run(), name="control"),
+            group.create_task(reloader.run(), name="reload"),
             group.create_task(parts.source.run(), name="mqtt"),
         ]
         await _record_start(parts)
@@ -104,10 +121,21 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
                 refusals=refusals,
                 vault=parts.vault,
                 largest_event_bytes=parts.config.largest_event_bytes,
+                pulse=pulse,
+                admitting=reloader.admitting,
             ),
             name="collect",
         )
-        parts.notifier.send(READY="1", STATUS="collecting")
+        parts.notifier.send(READY="1")
+        watchdog = Watchdog(
+            notifier=parts.notifier,
+            rounds=upkeep.rounds(parts),
+            stuck={"collect": pulse.stuck, "submit": parts.current.stuck},
+        )
+        tasks += [
+            group.create_task(watchdog.run(), name="watchdog"),
+            group.create_task(upkeep.tell_status(parts, reloader), name="status"),
+        ]
         await stop.wait()
         parts.notifier.send(STOPPING="1")
         await _shut_down(parts, collecting, refusals)
@@ -115,10 +143,10 @@ async def supervise(parts: Parts, stop: asyncio.Event) -> None:
             task.cancel()
 
 
-def _control(parts: Parts) -> ControlServer:
+def _control(parts: Parts, reloader: Reloader) -> ControlServer:
     return ControlServer(
         path=parts.config.control_socket,
-        operations=operations.operations(parts),
+        operations=operations.operations(parts, reloader),
         peers=frozenset({0, os.getuid()}),
         audit=parts.audit,
     )
@@ -147,7 +175,8 @@ async def _record_start(parts: Parts) -> None:
         untold = (await parts.spool.status()).acknowledged == 0 and parts.spool.epoch == 1  # a kill came before the record
         if parts.spool.genesis or untold:
             await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
-        await parts.records.write("start", **facts, software=inventory())
+        epoch = {"number": parts.spool.epoch, "began": dict(parts.spool.began)}
+        await parts.records.write("start", **facts, epoch=epoch, software=inventory())
     _log.info("Collecting.", device=parts.spool.device, config=digest)
 
 

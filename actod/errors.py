@@ -46,6 +46,14 @@ class RejectedError(ActodError):
     """This item will always fail: it is set aside, audited, entered in the loss ledger, and the next one is taken."""
 
 
+class TooLargeError(RejectedError):
+    """The collector takes only smaller bundles: this one is sealed again, in bundles of at most `most_bytes` of events."""
+
+    def __init__(self, reason: str, message: str = "", *, most_bytes: int) -> None:
+        super().__init__(reason, message)
+        self.most_bytes = most_bytes
+
+
 class StopError(ActodError):
     """The daemon cannot go on: it stops with a clear message and an exit code."""
 

@@ -79,12 +79,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one bundle may hold: readings of one robot, task, run and class. `robot_id` None is the device."""
+    """What one bundle may hold: readings of one robot, task, run and class. `robot_id` None is the device.
+
+    `replaces` is not None where the readings stood in a bundle that was too large: the payload_hash of that one, and
+    those of the ones that it replaced itself, joined by spaces.
+    """
 
     robot_id: str | None
     task_id: str
     run_id: str | None
     traffic_class: TrafficClass
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +177,16 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A signed proof. `body` is canonical(ProofEnvelope): the bytes that were hashed are those that are sent."""
+    """A signed proof. `body` is canonical(ProofEnvelope): the bytes that were hashed are those that are sent.
+
+    `count` is how many readings it holds: with one it cannot be cut into smaller ones.
+    """
 
     proof_id: str
     payload_hash: str
     body: bytes = field(repr=False)
     traffic_class: TrafficClass
+    count: int = field(default=1, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -241,3 +250,17 @@ class PurposeSignature:
 
     ed25519: bytes
     p256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHeads:
+    """Where an epoch stands: its newest bundle, and each chain's last as (robot_id, seq, payload_hash).
+
+    `device_seq` is 0 before the first bundle; `payload_hash` is None there, and where the newest one's row is gone.
+    """
+
+    device: str
+    epoch: int
+    device_seq: int
+    payload_hash: str | None
+    heads: tuple[tuple[str | None, int, str], ...]

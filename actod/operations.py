@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 from actod import __version__
-from actod.errors import RejectedError
+from actod.errors import RejectedError, TransientError
+from actod.keys.commands import commands
 from actod.parts import Parts
+from actod.reload import Reloader
 from actod.service.control import Operation
 
+_PAGE = 50  # bundles in one own record
 
-def operations(parts: Parts) -> dict[str, Operation]:
+
+def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
+        "reload": Operation(run=lambda _arguments: reloader.reload(), changes=True),
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        "queue.retry": Operation(run=partial(_retry, parts), changes=True),
+        "queue.purge": Operation(run=partial(_purge, parts), changes=True),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
+        **{name: Operation(run=run, changes=True) for name, run in commands(parts.key_life).items()},
     }
 
 
@@ -29,8 +38,50 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "version": __version__,
         "uplink": parts.uplink.state,
         "sealing_waits_for": parts.sealer.waiting,
+        "signer": await _signer(parts),
         "store": dataclasses.asdict(await parts.spool.status()),
     }
+
+
+async def _retry(parts: Parts, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bring quarantined bundles back, as they are: the same proof ids. The device's chain says who was given another try."""
+    bundles = 0
+    async for proof_ids in _named(parts, arguments):
+        done = [proof_id for proof_id in proof_ids if await parts.spool.retry(proof_id)]
+        if not done:
+            break
+        await parts.records.write("retry", bundles=done)
+        bundles += len(done)
+    return {"bundles": bundles}
+
+
+async def _purge(parts: Parts, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Drop undelivered bundles; the device's chain names them, beside the ledger's count."""
+    bundles = messages = 0
+    async for proof_ids in _named(parts, arguments):
+        done = {proof_id: count for proof_id in proof_ids if (count := await parts.spool.purge(proof_id))}
+        if not done:
+            break
+        await parts.records.write("purge", bundles=list(done), messages=sum(done.values()))
+        bundles, messages = bundles + len(done), messages + sum(done.values())
+    return {"bundles": bundles, "messages": messages}
+
+
+async def _named(parts: Parts, arguments: Mapping[str, Any]) -> AsyncIterator[list[str]]:
+    """Yield the proof ids that a command names: one, or in pages all that were set aside for a reason."""
+    if "proof_id" in arguments:
+        yield [str(arguments["proof_id"])]
+    else:
+        while proof_ids := await parts.spool.quarantined(str(arguments.get("reason", "")), limit=_PAGE):
+            yield proof_ids
+
+
+async def _signer(parts: Parts) -> Mapping[str, Any]:
+    """Return how often and how fast the token signs, its failures by reason, and how long a TPM stays locked."""
+    try:
+        return await parts.signer_client.stats()
+    except TransientError as exc:
+        return {"reason": exc.reason}
 
 
 async def _pins(parts: Parts) -> Mapping[str, Any]:

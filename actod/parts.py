@@ -13,16 +13,22 @@ from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.contents import FOLDER as CONTENTS
 from actod.collect.contents import Contents
+from actod.collect.credentials import tls_context
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
+from actod.keys import uri
 from actod.keys.client import SignerClient
+from actod.keys.life import KeyLife
+from actod.keys.listing import max_age_days
+from actod.keys.ring import KeyRing, last_used_key
 from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.ports import Clock, LossCounter
+from actod.secretfile import SecretFileError, read_secret
 from actod.service import keyfile
 from actod.service.alerts import Alerts
 from actod.service.clock import SystemClock
@@ -30,6 +36,7 @@ from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
 from actod.service.folder import own_folder
+from actod.service.machine import host_facts
 from actod.service.notify import Notifier
 from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords
@@ -37,8 +44,10 @@ from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.ages import CredentialAges, credential_files
+from actod.submit.current import CurrentClient
 from actod.submit.endpoint import check_proxy
 from actod.submit.https import HttpsClient
+from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 from actod.submit.webhook import HttpsWebhook
@@ -61,15 +70,27 @@ class Parts:
     source: MqttSource
     losses: tuple[LossCounter, ...]
     signer: SignerProcess | None
+    signer_client: SignerClient  # not the sealer's: may choose another key, and is not held up by its requests
     sealer: TokenSealer
-    tls: CollectorTls
-    client: HttpsClient
+    current: CurrentClient
+    context: SealContextSource
+    key_life: KeyLife
     uplink: PacedUplink
     ages: CredentialAges
     alerts: Alerts
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
+
+    @property
+    def tls(self) -> CollectorTls:
+        """Return what is in force for connections to the collector."""
+        return self.current.tls
+
+    @property
+    def client(self) -> HttpsClient:
+        """Return the client in force."""
+        return self.current.client
 
 
 def describe(config: Config) -> Iterator[str]:
@@ -88,7 +109,39 @@ def describe(config: Config) -> Iterator[str]:
     yield f"configuration  sha256 {configfile.digest(config)}"
 
 
-async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> Parts:
+def admit(config: Config) -> list[str]:
+    """Say what would run; refuse what can be known to be wrong before anything is made. Raises ConfigError."""
+    uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
+    described = list(describe(config))
+    HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
+    webhooks(config)
+    if config.mqtt.password_file:
+        read_secret(config.mqtt.password_file, key="mqtt.password_file")
+    if config.mqtt.tls:
+        tls_context(config.mqtt)
+    if config.signer.spawn:
+        _admit_pin(config)
+    return described
+
+
+def _admit_pin(config: Config) -> None:
+    """Refuse a PIN that others can read. One that is away may come: no collection waits for what a TPM unseals."""
+    try:
+        read_secret(config.token.pin_file, key="token.pin_file")
+    except SecretFileError as exc:
+        if exc.fault != "unreadable":
+            raise
+
+
+def collector_client(config: Config, *, clock: Clock, audit: AuditLog) -> tuple[HttpsClient, CollectorTls]:
+    """Make what speaks to the collector. Raises ConfigError."""
+    collector, state = config.collector, config.state_directory
+    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=state)
+    client = HttpsClient(collector=collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
+    return client, tls
+
+
+async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, notifier: Notifier) -> Parts:
     """Make every part; what was opened is closed by the stack, newest first."""
     state = config.state_directory
     own_folder(state)
@@ -109,6 +162,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
     )
     stack.push_async_callback(spool.close)
     alerts.device = spool.device
+    if changed := await spool.claim(host_facts(state)):
+        audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
     policy = Policy.compile(config.masking)
     pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
     masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
@@ -144,10 +199,14 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         describe=routes.describe,
         had_session=bool(spool.memory),
     )
-    tls = CollectorTls(collector=config.collector, clock=clock, audit=audit, state_directory=state)
-    client = HttpsClient(collector=config.collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
-    stack.push_async_callback(client.close)
-    uplink = PacedUplink(client=client, collector=config.collector, clock=clock, audit=audit)
+    current = CurrentClient(
+        *collector_client(config, clock=clock, audit=audit), request_timeout_seconds=config.collector.request_timeout_seconds
+    )
+    stack.push_async_callback(current.close)
+    uplink = PacedUplink(client=current, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    stack.callback(uplink.close)
+    if uplink.lowered_bytes is not None:
+        await spool.limit(uplink.lowered_bytes)
     socket = config.signer_socket
     signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
     stack.callback(signer.close)
@@ -159,6 +218,13 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
             timeout_seconds=config.signer.timeout_seconds,
             on_event=audit.record,
         )
+    ring = KeyRing(state, signer=signer, audit=audit, clock=clock, last_used=lambda: last_used_key(audit.lines()))
+    records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
+    signer_client = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
+    stack.callback(signer_client.close)
+    key_life = KeyLife(
+        ring=ring, signer=signer_client, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
+    )
     context = SealContextSource(
         config_digest=configfile.digest(config),
         hash_alg=config.seal.hash_alg,
@@ -178,11 +244,13 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         router=router,
         admission=admission,
         source=source,
-        losses=(source, router, broker_drops),
+        losses=(source, router, broker_drops, admission),
         signer=child,
-        sealer=TokenSealer(signer=signer, context=context.now, audit=audit),
-        tls=tls,
-        client=client,
+        current=current,
+        context=context,
+        signer_client=signer_client,
+        sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
+        key_life=key_life,
         uplink=uplink,
         ages=CredentialAges(
             state / "credentials.json",
@@ -193,8 +261,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack) -> 
         ),
         alerts=alerts,
         own_masker=own_masker,
-        records=OwnRecords(masker=own_masker, spool=spool, clock=clock),
-        notifier=Notifier(),
+        records=records,
+        notifier=notifier,
         policy_digest=policy.digest,
     )
 

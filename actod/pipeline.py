@@ -18,13 +18,27 @@ from functools import partial
 
 import structlog
 
-from actod.errors import RejectedError, SuspectError, TransientError
+from actod.errors import RejectedError, SuspectError, TooLargeError, TransientError
 from actod.model import Delivery, Envelope, Group, MaskedReading
-from actod.ports import Admission, AuditLog, LossCounter, Masker, RefusalAudit, Router, Sealer, Source, Spool, Uplink, Vault
+from actod.ports import (
+    Admission,
+    AuditLog,
+    LossCounter,
+    Masker,
+    Pulse,
+    RefusalAudit,
+    Router,
+    Sealer,
+    Sending,
+    Source,
+    Spool,
+    Vault,
+)
 
 _SLICE = 64  # messages masked before the loop may turn to the socket again
 _LARGE_BYTES = 16 * 1024  # masked beside the loop: hostile text may take a second, and the socket must not wait for it
 _RETRY_SECONDS = 1.0  # a full or read-only disk is tried again at this pace
+_MOST_REPLACING = 32  # bundles that are being sealed again; the journal keeps a total for each
 _UNMASKABLE = "mask_failed"
 _STALE = "bundle_stale"  # the store was repaired while the token signed: what was cut is cut anew
 
@@ -43,21 +57,29 @@ async def collect(
     refusals: RefusalAudit,
     vault: Vault | None,
     largest_event_bytes: int,
+    pulse: Pulse,
+    admitting: asyncio.Lock,
 ) -> None:
-    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable."""
+    """MQTT -> mask -> JOURNAL -> PUBACK. Ends when the source does, with everything it yielded durable.
+
+    `admitting` is held while a group is routed and masked: a new configuration comes in between two groups.
+    """
     async for deliveries in source.groups():
-        group = await _admit(
-            deliveries,
-            router=router,
-            admission=admission,
-            masker=masker,
-            vault=vault,
-            largest_event_bytes=largest_event_bytes,
-        )
-        await _until_possible(admission.secure, audit)
+        async with admitting:
+            group = await _admit(
+                deliveries,
+                router=router,
+                admission=admission,
+                masker=masker,
+                vault=vault,
+                largest_event_bytes=largest_event_bytes,
+                pulse=pulse,
+            )
+        await _until_possible(partial(_secure, admission, pulse), audit)
         _count(group, admission=admission, losses=losses, refusals=refusals)
-        await _until_possible(partial(spool.commit, group), audit)  # not acknowledged: the broker keeps it
+        await _until_possible(partial(_commit, group, spool, pulse), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
+        pulse.rest()
     last = Group()
     _count(last, admission=admission, losses=losses, refusals=refusals)
     if last.refusals:
@@ -72,28 +94,52 @@ async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
         await _until_possible(partial(spool.put, bundle, envelope), audit)
 
 
-async def submit(*, spool: Spool, uplink: Uplink, audit: AuditLog) -> None:
+async def submit(*, spool: Spool, uplink: Sending, audit: AuditLog, parallel: int) -> None:
     """OUTBOX -> collector -> receipt -> archive. The uplink paces itself; here are only the verdicts."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(parallel):
+            group.create_task(_deliver(spool=spool, uplink=uplink, audit=audit), name=f"submit-{number}")
+
+
+async def _deliver(*, spool: Spool, uplink: Sending, audit: AuditLog) -> None:
+    """Send one after the other. What is in hand is nobody else's; after each the most urgent is chosen anew."""
     while True:
-        envelope = await spool.next_envelope()
+        envelope = await spool.take(uplink.held)
         await _until_possible(await _attempt(envelope, spool=spool, uplink=uplink), audit)
 
 
-async def _attempt(envelope: Envelope, *, spool: Spool, uplink: Uplink) -> Callable[[], Awaitable[None]]:
+async def _attempt(envelope: Envelope, *, spool: Spool, uplink: Sending) -> Callable[[], Awaitable[None]]:
     """Make one attempt, and return what the store must do about its end."""
     try:
         receipt = await uplink.submit(envelope)
+    except TooLargeError as refusal:
+        return partial(_split, envelope, refusal, spool=spool)
     except RejectedError as refusal:
         return partial(spool.set_aside, envelope, refusal.reason)
     except SuspectError:
         return partial(spool.defer, envelope)
     except TransientError:
-        return _nothing  # the uplink has waited; something more urgent may have come
+        return partial(spool.give_back, envelope)  # the uplink has waited; something more urgent may have come
     return partial(spool.receipt, envelope, receipt)
 
 
-async def _nothing() -> None:
-    return
+async def _split(envelope: Envelope, refusal: TooLargeError, *, spool: Spool) -> None:
+    """Have it sealed again in smaller bundles; not more at a time than the token can keep up with."""
+    if await spool.replacing() >= _MOST_REPLACING:
+        await spool.defer(envelope)
+        await asyncio.sleep(_RETRY_SECONDS)
+    elif not await spool.split(envelope, most_bytes=refusal.most_bytes):
+        await spool.set_aside(envelope, refusal.reason)
+
+
+async def _commit(group: Group, spool: Spool, pulse: Pulse) -> None:
+    pulse.beat()  # a disk that refuses for hours is no task that hangs
+    await spool.commit(group)
+
+
+async def _secure(admission: Admission, pulse: Pulse) -> None:
+    pulse.beat()
+    await admission.secure()
 
 
 async def _admit(
@@ -104,10 +150,12 @@ async def _admit(
     masker: Masker,
     vault: Vault | None,
     largest_event_bytes: int,
+    pulse: Pulse,
 ) -> Group:
     """Turn what arrived into what may be stored: masked readings, and counts of what was refused or left out."""
     group = Group()
     for index, delivery in enumerate(deliveries):
+        pulse.beat()
         reading = None
         try:
             reading = router.route(delivery)

@@ -6,7 +6,8 @@ Each contract stands here, and one set of contract tests holds the real part and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from actod.model import (
@@ -21,6 +22,7 @@ from actod.model import (
     PurposeSignature,
     Reading,
     Receipt,
+    TrafficClass,
 )
 
 
@@ -96,6 +98,16 @@ class RefusalAudit(Protocol):
         """Take the refusals of a group, before it is committed."""
 
 
+class Pulse(Protocol):
+    """Shows the watchdog that a task gets on."""
+
+    def beat(self) -> None:
+        """Show progress."""
+
+    def rest(self) -> None:
+        """Show that there is nothing to do."""
+
+
 class Masker(Protocol):
     """Removes personal data and secrets, failing closed. The only maker of MaskedReading.
 
@@ -128,11 +140,27 @@ class Spool(Protocol):
     async def put(self, bundle: Bundle, envelope: Envelope) -> None:
         """Move a sealed bundle from journal to outbox and advance its chain, in one transaction."""
 
-    async def next_envelope(self) -> Envelope:
-        """Wait until the outbox holds something, and return the oldest of the highest priority. Idempotent."""
+    async def take(self, held: Callable[[], AbstractSet[TrafficClass]]) -> Envelope:
+        """Wait for an envelope that nobody else has, and return the oldest of the highest priority.
+
+        `held` names the classes that must not be sent now, and is asked anew at each look. What was taken is settled by
+        `receipt`, `set_aside` or `split`, or comes back by `defer` or `give_back`.
+        """
+
+    async def give_back(self, envelope: Envelope) -> None:
+        """Let an envelope that was taken be handed out again, in its old place."""
 
     async def defer(self, envelope: Envelope) -> None:
-        """Let the others be handed out before this one comes again, until one is confirmed. Nothing is stored."""
+        """Give it back, but let the others be handed out before it, until one is confirmed. Nothing is stored."""
+
+    async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
+        """Let its readings be sealed again, in bundles of at most `most_bytes` of events that name it.
+
+        All bundles that are cut from now on are held to that. False if it holds one reading alone.
+        """
+
+    async def replacing(self) -> int:
+        """Return how many envelopes that were split wait to be sealed again."""
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Move a confirmed envelope to the archive."""
@@ -180,7 +208,14 @@ class Uplink(Protocol):
     """Delivers envelopes to the collector, at its own pace. One call is one attempt, and the pause after a failure."""
 
     async def submit(self, envelope: Envelope) -> Receipt:
-        """POST one envelope. Raises TransientError, SuspectError or RejectedError; see submit/verdict.py for reasons."""
+        """POST one envelope. Raises TransientError, SuspectError, TooLargeError or RejectedError; see submit/verdict.py."""
+
+
+class Sending(Uplink, Protocol):
+    """The uplink as the pipeline has it: several calls at once, and classes that wait for a better link or hour."""
+
+    def held(self) -> AbstractSet[TrafficClass]:
+        """Return the classes that must not be sent now."""
 
 
 class AuditLog(Protocol):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from actod.errors import ConfigError
 
+CREDENTIALS_OF_THE_UNIT = Path("/run/credentials/actod.service")  # for commands that run beside it; only root writes there
 _LARGEST_BYTES = 4096
 _GROUP_AND_OTHERS = 0o077
 _OTHERS = 0o007
@@ -128,6 +129,5 @@ def read_private(path: Path, key: str) -> bytes:
 
 
 def _is_systemd_credential(path: Path) -> bool:
-    """Whether the file lies in this unit's credentials folder, which systemd names in the environment."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(folder) and path.parent == Path(folder or "/")
+    """Whether the file lies in this unit's credentials folder, which systemd names in the environment, or the daemon's."""
+    return path.parent in {Path(os.environ.get("CREDENTIALS_DIRECTORY") or CREDENTIALS_OF_THE_UNIT), CREDENTIALS_OF_THE_UNIT}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
 
 from actod.errors import TransientError
 from actod.parts import Parts
+from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
+from actod.service.steps import ClockSteps
 from actod.submit.tls import marks
 
 _EPOCH_LOOK_SECONDS = 3600.0
+_CLOCK_LOOK_SECONDS = 1.0
 _FILES_LOOK_SECONDS = 2.0
 _AGES_LOOK_SECONDS = 3600.0
 _QUEUE_LOOK_SECONDS = 30.0
@@ -48,11 +51,50 @@ async def end_pseudonym_epochs(parts: Parts) -> None:
         await asyncio.sleep(_EPOCH_LOOK_SECONDS)
 
 
+def rounds(parts: Parts) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return a round trip through each thread that the line needs, for the watchdog."""
+    return {"store": parts.spool.status, "audit": lambda: asyncio.to_thread(parts.audit.flush)}
+
+
+async def tell_status(parts: Parts, reloader: Reloader) -> None:
+    """Keep the line of `systemctl status` true."""
+    while True:
+        parts.notifier.status(status_line(parts, reloader))
+        await asyncio.sleep(1.0)
+
+
+def status_line(parts: Parts, reloader: Reloader) -> str:
+    """Say in one line what goes on and what is waited for."""
+    source = parts.source.state
+    said = ["collecting" if source == "connected" else f"the broker is not there ({source})"]
+    if parts.sealer.waiting:
+        said.append(f"sealing waits for token: {parts.sealer.waiting}")
+    if parts.uplink.state != "ok":
+        said.append(f"submission {parts.uplink.state}")
+    if reloader.refused:
+        said.append(f"the new configuration is refused ({reloader.refused}), the old one is in force")
+    return "; ".join(said)
+
+
+async def watch_clock(parts: Parts) -> None:
+    """Record each step of the wall clock in the device's chain: it dates the bundles that were sealed before."""
+    steps, unwritten = ClockSteps(parts.clock), []
+    while True:
+        await asyncio.sleep(_CLOCK_LOOK_SECONDS)
+        if step := steps.look():
+            parts.audit.record("clock.set", **step)
+            unwritten.append(step)
+        with suppress(TransientError):
+            while unwritten:
+                await parts.records.write("clock_set", **unwritten[0])
+                del unwritten[0]
+
+
 async def follow_files(parts: Parts) -> None:
     """Take changed pins, certificates and credentials, and try at once what waits for them; warn of old credentials."""
-    files = tuple(parts.ages.files.values())
-    seen, last_look_ns = marks(files), None
+    seen, last_look_ns = marks(parts.ages.files.values()), None
     while True:
+        files = tuple(parts.ages.files.values())  # a reload may name others
         changed = await asyncio.to_thread(parts.tls.refresh)
         if changed:
             await parts.client.close()

@@ -47,8 +47,9 @@ max_open_runs = 64
 max_file_bytes = 1048576
 """
 BETWEEN = 20
-_WAL_BYTES, _AUDIT_BYTES = 8192 * 536, 1 << 20  # beyond them the store checkpoints, and the audit log begins a new file
-_NEAR = 0.9
+_WAL_FRAMES, _AUDIT_BYTES = 8192, 1 << 20  # beyond them the store checkpoints, and the audit log begins a new file
+_NEAR = 0.95
+_FRAMES_AT = 16  # where the WAL's index holds the number of its last frame: sqlite.org/walformat.html, 2.1
 _AHEAD = 60  # messages that the publisher is ahead of the acknowledgements
 _JITTER_SECONDS = 0.004
 
@@ -139,9 +140,9 @@ def _draw(rig: Rig, chance: random.Random) -> str:
     newest = max((rig.state / "audit").glob("*.jsonl"), default=None)
     if newest is not None and newest.stat().st_size > _NEAR * _AUDIT_BYTES:
         return ROTATION
-    wal = rig.state / "spool.db-wal"
     with contextlib.suppress(FileNotFoundError):
-        if wal.stat().st_size > _NEAR * _WAL_BYTES and chance.random() < 0.5:
+        index = (rig.state / "spool.db-shm").read_bytes()[: _FRAMES_AT + 4]
+        if int.from_bytes(index[_FRAMES_AT:], sys.byteorder) > _NEAR * _WAL_FRAMES:
             return CHECKPOINT
     return chance.choices([START, COMMIT, SEAL, SUBMIT, ANY], [15, 30, 20, 20, 15])[0]
 

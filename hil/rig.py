@@ -131,11 +131,19 @@ def wait_for(condition: Callable[[], Any], *, seconds: float = 30, what: str = "
 
 
 @contextlib.contextmanager
-def build(folder: Path, *, settings: str = "", routes: str = "", command: tuple[str, ...] = ()) -> Iterator[Rig]:
+def build(
+    folder: Path,
+    *,
+    settings: str = "",
+    routes: str = "",
+    command: tuple[str, ...] = (),
+    new_token: Callable[[Path], SoftToken] = make_token,
+) -> Iterator[Rig]:
     """Make every part in `folder`, start broker, witness and collector (not actod), and end all of them."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        token = make_token(folder / "token")
+        token = new_token(folder / "token")
+        stack.callback(token.close)
         authority = CertificateAuthority.make(folder / "ca")
         server = authority.issue("collector")
         api_key = "acto_" + secrets.token_urlsafe(32)

@@ -78,6 +78,11 @@ class Parts:
     def memory(self) -> dict[str, Any]:
         return {}
 
+    def beat(self) -> None:
+        """Be the pulse."""
+
+    rest = beat
+
     async def commit(self, group: Any) -> None:
         if self.disk:
             self.disk -= 1
@@ -101,7 +106,12 @@ def collect(parts: Any) -> list[Any]:
         "audit": parts,
         "refusals": parts,
     }
-    asyncio.run(pipeline.collect(**roles, losses=(), vault=parts, largest_event_bytes=500))
+
+    async def run() -> None:
+        lock = asyncio.Lock()
+        await pipeline.collect(**roles, losses=(), vault=parts, largest_event_bytes=500, pulse=parts, admitting=lock)
+
+    asyncio.run(run())
     return list(parts.done)
 
 

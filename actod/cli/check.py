@@ -21,12 +21,15 @@ from actod.cli.state import add_config_argument
 from actod.collect.credentials import tls_context
 from actod.collect.probe import probe_broker
 from actod.config import Config, LogConfig, MaskingConfig
-from actod.errors import EXIT_FAILED, ActodError, ConfigError, TransientError
+from actod.errors import EXIT_FAILED, ActodError, ConfigError, RejectedError, TransientError
 from actod.keys import uri
-from actod.keys.enquiry import ask_public_keys
+from actod.keys.enquiry import ask_keys
+from actod.keys.listing import age_days, max_age_days
 from actod.keys.remedies import remedy
+from actod.keys.ring import read_state
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
+from actod.proof.envelope import iso
 from actod.secretfile import read_secret
 from actod.service import log
 from actod.service.clock import SystemClock
@@ -92,6 +95,7 @@ def _checks(config: Config, file: Path, *, offline: bool) -> Iterator[Line]:
     yield _guarded("no secret in configuration", file, lambda: _no_secret(file))
     yield _guarded("state folder", file, lambda: _state_folder(config))
     yield _unless(refused, "token", {"token.uri", "token.pin_file"}) or _token(config, file)
+    yield _guarded("key age", file, lambda: _key_age(config))
     if not offline:
         yield _unless(refused, "broker", {"mqtt.password_file"}) or _guarded("broker", file, lambda: _broker(config))
         keys = {"collector.api_key_file", "collector.wallet_file"}
@@ -185,10 +189,28 @@ def _secret(config: Config, key: str, path: Path) -> Line:
 
 def _token(config: Config, file: Path) -> Line:
     try:
-        keys = asyncio.run(ask_public_keys(config, config_file=file))
-    except TransientError as exc:
+        keys = asyncio.run(ask_keys(config, config_file=file))
+        state = read_state(config.state_directory)
+    except (TransientError, RejectedError) as exc:
         return Line("token", "fail", str(exc), remedy(exc.reason))
-    return Line("token", "ok", f"{keys.kind} key {keys.ed25519_thumbprint}")
+    current = state.current.ed25519 if state and state.current else keys[-1].ed25519_thumbprint
+    for key in keys:
+        if key.ed25519_thumbprint == current:
+            return Line("token", "ok", f"{key.kind} key {current}")
+    return Line("token", "fail", f"the key in use, {current}, is not on this token", remedy("key_gone"))
+
+
+def _key_age(config: Config) -> Line:
+    state = read_state(config.state_directory)
+    if state is None or state.current is None:
+        return Line("key age", "ok", "no key was in use yet")
+    days, allowed = age_days(state.since, iso(SystemClock().now().wall_ns)), max_age_days(config)
+    detail = f"in use for {days if days is not None else '?'} of {allowed} days"
+    if state.pending is not None:
+        return Line("key age", "warn", f"a {state.pending.statement.purpose} is under way", remedy("key_change_pending"))
+    if days is None or days >= allowed:
+        return Line("key age", "warn", detail, "actod keys rotate")
+    return Line("key age", "ok", detail)
 
 
 def _broker(config: Config) -> Line:

@@ -1,62 +1,119 @@
-"""`actod keys init|show`: the key on the token."""
+"""`actod keys`: the keys on the token, their succession, and their public parts."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from actod import configfile
+from actod.cli import keyactions
 from actod.cli.state import add_config_argument
 from actod.config import Config, LogConfig
-from actod.errors import EXIT_FAILED, ConfigError, StopError, TransientError
-from actod.keys import process, provision
-from actod.keys.enquiry import ask_public_keys
+from actod.errors import EXIT_FAILED, ActodError, ConfigError
+from actod.keys import process
+from actod.keys.commands import utc
 from actod.keys.remedies import remedy
-from actod.proof import thumbprint
+from actod.proof.statements import REASONS
 from actod.service import log
+
+_CODES = "Exit codes: 0 done, 1 it is not done (the remedy is named), 78 the configuration or a file is refused."
+_FORMS = ("json", "jwk", "acto", "ed25519.pem", "p256.pem")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to the root parser."""
-    parser = subparsers.add_parser("keys", help="make and show the token's keys")
+    parser = subparsers.add_parser("keys", help="make, show, rotate, retire and adopt the robot's keys")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    codes = "Exit codes: 0 done, 1 the token does not do it (the remedy is named), 78 the configuration is refused."
-    init = actions.add_parser(
-        "init", help="make the key that token.uri names, on the token, never to leave it", epilog=codes
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        command = actions.add_parser(name, help=summary, epilog=_CODES)
+        if name != "sign-statement":
+            add_config_argument(command)
+        command.add_argument("--json", action="store_true", help="JSON instead of text")
+        return command
+
+    action("init", "make the key that token.uri names, on the token, never to leave it")
+    action("list", "every key: in use, next, past, retired or unused, with its age")
+    action("show", "the key in use")
+    rotate = action("rotate", "let a new key sign from here on; the record is signed by both")
+    retire = action("retire", "end a key: what it signs from here on is refused; the one in use is rotated first")
+    retire.add_argument("ed25519", nargs="?", metavar="THUMBPRINT", help="default: the key in use")
+    adopt = action("adopt", "go on with another key where the one in use is gone: an operator has to sign")
+    adopt.add_argument("--operator", type=Path, metavar="FILE", help="the operator's public key (PEM): prepare a statement")
+    adopt.add_argument("--out", type=Path, metavar="FILE", help="where the statement goes that the operator signs")
+    adopt.add_argument("--signature", type=Path, metavar="FILE", help="the operator's signature over it: adopt")
+    for command in (retire, adopt):
+        command.add_argument(
+            "--suspected-since", type=utc_argument, metavar="TIME", help="ISO 8601: dispute it from then on"
+        )
+    for command, default in ((rotate, "scheduled"), (retire, "compromised"), (adopt, "dead")):
+        command.add_argument("--reason", choices=REASONS, default=default, help=f"default {default}")
+    export = action("export", "public keys for others: PEM, JWK, the ACTO form, or a trust file for verifiers")
+    export.add_argument("--as", dest="form", choices=_FORMS, default="json", help="of the key in use (default json)")
+    export.add_argument("--trust", action="store_true", help="a trust file for actod verify --trust")
+    export.add_argument(
+        "--operator", action="append", type=Path, default=[], metavar="FILE", help="an operator to trust (PEM)"
     )
-    show = actions.add_parser("show", help="the public key, as the running daemon's signer gives it", epilog=codes)
-    for action in (init, show):
-        add_config_argument(action)
-        action.add_argument("--json", action="store_true", help="JSON instead of text")
+    sign = action("sign-statement", "on the operator's machine: sign what adopt --out wrote")
+    sign.add_argument("statement", type=Path, metavar="STATEMENT")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the operator's private key (PEM, mode 0600)")
+    sign.add_argument("--out", type=Path, metavar="FILE", help="default: STATEMENT.sig")
+
+
+def utc_argument(text: str) -> str:
+    """Read an argument that is a time."""
+    try:
+        return utc(text)
+    except ActodError as exc:
+        raise argparse.ArgumentTypeError("a time in ISO 8601 is expected, such as 2026-01-02T03:04:05Z") from exc
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the action."""
-    process.harden(parent=None)  # init reads the PIN
-    config = configfile.load(args.config)
+    process.harden(parent=None)  # init reads the PIN, sign-statement an operator's key
     log.configure(LogConfig(level="error"))
     try:
-        facts = _init(config) if args.action == "init" else _show(config, args)
+        if args.action == "sign-statement":
+            answer: Any = keyactions.sign_statement(args)
+        else:
+            answer = _ACTIONS[args.action](configfile.load(args.config), args)
     except ConfigError:
         raise
-    except (TransientError, StopError) as exc:
+    except ActodError as exc:
         print(f"actod keys {args.action}: {exc}. Fix: {remedy(exc.reason)}", file=sys.stderr)
         return EXIT_FAILED
-    if args.json:
-        print(json.dumps(facts))
+    if isinstance(answer, str):
+        print(answer, end="" if answer.endswith("\n") else "\n")
+    elif args.json or args.action == "export":
+        print(json.dumps(answer))
     else:
-        for name, value in facts.items():
-            print(f"{name:<12} {value}")
+        for line in _text(answer):
+            print(line)
     return 0
 
 
-def _init(config: Config) -> dict[str, str]:
-    public_key = provision.make_key(config.token.uri, pin_file=config.token.pin_file, beside_others=False)
-    return {"ed25519": public_key.hex(), "thumbprint": thumbprint.ed25519(public_key)}
+def _text(answer: Any) -> Iterator[str]:
+    for row in answer if isinstance(answer, list) else [answer]:
+        if isinstance(answer, list):
+            yield "  ".join("-" if value is None else str(value) for value in row.values())
+        else:
+            for name, value in row.items():
+                if isinstance(value, list):
+                    yield from (f"{name:<12} {'  '.join(map(str, item.values()))}" for item in value)
+                else:
+                    yield f"{name:<12} {'-' if value is None else value}"
 
 
-def _show(config: Config, args: argparse.Namespace) -> dict[str, str]:
-    keys = asyncio.run(ask_public_keys(config, config_file=args.config))
-    return {"ed25519": keys.ed25519.hex(), "thumbprint": keys.ed25519_thumbprint, "kind": keys.kind}
+_ACTIONS: dict[str, Callable[[Config, argparse.Namespace], Any]] = {
+    "init": keyactions.init,
+    "list": keyactions.list_keys,
+    "show": keyactions.show,
+    "rotate": keyactions.rotate,
+    "retire": keyactions.retire,
+    "adopt": keyactions.adopt,
+    "export": keyactions.export,
+}

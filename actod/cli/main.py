@@ -15,18 +15,19 @@ from actod.errors import EXIT_FAILED, EXIT_USAGE, ActodError, ConfigError
 # name -> (module, one line of help)
 _COMMANDS = {
     "run": ("run", "collect, mask, seal and submit until stopped"),
+    "reload": ("reload", "have the running daemon take a changed configuration"),
     "signer": ("signer", "hold the token and sign for the daemon (started by it, or a unit of its own)"),
     "check": ("check", "test configuration, token, broker, server and permissions, each with its remedy"),
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "audit": ("audit", "verify or show the local audit log"),
-    "queue": ("queue", "list or show what waits for the collector"),
+    "queue": ("queue", "what waits for the collector: list, inspect, fsck, export, retry, purge"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
-    "keys": ("keys", "make and show the token's keys"),
+    "keys": ("keys", "make, show, rotate, retire and adopt the robot's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
     "credentials": ("credentials", "list or rotate API keys and the broker's password"),
     "alert": ("alert", "try a channel of alerts"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
-    "vault": ("vault", "open messages that a robot sealed because it could not mask them"),
+    "vault": ("vault", "open what a robot sealed to its operator"),
     "version": ("version", "print the version"),
 }
 

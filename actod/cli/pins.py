@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from asn1crypto import keys, pem
-from nacl.signing import SigningKey
+from asn1crypto import pem
 
 from actod import configfile
 from actod.cli.state import add_config_argument, ask
 from actod.durable import write_whole
-from actod.errors import EXIT_FAILED, ConfigError, RejectedError
-from actod.secretfile import read_private
+from actod.errors import EXIT_FAILED, RejectedError
+from actod.keys.operators import read_signer
 from actod.service.clock import SystemClock
 from actod.submit.guard import trusted_time
 from actod.submit.pinfile import PinFile
@@ -60,26 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sign(args: argparse.Namespace) -> None:
-    key = _signing_key(args.key)
+    key = read_signer(args.key)
     write_whole(args.file, sign(_bounded(args.file, LARGEST_BYTES), key), like=args.file)
-
-
-def _signing_key(path: Path) -> SigningKey:
-    """Read an unencrypted PKCS#8 Ed25519 key that only we can read. Raises ConfigError."""
-    data = read_private(path, key="--key")
-    try:
-        _, _, der = pem.unarmor(data)
-        info = keys.PrivateKeyInfo.load(der)
-        if info["private_key_algorithm"]["algorithm"].native == "ed25519":
-            return SigningKey(bytes(info["private_key"].parsed.native))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        pass  # raised below, outside of the handler: what was caught may quote the key
-    raise ConfigError(
-        key="--key",
-        expected="an unencrypted Ed25519 private key in PEM",
-        found=str(path),
-        fix="openssl genpkey -algorithm ed25519 -out KEY.pem && chmod 600 KEY.pem",
-    )
 
 
 def _verified(args: argparse.Namespace) -> dict[str, Any]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import resource
 import secrets
 from collections.abc import Callable
 
-from actod import configfile, daemon, parts
+import structlog
+
+from actod import configfile, daemon
 from actod.cli.state import add_config_argument
-from actod.collect.credentials import tls_context
-from actod.config import Config, MaskingConfig
-from actod.errors import RejectedError
-from actod.keys import uri
+from actod.config import LogConfig, MaskingConfig
+from actod.errors import ConfigError, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
-from actod.secretfile import SecretFileError, read_secret
+from actod.parts import admit
 from actod.service import log
-from actod.service.clock import SystemClock
-from actod.submit.https import HttpsClient
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,15 +35,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; 0 after an orderly stop."""
-    config = configfile.load(args.config)
-    described = admit(config)
+    try:
+        config = configfile.load(args.config)
+        described = admit(config)
+    except ConfigError as exc:
+        if log.is_under_systemd() and not args.dry_run:
+            _journal_refusal(configfile.located(exc, args.config))
+        raise
     if args.dry_run:
         print("\n".join(described))
         return 0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold unmasked payloads
+    faulthandler.enable()  # the watchdog's SIGABRT shows where each thread stands: files and lines, no values
     log.configure(config.log, scrub=_scrubber())
     asyncio.run(daemon.run(config, config_file=args.config))
     return 0
+
+
+def _journal_refusal(error: ConfigError) -> None:
+    """Say with fields why nothing starts, so that `journalctl -x` can explain it; stderr gets its one line as well."""
+    log.configure(LogConfig(), announce=False)
+    fields = {name: getattr(error, name) for name in ("file", "key", "expected", "found", "fix")}
+    structlog.get_logger(__name__).error("The configuration is refused.", **fields)
 
 
 def _scrubber() -> Callable[[str], str]:
@@ -57,27 +69,3 @@ def _scrubber() -> Callable[[str], str]:
             return "[redacted]"
 
     return scrub
-
-
-def admit(config: Config) -> list[str]:
-    """Say what would run; refuse what can be known to be wrong before anything is made. Raises ConfigError."""
-    uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
-    described = list(parts.describe(config))
-    HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
-    parts.webhooks(config)
-    if config.mqtt.password_file:
-        read_secret(config.mqtt.password_file, key="mqtt.password_file")
-    if config.mqtt.tls:
-        tls_context(config.mqtt)
-    if config.signer.spawn:
-        _admit_pin(config)
-    return described
-
-
-def _admit_pin(config: Config) -> None:
-    """Refuse a PIN that others can read. One that is away may come: no collection waits for what a TPM unseals."""
-    try:
-        read_secret(config.token.pin_file, key="token.pin_file")
-    except SecretFileError as exc:
-        if exc.fault != "unreadable":
-            raise

@@ -50,20 +50,25 @@ class RefusedError(ActodError):
 
 def ask(config: Config, command: str, **arguments: Any) -> dict[str, Any]:
     """Have the running daemon do something, and return its answer. Raises NotRunningError, RefusedError."""
+    return ask_at(config.control_socket, command, **arguments)
+
+
+def ask_at(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
+    """Likewise, at a control socket that is known without a configuration."""
     request = orjson.dumps({"command": command, "arguments": arguments}) + b"\n"
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE_SECONDS)
-            connection.connect(str(config.control_socket))
+            connection.connect(str(path))
             connection.sendall(request)
             with connection.makefile("rb") as stream:
                 answer = orjson.loads(stream.readline())
     except FileNotFoundError as exc:
-        raise NotRunningError("daemon_away", f"no actod runs with the state folder {config.state_directory}") from exc
+        raise NotRunningError("daemon_away", f"no actod runs: there is no {path}") from exc
     except PermissionError as exc:
         raise RefusedError("peer_refused", "run this as root or as the user of actod") from exc
     except (OSError, ValueError) as exc:
-        raise NotRunningError("daemon_away", f"nobody answers at {config.control_socket}") from exc
+        raise NotRunningError("daemon_away", f"nobody answers at {path}") from exc
     if "error" in answer:
         raise RefusedError(answer["error"], answer["message"])
     done: dict[str, Any] = answer["ok"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +32,7 @@ _DIGEST_BYTES = 8
 
 
 class IntakeAdmission:
-    """Implements the Admission port."""
+    """Implements the ports Admission and LossCounter."""
 
     def __init__(
         self,
@@ -48,12 +48,22 @@ class IntakeAdmission:
         on_event: Callable[..., None],
     ) -> None:
         self._routes, self._router, self._broker_drops, self._clock = routes, router, broker_drops, clock
+        self._on_event = on_event
         self._contents, self._key = contents, digest_key
         self._thinning = Thinning()
+        self._digested: Counter[tuple[str, str, str]] = Counter()
         limits = Limits(intake=config.intake, routes=config.routes, on_event=on_event)
         self._limits = limits if config.intake.limits else None
         self._retained: OrderedDict[str, str] = OrderedDict()
         self._restore(memory)
+
+    def adopt(self, *, config: Config, routes: Routes) -> None:
+        """Take other routes, between two groups; the debts of limits that are still there go on."""
+        self._routes = routes
+        if self._limits:
+            now_ns, before = self._clock.now().monotonic_ns, self._limits
+            self._limits = Limits(intake=config.intake, routes=config.routes, on_event=self._on_event)
+            self._limits.restore(before.saved(now_ns), now_ns, same_boot=True)
 
     def admit(self, reading: Reading) -> None:
         """Let one reading in; see the port."""
@@ -69,7 +79,15 @@ class IntakeAdmission:
 
     def finish(self, reading: Reading, masked: MaskedReading) -> MaskedReading:
         """Put a commitment in the place of the masked content where the route says so."""
-        return self._contents.replace(masked) if self._routes.named(reading.route).digest else masked
+        if not self._routes.named(reading.route).digest:
+            return masked
+        self._digested[SAMPLED + "digest", str(reading.traffic_class), reading.route] += 1
+        return self._contents.replace(masked)
+
+    def take(self) -> Counter[tuple[str, str, str]]:
+        """Hand over how many contents were replaced (the LossCounter port): they are records still, and no loss."""
+        digested, self._digested = self._digested, Counter()
+        return digested
 
     async def secure(self) -> None:
         """Bring the contents that were replaced to disk. Raises TransientError."""

@@ -30,6 +30,10 @@ class Intake:
         self._ended = False
         self._loop = asyncio.get_running_loop()
 
+    def adopt(self, config: IntakeConfig) -> None:
+        """Take other bounds; what is here stays."""
+        self._config = config
+
     def full(self) -> bool:
         """Whether nothing more may be read."""
         return self._messages >= self._config.max_messages or self._bytes >= self._config.max_bytes

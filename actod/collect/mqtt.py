@@ -110,6 +110,20 @@ class MqttSource:
         dropped, self._dropped = self._dropped, Counter()
         return dropped
 
+    def adopt(
+        self,
+        *,
+        intake: IntakeConfig,
+        subscriptions: Sequence[tuple[str, int]],
+        describe: Callable[[str], tuple[str, str]],
+    ) -> None:
+        """Take other bounds and subscriptions. What no route asks for any more ends at the broker, now or on our return."""
+        self._intake.adopt(intake)
+        self._describe = describe
+        self._subscriptions = Subscriptions(subscriptions)
+        self._subscriber.adopt(self._subscriptions, connected=self._connected and not self._ended)
+        self._link.write()
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

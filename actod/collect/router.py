@@ -49,6 +49,10 @@ class PayloadRouter:
         self.overflowed = 0  # readings that went to the overflow run since the start
         self._last_run: dict[str | None, tuple[str | None, str, str | None]] = {}
 
+    def adopt(self, *, routes: Routes, device: DeviceConfig, intake: IntakeConfig) -> None:
+        """Take other routes, names and limits, between two groups; open runs and senders' numbers go on."""
+        self._routes, self._intake, self._named = routes, intake, dict(device.robots)
+
     def route(self, delivery: Delivery) -> Reading:
         """Decode and place one delivery. Raises RejectedError with the counted reason; a defect of ours is one, too."""
         try:

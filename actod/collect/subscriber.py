@@ -23,6 +23,8 @@ class Subscriber:
 
     def __init__(self, client: Client, subscriptions: Subscriptions, *, on_event: Callable[..., None]) -> None:
         self._client, self._subscriptions, self._on_event = client, subscriptions, on_event
+        self._left: set[str] = set()  # filters that no route asks for any more
+        self._names_subscriptions = False
         self._asked: dict[int | None, Sequence[Pair]] = {}
         self.refused = False
 
@@ -30,8 +32,11 @@ class Subscriber:
         """Send what is to be sent on a new connection. `names_subscriptions` says whether the broker does."""
         self._asked.clear()
         self.refused = False
-        if self._subscriptions.covered and session_kept:  # one of older routes would bring these messages twice
-            self._client.unsubscribe(self._subscriptions.covered)
+        unwanted = [*self._subscriptions.covered, *self._left]  # older routes': they bring messages twice, or for nobody
+        if unwanted and session_kept:
+            self._client.unsubscribe(unwanted)
+        self._left.clear()
+        self._names_subscriptions = names_subscriptions
         if self._subscriptions.cross and not names_subscriptions:
             _log.warning("The broker names no subscriptions: what two crossing filters match may be recorded twice.")
         for pairs, identifier in self._subscriptions.packets():
@@ -41,6 +46,13 @@ class Subscriber:
                 properties.SubscriptionIdentifier = identifier
             _result, mid = self._client.subscribe(options(pairs), properties=properties)
             self._asked[mid] = pairs
+
+    def adopt(self, subscriptions: Subscriptions, *, connected: bool) -> None:
+        """Take other filters: asked for now, or with the next connection. Messages that come meanwhile are not lost."""
+        before, self._subscriptions = self._subscriptions, subscriptions
+        self._left = (self._left | {topic for topic, _ in before.pairs}) - {topic for topic, _ in subscriptions.pairs}
+        if connected and subscriptions.pairs != before.pairs:
+            self.subscribe(session_kept=True, names_subscriptions=self._names_subscriptions)
 
     def answered(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
         """Take a SUBACK."""

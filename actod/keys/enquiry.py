@@ -1,4 +1,4 @@
-"""Ask for the public keys once: the running daemon's signer, or one that is started for the question."""
+"""Ask for the key family once: the running daemon's signer, or one that is started for the question."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actod.config import MAX_SOCKET_PATH_BYTES, Config
 from actod.errors import TransientError
 from actod.keys.client import SignerClient
 from actod.keys.supervisor import SignerProcess
-from actod.model import PublicKeys
+from actod.model import EnrolledKey
 
 _START_SECONDS = 20.0
 _AGAIN_SECONDS = 0.1
@@ -19,11 +19,11 @@ _CRASHES = 3
 _NAME_BYTES = 32  # what the folder's and the socket's names add
 
 
-async def ask_public_keys(config: Config, *, config_file: Path) -> PublicKeys:
-    """Return the public keys. Raises TransientError with what is wrong with signer or token."""
+async def ask_keys(config: Config, *, config_file: Path) -> tuple[EnrolledKey, ...]:
+    """Return the generations, oldest first. Raises TransientError with what is wrong with signer or token."""
     client = SignerClient(config.signer_socket, timeout_seconds=config.signer.timeout_seconds)
     try:
-        return await client.public_keys()
+        return await client.keys()
     except TransientError as exc:
         if exc.reason != "signer_away":
             raise
@@ -36,7 +36,7 @@ async def ask_public_keys(config: Config, *, config_file: Path) -> PublicKeys:
         return await _ask_own(config, config_file, Path(folder) / "signer.sock")
 
 
-async def _ask_own(config: Config, config_file: Path, socket: Path) -> PublicKeys:
+async def _ask_own(config: Config, config_file: Path, socket: Path) -> tuple[EnrolledKey, ...]:
     timeout = config.signer.timeout_seconds
     ends: list[str] = []
 
@@ -55,13 +55,13 @@ async def _ask_own(config: Config, config_file: Path, socket: Path) -> PublicKey
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _patiently(client: SignerClient, ends: list[str]) -> PublicKeys:
+async def _patiently(client: SignerClient, ends: list[str]) -> tuple[EnrolledKey, ...]:
     """Wait until the process answers; what it says of the token is the answer, and so is that it dies each time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _START_SECONDS
     while True:
         try:
-            return await client.public_keys()
+            return await client.keys()
         except TransientError as exc:
             if len(ends) >= _CRASHES:
                 raise TransientError("signer_crashed", f"the process ends each time, the last with {ends[-1]}") from exc

@@ -6,7 +6,7 @@
 | PIN_LOCKED | stop | stop | stop | stop | stop | stop | stop |
 | USER_PIN_NOT_INITIALIZED | wait | wait | wait | wait | wait | wait | wait |
 | TOKEN_NOT_PRESENT, TOKEN_NOT_RECOGNIZED, DEVICE_REMOVED, SLOT_ID_INVALID | wait | wait | wait | wait | wait | wait | wait |
-| FUNCTION_CANCELED | retry | retry | wait | retry | retry | retry | wait |
+| FUNCTION_CANCELED | retry | retry | wait | wait | retry | retry | wait |
 | HOST_MEMORY | wait | wait | wait | wait | wait | wait | wait |
 | any other | wait | wait | wait | wait | wait | rebuild | wait |
 
@@ -16,7 +16,8 @@ C_GetMechanismList), login (C_OpenSession, C_Login), find (C_FindObjectsInit, C_
 C_Finalize answer changes nothing: after them the library is initialised anew, or the process ends.
 
 The verdicts:
-- retry: the same call once more, at once; a second failure is a rebuild (of a signature) or a wait.
+- retry: the same call once more, at once; a second failure is a rebuild (of a signature) or a wait. A search is several
+  calls, and stays open after a failure.
 - rebuild: forget key, session and token, initialise the library anew, find, log in, probe, and do the request once more, at
   once. After a restart of a TPM or of its resource manager nothing less helps: each call would give CKR_GENERAL_ERROR.
 - wait: forget and close everything; the first request after a pause that grows to 5 s builds anew. A request that makes
@@ -93,7 +94,7 @@ class ChoiceError(TransientError):
 _EVERYWHERE_STOP = dict.fromkeys(Call, Verdict.STOP)
 _EVERYWHERE_WAIT = dict.fromkeys(Call, Verdict.WAIT)
 _WAIT_OR_REBUILD = _EVERYWHERE_WAIT | {Call.SIGN: Verdict.REBUILD}
-_RETRY = dict.fromkeys(Call, Verdict.RETRY) | {Call.LOGIN: Verdict.WAIT, Call.MAKE: Verdict.WAIT}
+_RETRY = dict.fromkeys(Call, Verdict.RETRY) | dict.fromkeys((Call.LOGIN, Call.FIND, Call.MAKE), Verdict.WAIT)
 
 # CKR_* without its prefix -> what python-pkcs11 raises for it, the reason that is given, and the verdict by call
 TABLE: dict[str, tuple[type[PKCS11Error], str, dict[Call, Verdict]]] = {

@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -43,10 +44,17 @@ def harden(*, parent: int | None) -> None:
             raise StopError("parent_gone")
 
 
-async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]) -> None:
+async def serve(
+    *,
+    keeper: TokenKeeper,
+    socket_path: Path,
+    peers: frozenset[int],
+    mode: int = 0o600,
+    beside: Callable[[], Coroutine[None, None, None]] | None = None,
+) -> None:
     """Serve until SIGTERM, or until only a new process may help. Only processes of the users in `peers` are answered.
 
-    Raises ConfigError, LockedError.
+    `beside` runs as long as we listen: it tells systemd how we fare. Raises ConfigError, LockedError.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -54,10 +62,13 @@ async def serve(*, keeper: TokenKeeper, socket_path: Path, peers: frozenset[int]
         loop.add_signal_handler(number, stop.set)
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="token")
     desk = Desk(keeper=keeper, executor=executor, peers=peers, give_up=stop.set)
-    listener = listen(socket_path, key="signer.socket", who="signer")
+    listener = listen(socket_path, key="signer.socket", who="signer", mode=mode)
     server = await asyncio.start_unix_server(desk.answer, sock=listener)
     _log.info("The signer listens.", socket=str(socket_path))
+    companion = asyncio.ensure_future(beside()) if beside is not None else None
     await stop.wait()
+    if companion is not None:
+        companion.cancel()
     server.close()  # and no waiting for its connections: since Python 3.12 that is until the daemon lets go of them
     # SoftHSM empties its file in each login and writes it anew: an end in between would destroy the token and its key.
     with suppress(TimeoutError):

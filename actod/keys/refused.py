@@ -6,6 +6,7 @@ It is known by a keyed digest, and by what it is, not by its file: a PIN written
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 
@@ -53,8 +54,8 @@ class RefusedPin:
         self._mark, self._because, self._ends = self._sent, reason, None
         if reason == _LOCKED and ends_by_itself:
             now = time.monotonic()
-            self._ends = now + self._lockout_seconds
             self._look(now)
+            self._ends = now + self._lockout_seconds if self._ends is None else self._ends
             _log.error(
                 "The TPM has locked itself after failed PINs or unclean stops; the PIN is tried again when that has ended.",
                 at_most_seconds=round(self._ends - now),
@@ -74,8 +75,8 @@ class RefusedPin:
 
     def _look(self, now: float) -> None:
         left = lockout.seconds_left()
-        if left is not None:
-            self._ends = now + left
+        if left is not None:  # the TPM tells the length of an interval, not how much of it is over
+            self._ends = min(self._ends or math.inf, now + left)
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def _digest(self, pin: str) -> bytes:

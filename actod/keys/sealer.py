@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from actod.errors import TransientError
+from actod.keys.ring import KeyRing
 from actod.model import Bundle, Envelope, PublicKeys
 from actod.ports import AuditLog, Signer
 from actod.proof.envelope import SealContext, assemble
@@ -23,8 +24,8 @@ _log = structlog.get_logger(__name__)
 class TokenSealer:
     """Implements the Sealer port. `waiting` says why sealing stands still, or is None."""
 
-    def __init__(self, *, signer: Signer, context: Callable[[], SealContext], audit: AuditLog) -> None:
-        self._signer, self._context, self._audit = signer, context, audit
+    def __init__(self, *, signer: Signer, ring: KeyRing, context: Callable[[], SealContext], audit: AuditLog) -> None:
+        self._signer, self._ring, self._context, self._audit = signer, ring, context, audit
         self._keys: PublicKeys | None = None
         self.waiting: str | None = None
 
@@ -46,14 +47,15 @@ class TokenSealer:
                 return envelope
 
     async def _attempt(self, bundle: Bundle) -> Envelope:
-        if self._keys is None or self.waiting is not None:
-            keys = await self._signer.public_keys()
-            if keys != self._keys:
-                self._audit.record("key.used", ed25519=keys.ed25519_thumbprint, kind=keys.kind)
-                self._keys = keys
-        draft = assemble(bundle, keys=self._keys, context=self._context())
+        keys = await self._ring.key_for(bundle, anew=self.waiting is not None)
+        if keys != self._keys:
+            self._audit.record("key.used", ed25519=keys.ed25519_thumbprint, kind=keys.kind)
+            self._keys = keys
+        draft = assemble(bundle, keys=keys, context=self._context())
         unsigned = draft.finish(await self._signer.cosign(draft.canonical))
-        return unsigned.sign(await self._signer.sign_payload_hash(unsigned.payload_hash))
+        envelope = unsigned.sign(await self._signer.sign_payload_hash(unsigned.payload_hash))
+        self._ring.signed(bundle)
+        return envelope
 
     def _wait_for(self, reason: str) -> None:
         if reason != self.waiting:

@@ -6,6 +6,7 @@
         vda5050.py     the fields of VDA 5050, 2.0 to 3.0
       walk.py        the other profiles, one walk over the message: which hint reaches which leaf
         keys.py        what a key says about its value         vocabulary.py  the words, many languages
+        neighbours.py  what the members beside and above say
         fields.py      does the value look like what its key says?
         leaf.py        one string to its end, through every layer
           normal.py       look-alikes to plain characters, positions kept

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from actod.mask.finding import Finding
+from actod.mask.finding import Cover, Finding
 from actod.mask.keys import Hint, KeyBook
 
 _KEY = re.compile(r"(?<![\w.-])(?:--?)?([^\W\d_][\w.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}")
@@ -76,17 +76,19 @@ def cleared(text: str, found: list[Finding], book: KeyBook) -> list[Finding]:
     spans = list(assigned(text, book, _clears))
     if not spans:
         return found
-    return [f for f in found if not any(_is_cleared(f, span) for span in spans)]
+    of_things = Cover((s.start, s.end) for s in spans if s.hint.thing)
+    of_versions = Cover((s.start, s.end) for s in spans if s.hint.version)
+    of_any = Cover((s.start, s.end) for s in spans)
 
+    def is_cleared(f: Finding) -> bool:
+        weak = f.type in _NUMBERS and f.confidence < _STRONG and not f.rule.startswith("word_")
+        return (
+            (weak and of_any.holds(f.start, f.end))
+            or (f.type in _NAMES and of_things.holds(f.start, f.end))
+            or (f.type == "ipv4" and of_versions.holds(f.start, f.end))
+        )
 
-def _is_cleared(finding: Finding, span: Assigned) -> bool:
-    if not (span.start <= finding.start and finding.end <= span.end):
-        return False
-    if span.hint.thing and finding.type in _NAMES:
-        return True
-    if span.hint.version and finding.type == "ipv4":
-        return True
-    return finding.type in _NUMBERS and finding.confidence < _STRONG and not finding.rule.startswith("word_")
+    return [f for f in found if not is_cleared(f)]
 
 
 def _pairs(text: str, book: KeyBook, wanted: Wanted) -> Iterator[Assigned]:

@@ -12,7 +12,11 @@ from actod.mask.keys import fold, kind_of_word
 from actod.mask.secrets import classes, looks_random
 from actod.mask.vocabulary import CUES
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_HAN = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # no space stands between these and what follows
+_WORD = re.compile(rf"[{_HAN}]+|(?:(?![{_HAN}])[^\W_])+(?:['’][^\W_]+)?")
+_HAN_FROM = "\u3040"
+_AFTER_HAN = re.compile(rf"[{_HAN}]\Z")
+_ASCII_RUN = re.compile(r"[!-~]+")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
 _MOST_READ = 20_000  # characters
 _LONGEST_PHRASE = 4  # words
@@ -72,7 +76,12 @@ _PLATE_GROUPS = re.compile(
 )
 
 
+_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}")
+
+
 def _is_plate_in_groups(text: str) -> bool:
+    if _CLOCK.search(text):
+        return False
     return 4 <= sum(map(str.isalnum, text)) <= 11 and any(map(str.isalpha, text))
 
 
@@ -125,7 +134,7 @@ def _alone(word: str) -> str | None:
     """Return what a word tells; empty if only a longer phrase may; None if nothing that begins with it does."""
     kind = CUES.get(word)
     if kind is None and word not in _BEGINNINGS:
-        return (kind_of_word(word) if len(word) >= _SHORTEST_WITH_ENDING else "") or None
+        return (kind_of_word(word) if len(word) >= _SHORTEST_WITH_ENDING or word[:1] >= _HAN_FROM else "") or None
     return kind or ""
 
 
@@ -242,12 +251,16 @@ def _secret_after(text: str, end: int, kind: str) -> Iterator[Finding]:
         and _drawn(text[far.end() :].split(maxsplit=1)[0])
     ):
         m = _SECRET_WORD.match(text, far.end())  # "password for the panel: ..."
-    if not m or m.start() == end:
+    if not m:
         return
-    start = m.start()
+    start, stop = m.span()
+    if start == end:
+        if not _AFTER_HAN.search(text, end - 1, end) or not (run := _ASCII_RUN.match(text, start)):
+            return
+        stop = run.end()
     if named := _NAMED_VALUE.match(m[0]):  # cookie session=...
         start += named.end()
-    value = text[start : m.end()].rstrip(".!?:")
+    value = text[start:stop].rstrip(".!?:")
     strict = kind in ("token", "key")
     assigned = any(ch in "=:" for ch in text[end : m.start()])
     if value.startswith("<") or not value.isascii():

@@ -13,7 +13,7 @@ import re
 import zlib
 from typing import NamedTuple
 
-from actod.mask.finding import Finding
+from actod.mask.finding import Cover, Finding
 from actod.mask.gate import any_of, gate
 from actod.mask.keys import fold
 from actod.mask.normal import Positions
@@ -195,8 +195,9 @@ def containers(text: str, known: list[Finding], *, limit_bytes: int) -> list[Con
     Raises BrokenContainerError where that must not go on.
     """
     found: list[Container] = []
+    covered = Cover((f.start, f.end) for f in known) if known else None
     for m in _TOKEN.finditer(text):
-        if known and any(f.start <= m.start() and m.end() <= f.end for f in known):
+        if covered and covered.holds(m.start(), m.end()):
             continue
         opened = _open_token(m[0], m.start(), m.end(), limit_bytes)
         if opened:

@@ -29,6 +29,10 @@ class PolicyMasker:
     """Implements the port `Masker`. Not safe to call from two threads at once; holds no message between calls."""
 
     def __init__(self, *, policy: Policy, pseudonym_key: bytes) -> None:
+        self.adopt(policy, pseudonym_key=pseudonym_key)
+
+    def adopt(self, policy: Policy, *, pseudonym_key: bytes) -> None:
+        """Take another policy, between two calls; what was found under the old one is forgotten."""
         self._policy = policy
         # What the profile secrets-only finds clean may hold a name: it remembers in a book of its own.
         book = KeyBook()

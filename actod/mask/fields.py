@@ -140,6 +140,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "card": ("card", _card),
     "iban": ("iban", _iban),
     "dob": ("dob", _dob),
+    "dob_part": ("dob", lambda text: text.isdigit() and len(text) <= 4),
     "passport": ("passport", _passport),
     "plate": ("plate", _plate),
     "badge": ("badge", _badge),
@@ -161,7 +162,7 @@ _CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "national_id": ("national_id", _identity),
 }
 NUMERIC = frozenset(
-    "phone card iban dob passport badge us_ssn de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar national_id password wifi_key plate".split()
+    "phone card iban dob dob_part passport badge us_ssn de_steuerid fr_nir es_dni nl_bsn pl_pesel br_cpf in_aadhaar national_id password wifi_key plate".split()
 )
 """Kinds whose value may be a JSON number."""
 _GPS_KINDS = frozenset(("gps_lat", "gps_lon"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 
@@ -50,6 +52,20 @@ def marker(types: Iterable[str]) -> re.Pattern[str]:
 
 UNREADABLE = "<UNREADABLE>"
 MARKER = marker(TYPES | {"configured"})
+
+
+class Cover:
+    """Spans of a text, asked whether one of them holds a piece: in time that hardly grows with their number."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(spans)
+        self._starts = [start for start, _ in ordered]
+        self._ends = list(accumulate((end for _, end in ordered), max))
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether one span reaches from `start` or before to `end` or beyond."""
+        before = bisect_right(self._starts, start)
+        return before > 0 and self._ends[before - 1] >= end
 
 
 def merge(findings: list[Finding]) -> list[Finding]:

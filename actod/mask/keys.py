@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from actod.mask.finding import MARKER
 from actod.mask.folding import fold, plain_letters
@@ -30,6 +31,7 @@ class Hint:
 
     `kind` is a kind of `vocabulary.KINDS` or empty; `benign` and `version` weaken what looks like a number; `thing`
     (`thing`, or `pet` for what moves) says that the value names a machine, a tool, a place, a maker, and so nobody;
+    `unsure` is a word such as `key`, which means a secret beside the name of a network, and `network` is such a name;
     `clean` remembers short strings that were looked at under this meaning and found clean.
     """
 
@@ -39,6 +41,8 @@ class Hint:
     slot: bool = False
     descriptor: bool = False
     thing: str = ""
+    unsure: bool = False
+    network: bool = False
     clean: set[str] = field(default_factory=set, repr=False)
 
 
@@ -50,7 +54,7 @@ class KeyBook:
         self._hints: dict[str, Hint] = {}
         self._interned: dict[tuple[object, ...], Hint] = {}
         self._remembered = 0
-        self.neutral = self._intern(kind="", benign=False, version=False, slot=False, descriptor=False)
+        self.neutral = self._intern()
 
     def hint(self, key: str) -> Hint:
         """Classify one key, or a word that may be one."""
@@ -82,15 +86,13 @@ class KeyBook:
 
     def of_kind(self, kind: str) -> Hint:
         """Return the hint for a value of this kind."""
-        return self._intern(kind=kind, benign=False, version=False, slot=False, descriptor=False)
+        return self._intern(kind=kind)
 
-    def _intern(self, *, kind: str, benign: bool, version: bool, slot: bool, descriptor: bool, thing: str = "") -> Hint:
-        meaning = (kind, benign, version, slot, descriptor, thing)
-        hint = self._interned.get(meaning)
+    def _intern(self, **meaning: Any) -> Hint:
+        known = tuple(sorted((name, value) for name, value in meaning.items() if value))
+        hint = self._interned.get(known)
         if hint is None:
-            hint = self._interned[meaning] = Hint(
-                kind=kind, benign=benign, version=version, slot=slot, descriptor=descriptor, thing=thing
-            )
+            hint = self._interned[known] = Hint(**meaning)
         return hint
 
     def _classify(self, key: str) -> Hint:
@@ -102,7 +104,9 @@ class KeyBook:
         tokens = [token.lower() for token in tokens]
         told = tokens[:-1] if tokens[-1:] and tokens[-1] in _ANGLES else tokens
         kind = kind_of(told)
-        if kind and _measures(told):
+        if kind == "dob" and len(told) > 1 and told[-1] in DATE_PARTS:
+            kind = "dob_part"
+        elif kind and _measures(told):
             kind = ""
         words = set(tokens)
         joined = "".join(tokens)
@@ -118,6 +122,8 @@ class KeyBook:
             slot=joined in SLOTS,
             descriptor=joined in DESCRIPTORS,
             thing="" if kind else _thing(tokens),
+            unsure=not kind and joined in _UNSURE,
+            network=joined in _NETWORKS,
         )
 
 
@@ -231,7 +237,13 @@ def _kind_of(tokens: list[str]) -> str:
             kind = (
                 kind_of_word(gram) if size == 1 else WORDS.get(gram) or (WORDS.get(gram[:-1]) if gram[-1:] == "s" else None)
             )
-            if not kind or (gram in _WEAK_ALONE and count > size):
+            if not kind:
+                continue
+            if (
+                gram in _WEAK_ALONE
+                and count > size
+                and not (kind == "dob" and DATE_PARTS.issuperset(tokens[start + size :]))
+            ):
                 continue
             rest = tokens[start + size :]
             if any(token in DISARMING for token in rest) or (tokens[0] in _NOT_PEOPLE and kind in _PEOPLE):
@@ -244,6 +256,15 @@ def _kind_of(tokens: list[str]) -> str:
     return _open_ended(tokens)
 
 
+DATE_PARTS = frozenset(
+    "d m y day month year dd mm yy yyyy tag monat jahr jour mois annee dia mes ano anno giorno mese dag maand jaar maned manad ar dzien "
+    "miesiac rok den mesic gun ay yil nap honap ev paiva kuukausi vuosi zi luna an hari bulan tahun 年 月 日 일 월 년 день месяц год".split()
+)
+"""What a date is cut into."""
+_UNSURE = frozenset(
+    "key secretkey clef cle clave chave chiave klucz klic nyckel nokkel avain anahtar kulcs sleutel schlussel".split()
+)
+_NETWORKS = frozenset("ssid essid wifi wlan hotspot wpa wpa2 wpa3 accesspoint wireless".split())
 _NUMBERED = frozenset("number no nr num".split())
 _PEOPLE = frozenset(("person", "agent"))
 _SECRET_KINDS = frozenset(("password", "token", "key", "wifi_key"))

@@ -17,7 +17,7 @@ MOST_PIECES = 40
 _SHORT, _LONGEST_BYTES = 4, 4096
 _SMALLEST_IDENTITY = 10_000
 _MANY_DECIMALS = 5
-_SMALLEST = {"password": 1000, "wifi_key": 1000, "dob": 1900, "card": 10**7}  # a PIN has four digits
+_SMALLEST = {"password": 1000, "wifi_key": 1000, "dob": 1900, "dob_part": 1, "card": 10**7}  # a PIN has four digits
 _NUMERIC_TYPES = {int, float}
 _DEGREES, _E7 = 180.0, 1_000_000
 
@@ -43,7 +43,7 @@ class Numbers:
             if type(value) is float and abs(value) <= _DEGREES and len(repr(value).partition(".")[2]) >= _MANY_DECIMALS:
                 return self._verdicts.number(value, "gps", "field_degrees", 0.8)
         elif kind == "biometric" or (kind in NUMERIC and abs(value) >= _SMALLEST.get(kind, _SMALLEST_IDENTITY)):
-            return self._verdicts.number(value, kind, "field_" + kind, 0.9)
+            return self._verdicts.number(value, "dob" if kind == "dob_part" else kind, "field_" + kind, 0.9)
         return value
 
     def array(self, items: list[Any], hint: Hint, kinds: set[type]) -> Any:

@@ -26,7 +26,7 @@ _CASELESS_RUN = re.compile(r"[\u0590-\u0eff]+(?:[ ’'-][\u0590-\u0eff]+){0,4}")
 _KATAKANA_WORD = re.compile(r"[\u30a0-\u30ff]+\Z")
 _CUE_BEFORE = frozenset(
     (
-        "by with to from thanks thx cheers hi hello dear ask asked asking tell told call called contact ping notify notified named name is "
+        "ack acked by with to from thanks thx cheers hi hello dear ask asked asking tell told call called contact ping notify notified named name is "
         "operator driver technician mechanic engineer supervisor foreman worker colleague employee customer client visitor guest patient "
         "mr mrs ms miss dr prof sir madam herr frau fr hr monsieur madame mme m mlle sr sra srta senor senora don dona sig signor signora "
         "pan pani heer mevrouw dhr mevr para con por com de von mit an bei an avec par chez pour voor met door od przez dla da per "

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import log2
 
 from actod.mask.finding import Finding
-from actod.mask.gate import gate
+from actod.mask.gate import digits_in, gate
 
 _T = r"[A-Za-z0-9_-]"
 # (type, pattern). Each begins with a fixed prefix, so a scan is one alternation of literals.
@@ -77,6 +77,11 @@ _SCHEME_WORD = re.compile(
 _OPTION = re.compile(  # curl -u name:password, sshpass -p password, mysql -ppassword
     r"(?<!\S)-(?:u|-user) ?[\"']?[^\s:\"']{1,64}:([^\s\"']{4,256})|\bmosquitto_\w{3}\b[^\n]{0,120}?\s-P\s?[\"']?([^\s\"']{4,256})|\bsshpass\s-p\s?[\"']?([^\s\"']{4,256})|\b(?:mysql|mariadb)\w{0,8}\s[^\n]{0,80}?(?<!\S)-p([^\s\"']{4,256})"
 )
+_LOGIN_PAIR = re.compile(  # login name/password
+    r"(?i:\b(?:log[ -]?[io]n|creds?|credentials?|zugang\w{0,6}|anmeld\w{1,6}|acceso|acc[eè]s|identifiants?|credencial\w{0,3}|credenzial\w|"
+    r"inlog\w{0,5}|logowani\w|p[řr]ihl[aá][šs]\w{2,4}|giri[şs]))\b[:=]?\s(?:(?i:with|as|is|mit|als|con|avec|com|met)\s)?"
+    r"[\w.@-]{2,64}\s?/\s?([^\s\"'<>,;]{5,64})"
+)
 _HEX_PAIRS = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5,}[0-9A-Fa-f]{2}\Z")
 _STRONG_SCHEMES = frozenset(("bearer", "basic", "negotiate", "apikey", "api-key", "sharedaccesssignature", "token token="))
 _URL_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,24})://([^\s/@:\"'<>]{0,128}):([^\s/\"'<>]{1,256}?)@(?=[\w\[.%-])")
@@ -93,6 +98,7 @@ _CONNECTION_KEY = re.compile(
 _WEB_SCHEMES = frozenset(
     "http https rtsp rtsps ftp ftps sftp ssh git ws wss rtmp smb svn scp webdav dav git+https git+ssh onvif srt".split()
 )
+_MIXED = 2  # classes of characters
 OPAQUE = 40  # characters of an AWS secret key
 _OPAQUE_40 = re.compile(r"[A-Za-z0-9+/](?<![A-Za-z0-9+/_=-].)[A-Za-z0-9+/]{39}(?![A-Za-z0-9+/_=-])")
 _CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"), re.compile(r"[^A-Za-z0-9]"))
@@ -115,6 +121,8 @@ def secrets(text: str) -> list[Finding]:
     if size >= _SHORTEST_AUTHORISATION:
         if " -" in text:
             found.extend(_options(text))
+        if "/" in text:
+            found.extend(_login_pairs(text))
         if _SCHEME_GATE.search(text):
             found.extend(_authorisation(text))
     return found
@@ -164,6 +172,13 @@ def _options(text: str) -> Iterator[Finding]:
     for m in _OPTION.finditer(text):
         group = m.lastindex or 1
         yield Finding(m.start(group), m.end(group), "password", "command_option", 0.8)
+
+
+def _login_pairs(text: str) -> Iterator[Finding]:
+    for m in _LOGIN_PAIR.finditer(text):
+        kinds, digits = classes(m[1]), digits_in(m[1])
+        if kinds > _MIXED or (kinds == _MIXED and 1 < digits < len(m[1]) - 1):  # `login screen/page2` is none
+            yield Finding(m.start(1), m.end(1), "password", "login_pair", 0.75)
 
 
 def _authorisation(text: str) -> Iterator[Finding]:

@@ -7,12 +7,13 @@ Every pattern is linear: bounded repeats, a guard in front that forbids a second
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from actod.mask import context, location, network, person
 from actod.mask.contact import FEWEST_OF_A_PHONE, emails, phones, spelled_emails
 from actod.mask.financial import cards, ibans
-from actod.mask.finding import MARKER, SECRETS, Finding
+from actod.mask.finding import MARKER, SECRETS, Cover, Finding
 from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
 from actod.mask.national import LOWER_CF, mrz_lines, national_ids
@@ -130,11 +131,8 @@ def _scan_signed(text: str, found: list[Finding]) -> None:
 
 def _without_harmless(text: str, found: list[Finding], hint: Hint) -> list[Finding]:
     if text.count("-") > 3 and (uuids := [m.span() for m in _UUID.finditer(text)]):
-        found = [
-            f
-            for f in found
-            if f.type in SECRETS or not any(start <= f.start < end or start < f.end <= end for start, end in uuids)
-        ]
+        held = Cover(uuids).holds
+        found = [f for f in found if f.type in SECRETS or not (held(f.start, f.start + 1) or held(f.end - 1, f.end))]
     if hint.thing and text.count(" ") < _FEWEST_SPACES_OF_A_SENTENCE:
         found = [f for f in found if f.type not in _NAMES or (hint.thing == "pet" and f.confidence >= _SURE_NAME)]
     if found and (hint.benign or _SIX_DIGITS.search(text)):
@@ -202,14 +200,17 @@ def without_markers(text: str, found: list[Finding], marker: re.Pattern[str] = M
     if "<" not in text or not found:
         return found
     marks = [m.span() for m in marker.finditer(text)]
-    return [piece for f in found for piece in _around(text, f, marks)] if marks else found
+    if not marks:
+        return found
+    starts, ends = zip(*marks, strict=True)
+    return [
+        piece for f in found for piece in _around(text, f, marks[bisect_right(ends, f.start) : bisect_left(starts, f.end)])
+    ]
 
 
 def _around(text: str, finding: Finding, marks: list[tuple[int, int]]) -> Iterator[Finding]:
     start = finding.start
     for mark_start, mark_end in marks:
-        if mark_end <= start or mark_start >= finding.end:
-            continue
         if any(map(str.isalnum, text[start:mark_start])):
             yield finding._replace(start=start, end=mark_start)
         start = mark_end

@@ -88,7 +88,7 @@ KINDS: dict[str, str] = {
         "dob dateofbirth birthdate birthday birth born bornon geburtsdatum geburtstag geboren datedenaissance naissance "
         "fechadenacimiento fechanacimiento nacimiento nacido datadinascita datanascita nascita nato nata datadenascimento datanascimento "
         "nascimento nascido dataurodzenia urodzenia urodzony urodzona geboortedatum geboorte fodelsedatum fodselsdato fodt dateborn bday "
-        "birthyear yearofbirth gebdatum geb nee ne syntymaaika"
+        "birthyear yearofbirth geburt gebdatum geb nee ne syntymaaika"
     ),
     "passport": (
         "passport passportno passportnumber passportnum reisepass reisepassnummer passeport numeropasseport pasaporte "

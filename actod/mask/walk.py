@@ -14,6 +14,7 @@ from actod.mask.fields import in_field
 from actod.mask.finding import UNREADABLE
 from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook, fold
 from actod.mask.leaf import LeafReader, TooMuchError
+from actod.mask.neighbours import neighbour_hint
 from actod.mask.numbers import CARD_FLOOR, MOST_PIECES, Numbers
 from actod.mask.operators import DROPPED, Operators
 from actod.mask.policy import Policy, Rule
@@ -34,9 +35,6 @@ _DIGITS_OF_AN_IDENTITY = 6
 _TOUCHES = re.compile(r"[<>](?:(?<=>)[\w+(]|(?<=[\w)]<)[A-Z])")
 _MOST_LOOKS = 3  # at what is left of a text in which something was found
 _WORDS_OF_OTHER_SCRIPTS = frozenset(("name_cjk", "name_caseless", "address_cjk"))
-_NAMING = frozenset(("key", "name", "label", "referenceKey"))
-_PEOPLE = frozenset(("person", "agent"))
-_GEO = frozenset(("gps", "gps_weak"))
 _LABEL = re.compile(r"[^\W\d_]+(?:[ _.-][^\W\d_]+){0,3}[:=]?\Z")  # ["phone", "...", ...]
 
 
@@ -152,8 +150,8 @@ class Walk:
             if hint is None:
                 hint, new_key = self._key(key, inherited)
             kind = type(value)
-            if (told or hint.slot) and not hint.kind:
-                hint = self._neighbour_hint(members, hint, inherited)
+            if (told or hint.slot or hint.unsure) and not hint.kind:
+                hint = neighbour_hint(self._book, members, key, hint, inherited)
             if not ruled and (
                 value in hint.clean
                 if kind is str
@@ -275,24 +273,6 @@ class Walk:
         if asked_each_time or self._reader.opened > opened:
             return self._book.hint(key), key
         return self._book.learn(key), key
-
-    def _neighbour_hint(self, members: dict[str, Any], hint: Hint, inherited: Hint) -> Hint:
-        """Where a value's key says nothing, ask what stands around it."""
-        if hint.slot:
-            for key, value in members.items():
-                if type(value) is str and len(value) <= 48 and self._book.hint(key).descriptor:
-                    told = self._book.hint(value)
-                    if told.kind or told.thing or told.version:
-                        return told
-                    if key in _NAMING and (inherited.kind or told.benign):
-                        return told  # it has a name of its own, whatever stands above
-            if inherited.kind:
-                return inherited
-        elif hint.descriptor and inherited.kind in _PEOPLE and "value" not in members:
-            return inherited  # {"operator": {"name": ...}}
-        elif inherited.kind in _GEO and not hint.benign:
-            return self._book.of_kind("gps_weak")  # what a position holds under a word that we do not know
-        return hint
 
     # --- leaves
 

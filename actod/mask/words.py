@@ -215,6 +215,9 @@ SURNAME_ENDINGS_CJK: tuple[str, ...] = tuple(
 
 NOT_NAMES: frozenset[str] = frozenset(
     (
+        # states and parts of a protocol
+        "success successful pending denied nack frame frames packet packets seq refused expired duplicate invalid valid unknown queued resumed aborted "
+        "cancelled canceled complete completed handshake ping pong retry retries checksum window granted acquired silenced muted shelved suppressed "
         # sentence words, English
         "the a an and or but if then else when while for from to of in on at by with without about into over under after before during until "
         "is are was were be been being am do does did done has have had having will would shall should can could may might must not no yes ok okay "

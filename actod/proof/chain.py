@@ -92,7 +92,7 @@ def verify_set(
     for one in unique.values():
         if one.device is not None:
             by_chain[one.device, one.epoch, one.robot_id].append(one)
-    replaced = {one.replaces for one in unique.values() if one.replaces is not None}
+    replaced = {name for one in unique.values() for name in (one.replaces or "").split()} - unique.keys()
     chains = [_chain(key, by_chain[key], replaced) for key in sorted(by_chain, key=_order)]
     report = Report(checked, chains, found.problems, found.notes, found.marks, list(_copies(checked)))
     report.repeated = len(report.copies)
@@ -150,9 +150,11 @@ def _chain(key: _Key, members: list[Checked], replaced: set[str]) -> Chain:
         before = by_seq.get(number - 1)
         if before and not {one.previous for one in ones} <= {one.payload_hash for one in before}:
             chain.problems.append(f"seq {number} does not follow seq {number - 1}: it names another predecessor")
+    left = len({name for one in members for name in (one.replaces or "").split()} & replaced)
     for first, last in _holes(numbers):
-        if first == last and all(one.previous in replaced for one in by_seq[last + 1]):
-            chain.notes.append(f"seq {first} was too large: smaller bundles of this set replace it")
+        left -= last - first + 1  # of a row that is missing only the last is named by who follows; the rest is counted
+        if left >= 0 and all(one.previous in replaced for one in by_seq[last + 1]):
+            chain.notes.append(f"{_span('seq', first, last)} replaced: too large, smaller bundles of this set name it")
         else:
             chain.problems.append(f"{_span('seq', first, last)} missing")
     _name_signers(chain, members)
@@ -187,7 +189,7 @@ def _device(key: tuple[str, int], members: list[Checked], replaced: set[str], re
         if len(hashes) > 1
     ]
     holes = list(_holes(numbers))
-    explained = len({one.previous for one in members} & replaced - {one.payload_hash for one in members})
+    explained = len({name for one in members for name in (one.replaces or "").split()} & replaced)
     if sum(last - first + 1 for first, last in holes) <= explained:
         report.notes += [f"{name}: {_span('device_seq', *hole)} replaced by smaller bundles" for hole in holes]
     else:

@@ -82,8 +82,9 @@ class Key:
 class Statement:
     """One statement; see the table above. `after` is the newest bundle that its maker knew: (device_seq, payload_hash).
 
-    `time` and `suspected_since` are ISO 8601. `operator` is a raw Ed25519 key in base64url, `heads` the digest of the heads
-    that an adoption follows; its `after` lies in the epoch before.
+    The hash is None before the first bundle, and where the newest is no longer stored. `time` and `suspected_since` are
+    ISO 8601. `operator` is a raw Ed25519 key in base64url, `heads` the digest of the heads that an adoption follows; its
+    `after` lies in the epoch before.
     """
 
     purpose: str
@@ -195,7 +196,7 @@ def _statement(purpose: str, body: Any) -> Statement:
     texts = (body["device"], body["time"], body["reason"])
     optional = (body["suspected_since"], body["operator"], body["heads"], place[1])
     right = all(isinstance(one, str) for one in texts) and all(isinstance(one, str | None) for one in optional)
-    if not right or type(body["epoch"]) is not int or type(place[0]) is not int or (place[0] > 0) is (place[1] is None):
+    if not right or type(body["epoch"]) is not int or type(place[0]) is not int or (place[0] <= 0 and place != (0, None)):
         raise RejectedError(_FORM, "a member is of another type")
     if (body["old"] is None) is not (purpose == ENROLMENT) or body["reason"] not in REASONS:
         raise RejectedError(_FORM, "old or reason does not fit the purpose")

@@ -160,8 +160,10 @@ class _Succession:
             faults.append("the operator who signed it is not in the trust file")
         if _identity(statement.new) != _signer(one):
             faults.append("it is carried by another key than the one that it adopts")
-        known = self._trust is None or self._current is None or self._current[0] == old.ed25519
-        if not known:
+        known = (
+            old.ed25519 in self._next or self._current is None or self._current[0] == old.ed25519
+        )  # rotated, not used yet
+        if self._trust is not None and not known:
             faults.append("the key that it ends is not the one that was in use")
         if self._forged(one, statement, faults):
             return

@@ -5,7 +5,8 @@
      "operators": [{"ed25519": ..., "public": ...}]}
 
 `ed25519` and `p256` are RFC 7638 thumbprints, `public` is the raw Ed25519 key in base64url. A device that is null enrols its
-keys before the device has drawn its id. That a key lives in a chip rests on whoever wrote the file.
+keys before the device has drawn its id. A member `report` may stand beside these: what provisioning says of the machine, for
+people. That a key lives in a chip rests on whoever wrote the file.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def read(values: Iterable[Any]) -> Trust:
     devices: dict[str | None, tuple[Key, ...]] = {}
     operators: set[str] = set()
     for value in values:
-        if not isinstance(value, dict) or value.keys() != {"actod_trust", "devices", "operators"}:
+        if not isinstance(value, dict) or value.keys() - {"report"} != {"actod_trust", "devices", "operators"}:
             raise RejectedError(_FORM, "a trust file has actod_trust, devices and operators")
         if value["actod_trust"] != VERSION:
             raise RejectedError(_FORM, f"expected version {VERSION}")

@@ -24,6 +24,10 @@ class SealContextSource:
         self._config_digest, self._hash_alg = config_digest, hash_alg
         self._policy, self._clock, self._audit, self._uplink = policy, clock, audit, uplink
 
+    def adopt(self, *, config_digest: str, policy: str) -> None:
+        """Name another configuration and policy from now on."""
+        self._config_digest, self._policy = config_digest, policy
+
     def now(self) -> SealContext:
         """Return the context of this moment."""
         instant = self._clock.now()

@@ -1,15 +1,19 @@
 """The daemon's own log: journald with its fields where systemd runs us, else lines on stderr.
 
-A log line is a sentence with fields. Fields hold codes, counts and ids; the last processor takes out what should not
-stand there: bytes, and anything under a name that sounds like a secret.
+A log line is a sentence with fields. Fields hold codes, counts and ids; the last processors take out what should not
+stand there: bytes, anything under a name that sounds like a secret, and what the detectors of telemetry find in text.
+A line that comes too often is held back and counted.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -17,6 +21,7 @@ from typing import Any
 import structlog
 
 from actod.config import LogConfig
+from actod.service.messages import MESSAGES
 
 _SECRET_NAMES = {
     "password",
@@ -31,26 +36,31 @@ _SECRET_NAMES = {
     "wallet",
 }
 _SECRET_ENDS = ("_password", "_secret", "_pin", "_api_key", "_payload", "_private_key")
-_OURS = {"level", "timestamp"}
+_OURS = {"level", "timestamp", "message_id"}
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
 _LONGEST_FIELD = 512
+_TIMES_A_MINUTE, _MINUTE_SECONDS, _MOST_SENTENCES = 10, 60.0, 256
+_HELD_BACK = "A line came too often; it was held back."
 
 Event = MutableMapping[str, Any]
 Scrub = Callable[[str], str]
 
 
-def configure(config: LogConfig, *, announce: bool = True, scrub: Scrub | None = None) -> None:
+def configure(config: LogConfig, *, announce: bool = True, scrub: Scrub | None = None, identifier: str = "actod") -> None:
     """Set up structlog for this process. Under systemd without its Python binding, `announce` once that stderr is used.
 
-    `scrub` takes secrets out of text, by the detectors that mask telemetry.
+    `scrub` takes secrets out of text, by the detectors that mask telemetry; `identifier` is the journal's word for us.
     """
-    under_systemd = _under_systemd()
-    journal = _journal_sender() if config.format == "auto" and under_systemd else None
+    under_systemd = is_under_systemd()
+    journal = _journal_sender(identifier) if config.format == "auto" and under_systemd else None
+    repeats = Repeats(clock=time.monotonic)
+    atexit.register(repeats.tell)
     level = logging.getLevelNamesMapping()[config.level.upper()]
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if journal is None:
         processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
-    processors += [structlog.processors.format_exc_info, redact, *_scrubbed(scrub), _renderer(config, journal)]
+    processors += [structlog.processors.format_exc_info, repeats, identified, redact, *_scrubbed(scrub)]
+    processors.append(_renderer(config, journal))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -64,13 +74,59 @@ def configure(config: LogConfig, *, announce: bool = True, scrub: Scrub | None =
         )
 
 
-def _renderer(config: LogConfig, journal: Callable[..., None] | None) -> Any:
+def _renderer(config: LogConfig, journal: JournalRenderer | None) -> Any:
     if journal is not None:
-        return JournalRenderer(journal)
+        return journal
     if config.format == "text" or (config.format == "auto" and sys.stderr.isatty()):
         plain = structlog.dev.plain_traceback
         return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     return structlog.processors.JSONRenderer()
+
+
+class Repeats:
+    """Lets a sentence be written ten times a minute, and counts what comes beyond; the count is a line of its own."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()  # sentence -> (its minute's end, times in it)
+        self._lock = threading.Lock()
+
+    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
+        """Let one line pass, or raise structlog.DropEvent."""
+        sentence, now = str(event.get("event", "")), self._clock()
+        if sentence == _HELD_BACK:
+            return event
+        with self._lock:
+            ends, times = self._seen.pop(sentence, (0.0, 0))
+            over = now >= ends
+            self._seen[sentence] = (now + _MINUTE_SECONDS, 1) if over else (ends, times + 1)
+            if len(self._seen) > _MOST_SENTENCES:
+                self._seen.popitem(last=False)
+        if over and times > _TIMES_A_MINUTE:
+            _say_held_back(sentence, times - _TIMES_A_MINUTE)
+        if not over and times >= _TIMES_A_MINUTE:
+            raise structlog.DropEvent
+        return event
+
+    def tell(self) -> None:
+        """Say what was held back and not told yet: at the end of the process."""
+        with self._lock:
+            seen, self._seen = self._seen, OrderedDict()
+        for sentence, (_ends, times) in seen.items():
+            if times > _TIMES_A_MINUTE:
+                _say_held_back(sentence, times - _TIMES_A_MINUTE)
+
+
+def _say_held_back(sentence: str, count: int) -> None:
+    structlog.get_logger(__name__).warning(_HELD_BACK, line=sentence, count=count)
+
+
+def identified(_logger: Any, _method: str, event: Event) -> Event:
+    """Add the MESSAGE_ID under which the catalogue explains the sentence."""
+    message = MESSAGES.get(str(event.get("event", "")))
+    if message is not None:
+        event["message_id"] = message.id
+    return event
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:
@@ -124,16 +180,22 @@ class StderrLogger:
 class JournalRenderer:
     """Sends an event to journald with PRIORITY, SYSLOG_IDENTIFIER and each field in upper case."""
 
-    def __init__(self, send: Callable[..., None]) -> None:
-        self._send = send
+    def __init__(self, send: Callable[..., None], *, identifier: str) -> None:
+        self._send, self._identifier = send, identifier
 
     def __call__(self, _logger: Any, method: str, event: Event) -> str:
         """Send; what is returned goes to a logger that prints nothing."""
         message = str(event.pop("event", ""))
-        fields = {f"ACTOD_{name.upper()}": str(value) for name, value in event.items() if name != "level"}
+        known = {"MESSAGE_ID": event.pop("message_id")} if "message_id" in event else {}
+        fields = {f"ACTOD_{name.upper()}": _text(value) for name, value in event.items() if name != "level"}
         with suppress(OSError):  # a journal that is away must not end the daemon
-            self._send(message, PRIORITY=_PRIORITY.get(method, 6), SYSLOG_IDENTIFIER="actod", **fields)
+            self._send(message, PRIORITY=_PRIORITY.get(method, 6), SYSLOG_IDENTIFIER=self._identifier, **known, **fields)
         return ""
+
+
+def _text(value: Any) -> str:
+    """Return a field as the catalogue shows it: a list as its words."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 class _SilentLogger:
@@ -146,7 +208,7 @@ class _SilentLogger:
         return lambda *_args, **_fields: None
 
 
-def _under_systemd() -> bool:
+def is_under_systemd() -> bool:
     """Whether stderr goes to journald. A desktop's terminals inherit the variable: systemd.exec(5) says to compare."""
     try:
         seen = os.fstat(sys.stderr.fileno())
@@ -155,10 +217,9 @@ def _under_systemd() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
 
 
-def _journal_sender() -> Callable[..., None] | None:
+def _journal_sender(identifier: str) -> JournalRenderer | None:
     try:
         from systemd import journal  # noqa: PLC0415 - an extra: it has no wheel and needs libsystemd
     except ImportError:
         return None
-    send: Callable[..., None] = journal.send
-    return send
+    return JournalRenderer(journal.send, identifier=identifier)

@@ -18,10 +18,10 @@ _KEY_BYTES = 32
 
 
 class PseudonymEpochs:
-    """Holds the key file. Only a wall clock that the kernel calls synchronised ends an epoch."""
+    """Holds the key file; `days` is how long a key lives. Only a wall clock that the kernel calls synchronised ends it."""
 
     def __init__(self, path: Path, *, clock: Clock, days: int) -> None:
-        self._path, self._clock, self._days = path, clock, days
+        self._path, self._clock, self.days = path, clock, days
         self.key = read_or_make(path, size_bytes=_KEY_BYTES)
 
     def end_if_due(self) -> int | None:
@@ -36,7 +36,7 @@ class PseudonymEpochs:
         if age_ns < 0 or age_ns > self._most_ns():
             os.utime(self._path, ns=(now, now))  # made under a clock that lied: the days count from here
             return None
-        if age_ns < self._days * _DAY_NS:
+        if age_ns < self.days * _DAY_NS:
             return None
         new = secrets.token_bytes(_KEY_BYTES)
         with self._path.open("r+b", buffering=0) as file:
@@ -48,4 +48,4 @@ class PseudonymEpochs:
 
     def _most_ns(self) -> int:
         """Return an age that no honest clock can show: a robot that was off for ten years is taken for one that lied."""
-        return (self._days + 3650) * _DAY_NS
+        return (self.days + 3650) * _DAY_NS

@@ -2,7 +2,8 @@
 
       commit            next_bundle, put              receipt
     ---------> journal ----------------> outbox ----------------> archive (its oldest make room)
-       |                                   |  set_aside
+       |          ^          split          |  set_aside
+       |          +-------------------------+
        |                                   +----------> quarantine --> retry, purge
        +--> loss ledger --> into the next bundle; all that is dropped anywhere is counted in
 
@@ -15,7 +16,7 @@ What is durable when
     D2  Before a call that changed anything returns, the audit log has fsynced a checkpoint line that says so
         (`checkpoint.py`). COMMIT comes first: the log never tells of a state that the file did not reach.
     D3  `put` is one transaction: journal rows out, envelope in, chain head, seq, device_seq and losses carried. An
-        envelope leaves only through `next_envelope`, hence after D1 and D2 of its `put`.
+        envelope leaves only through `take`, hence after D1 and D2 of its `put`.
     D4  A file that appears (genesis, repair) is whole and fsynced before it gets its name, and the folder is fsynced after;
         before genesis gives the name, the folder's own name and those above it are fsynced.
 
@@ -30,6 +31,8 @@ What always holds
     I4  A loss is counted in the transaction that brings it about, and leaves the ledger in the `put` of the bundle that
         tells of it. If that bundle is lost before delivery, what it told is counted as lost.
     I5  An event is written once, with its chunk. Sealing, archiving and setting aside move rows that name it.
+        `split` brings a bundle's events back to the journal, under the same numbers, in one transaction with the removal
+        of the bundle and the return of its ledger lines; its seq stays used, and the bundles that follow name its hash.
     I6  Every row carries a digest of its fields, and of the content that it names. What does not match is never used.
 
 What a crash leaves, by the moment of it

@@ -5,7 +5,8 @@ The lines, each fsynced by the audit log before the store's call returns:
     checkpoint.opened   full, and after a repair what it found: repair {kept, lost, new_epoch}
     checkpoint.commit   last, settled, losses      messages journaled, those of settled fate, losses not told yet
     checkpoint.sealed   the same, device_seq, heads of the chain that went on
-    checkpoint.epoch    full: a new epoch was asked for, began {reason, before: {epoch, device_seq, head}}
+    checkpoint.split    the same as commit         a bundle's readings went back to the journal: replaced is its payload_hash
+    checkpoint.epoch    full: a new epoch, or the host's names; began {reason, before: {epoch, device_seq, head}}
     checkpoint.settled  last, settled, losses      after a receipt; a purge, damage, a bundle set aside: lost {reason: count}
 
 Full means also device, epoch, device_seq, identities {digest: robot_id} and all heads {robot key: [epoch, seq, hash]}.

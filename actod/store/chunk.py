@@ -82,14 +82,15 @@ def _mark(chunk: Chunk, reading: MaskedReading, recent: Recent) -> None:
 
 
 def stream_key(stream: Stream) -> str:
-    """Write a stream as JSON text: [robot_id, task_id, run_id, class]."""
-    return orjson.dumps([stream.robot_id, stream.task_id, stream.run_id, stream.traffic_class]).decode()
+    """Write a stream as JSON text: [robot_id, task_id, run_id, class], and what it replaces, if anything."""
+    key = [stream.robot_id, stream.task_id, stream.run_id, stream.traffic_class]
+    return orjson.dumps(key if stream.replaces is None else [*key, stream.replaces]).decode()
 
 
 def parse_stream(key: str) -> Stream:
     """Read what `stream_key` wrote. Raises ValueError."""
-    robot_id, task_id, run_id, traffic_class = orjson.loads(key)
-    return Stream(robot_id, task_id, run_id, TrafficClass(traffic_class))
+    robot_id, task_id, run_id, traffic_class, *replaces = orjson.loads(key)
+    return Stream(robot_id, task_id, run_id, TrafficClass(traffic_class), *replaces)
 
 
 def pack(body: bytes, *, compress: bool) -> bytes:

@@ -18,10 +18,12 @@ from actod.ports import Clock
 from actod.store.checkpoint import Known, full_every
 from actod.store.journal import Cut, Journal
 from actod.store.ledger import Chain, Ledger, robot_key
+from actod.store.lock import FolderLock
 from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
 from actod.store.schema import BUSY_MS, DATABASE_NAME
+from actod.store.wear import Wear
 
 Witness = Callable[[str, Mapping[str, Any]], None]
 
@@ -39,6 +41,7 @@ class StoreFrame:
     _journal: Journal
     _recent: Recent
     _stale: list[int]
+    _lock: FolderLock
     identities: dict[str, str]
     memory: dict[str, Any]
 
@@ -57,6 +60,7 @@ class StoreFrame:
         self.genesis = False
         self.repaired: Repair | None = None
         self._owed: tuple[str, dict[str, Any]] | None = None
+        self._wear = Wear(clock.now().monotonic_ns)
         self._forget_all()
 
     def _forget_all(self) -> None:
@@ -141,7 +145,10 @@ class StoreFrame:
     def _mended_fields(self) -> dict[str, Any]:
         """Say in the audit log what a repair found, where there was one."""
         found = self.repaired
-        return {"repair": {"kept": found.kept, "lost": found.lost, "new_epoch": found.new_epoch}} if found else {}
+        if found is None:
+            return {}
+        said = {"kept": found.kept, "lost": found.lost, "new_epoch": found.new_epoch}
+        return {"repair": said | ({"first": found.first, "last": found.last} if found.lost is None else {})}
 
     def _settle_witness(self) -> None:
         if self._owed:
@@ -173,12 +180,34 @@ class StoreFrame:
         self._begun = ""
         return self.epoch
 
+    def claim(self, host: Mapping[str, str]) -> list[str]:
+        """Say what this store runs on; where that is known to have been another, begin a new epoch. Return what changed."""
+        held = self._state.get("host", {})
+        changed = sorted(name for name, fact in host.items() if held.get(name, fact) != fact)
+        if held == held | host:
+            return []
+        state = self._next_epoch("host_changed") if changed else dict(self._state)
+        state["host"] = held | host
+        if changed:
+            state["began"]["changed"] = changed
+        with self._transaction():
+            if changed:
+                self._enter(state)
+            else:
+                self._ledger.write_state("store", state)
+        if changed:
+            self._entered(state)
+            self._bundle, self._cut, self._mended = None, None, True
+        self._state = state
+        self._tell("checkpoint.epoch", {"began": self.began}, full=True)
+        return changed
+
     def _next_epoch(self, reason: str, *, above: int = 0) -> dict[str, Any]:
         """Say what the store's state is in the next epoch, and where the one before ended."""
         _seq, head = self._chains.get(robot_key(None), (0, None))
         before = {"epoch": self.epoch, "device_seq": self._counters.get("device_seq", 0), "head": head}
         epoch = max(self.epoch, above) + 1
-        return {"device": self.device, "epoch": epoch, "began": {"reason": reason, "before": before}}
+        return self._state | {"epoch": epoch, "began": {"reason": reason, "before": before}}
 
     def _enter(self, state: dict[str, Any]) -> None:
         """Write a new epoch down, inside the caller's transaction."""
@@ -190,3 +219,4 @@ class StoreFrame:
         """Take what was committed into memory."""
         if state is not self._state:
             self._state, self._chains = state, {}
+            self._lock.note(self.device, self.epoch)

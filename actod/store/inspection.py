@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actod.errors import ConfigError
@@ -13,6 +13,7 @@ from actod.store.outbox import Outbox, Sealed
 from actod.store.schema import ARCHIVE, DATABASE_NAME, OUTBOX, QUARANTINE, check_schema, connect_read_only
 from actod.store.status import SpoolStatus, read_status
 
+_PAGE = 100
 PLACES = {OUTBOX: "waiting", QUARANTINE: "quarantine", ARCHIVE: "archive"}
 
 
@@ -40,10 +41,27 @@ class Inspection:
         with translated():
             return self._outbox.first(place, limit=limit)
 
+    def every(self, places: Sequence[int]) -> Iterator[Sealed]:
+        """Yield all bundles of some places, in the order of sending."""
+        for place in places:
+            passed = -1
+            while rows := self._page(place, passed):
+                yield from rows
+                passed = rows[-1].at
+
+    def _page(self, place: int, passed: int) -> list[Sealed]:
+        with translated():
+            return self._outbox.page(place, above=passed, limit=_PAGE)
+
     def find(self, proof_id: str) -> Sealed | None:
         """Return the bundle that is called `proof_id`, wherever it is."""
         with translated():
             return self._outbox.find(proof_id)
+
+    def signed_since(self, wall_ns: int) -> Iterator[Sealed]:
+        """Yield each bundle from the first on that was sealed at this time or later: a clock that went back hides none."""
+        with translated():
+            yield from self._outbox.signed_since(wall_ns)
 
     def envelope(self, row: Sealed) -> bytes | None:
         """Return an envelope to the byte as it is sent, None if it is damaged."""

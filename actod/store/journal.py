@@ -60,6 +60,7 @@ class Journal:
         self._open: dict[tuple[Stream, str], OpenStream] = {}
         self._keys: dict[Stream, str] = {}
         self._everything = False
+        self.most_bytes = seal.max_bytes  # of events in a bundle: less where the collector takes only smaller ones
         for number, key, boot, count, size, oldest, chunks in connection.execute(_TOTALS).fetchall():
             self._restore(number, key, boot, (count, size, chunks), oldest)
 
@@ -134,8 +135,8 @@ class Journal:
         return min(map(self._due_at, self._open.values()), default=None)
 
     def _due_at(self, open_: OpenStream) -> int:
-        full = open_.count >= self._seal.max_events or open_.size >= self._seal.max_bytes
-        if full or open_.boot_id != self._boot_id:
+        full = open_.count >= self._seal.max_events or open_.size >= self.most_bytes
+        if full or open_.boot_id != self._boot_id or open_.stream.replaces:
             return 0
         return open_.monotonic_ns + int(self._seal.max_age_seconds * 1e9)
 
@@ -159,7 +160,7 @@ class Journal:
                 if row[2:4] != owner:
                     raise DamageError("store_damaged", "a journal row of another stream: an old page came back to life")
                 count, size = row[4], row[5]
-                full = cut.count + count > self._seal.max_events or cut.size + 1 + size > self._seal.max_bytes
+                full = cut.count + count > self._seal.max_events or cut.size + 1 + size > self.most_bytes
                 if cut.rows and full:
                     break
                 body = self.body(row[1])
@@ -222,12 +223,16 @@ class Journal:
 
     def bundles_to_come(self) -> int:
         """Return how many bundles all that waits makes at most: two that follow each other fill more than one."""
-        most_events, most_bytes = self._seal.max_events, self._seal.max_bytes
+        most_events, most_bytes = self._seal.max_events, self.most_bytes
         return sum(1 + 2 * (open_.count // most_events + open_.size // most_bytes) for open_ in self._open.values())
 
     def find(self, stream: Stream, boot_id: str) -> OpenStream | None:
         """Return the open stream of a bundle."""
         return self._open.get((stream, boot_id))
+
+    def replacing(self) -> int:
+        """Return how many bundles wait to be sealed again in smaller ones."""
+        return sum(open_.stream.replaces is not None for open_ in self._open.values())
 
     def messages(self) -> int:
         """Return how many messages wait."""

@@ -6,15 +6,17 @@ one seek each however much is queued.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, fields, replace
 
 from actod.model import PRIORITY, Bundle, Envelope, TrafficClass
 from actod.store.chunk import digest, parse_ranges, ranges, unpack
 from actod.store.faults import DamageError
 from actod.store.ledger import robot_key
-from actod.store.schema import OUTBOX, PLACE_SHIFT, RANK_SHIFT
+from actod.store.schema import ARCHIVE, OUTBOX, PLACE_SHIFT, QUARANTINE, RANK_SHIFT
 
 CLASSES = tuple(TrafficClass)
 _ID_MASK = (1 << RANK_SHIFT) - 1
@@ -133,19 +135,51 @@ class Outbox:
         numbers = [(number,) for number, _count in parse_ranges(row.chunks)]
         self._connection.executemany("DELETE FROM chunk WHERE id=?", numbers)
 
-    def first(self, place: int, *, limit: int = 1, skip: frozenset[int] = frozenset()) -> list[Sealed]:
-        """Return up to `limit` bundles in the order of sending, leaving out the keys in `skip`."""
+    def first(self, place: int, *, limit: int = 1) -> list[Sealed]:
+        """Return up to `limit` bundles in the order of sending."""
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
-        rows = self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit + len(skip))
-        return [row for row in rows if row.at not in skip][:limit]
+        return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, limit))
 
-    def after(self, place: int, passed: Mapping[TrafficClass, int]) -> Sealed | None:
-        """Return the first bundle in the order of sending whose number is above the one passed in its class."""
+    def page(self, place: int, *, above: int, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place whose key is above one, in the order of sending."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
+        low = max(place << PLACE_SHIFT, above + 1)
+        return list(self._read(query, low, (place + 1 << PLACE_SHIFT) - 1, limit))
+
+    def near(self, place: int, share: float) -> Sealed | None:
+        """Return a bundle of a place, by its share (0 to 1) of the way from the oldest to the newest of a class."""
+        query = "SELECT MIN(at), MAX(at) FROM bundle WHERE at BETWEEN ? AND ?"
+        low, high = self._connection.execute(query, (place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1)).fetchone()
+        if low is None:
+            return None
+        classes = [row.traffic_class for row in self.oldest(place)]
+        chosen = classes[min(int(share * len(classes)), len(classes) - 1)]
+        first = key(place, chosen, 0)
+        low, high = self._connection.execute(query, (first, first | _ID_MASK)).fetchone()
+        at = low + int((share * len(classes) % 1) * (high - low))
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1"  # noqa: S608 - fixed words
+        return next(self._read(query, at, high), None)
+
+    def after(
+        self,
+        place: int,
+        passed: Mapping[TrafficClass, int],
+        *,
+        skip: AbstractSet[int] = frozenset(),
+        without: AbstractSet[TrafficClass] = frozenset(),
+    ) -> Sealed | None:
+        """Return the first bundle in the order of sending whose number is above the one passed in its class.
+
+        Left out are those whose keys are in `skip`, and the classes in `without`.
+        """
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
         for traffic_class in CLASSES:
+            if traffic_class in without:
+                continue
             low = key(place, traffic_class, 0)
-            for row in self._read(query, low + passed.get(traffic_class, -1) + 1, low | _ID_MASK):
-                return row
+            for row in self._read(query, low + passed.get(traffic_class, -1) + 1, low | _ID_MASK, len(skip) + 1):
+                if row.at not in skip:
+                    return row
         return None
 
     def count(self, place: int, *, most: int) -> int:
@@ -154,6 +188,11 @@ class Outbox:
         span = (place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1)
         found: int = self._connection.execute(query, (*span, most)).fetchone()[0]
         return found
+
+    def noted(self, place: int, note: str, *, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of a place with this note. Reads the whole place: for people."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? AND note=? ORDER BY at LIMIT ?"  # noqa: S608
+        return list(self._read(query, place << PLACE_SHIFT, (place + 1 << PLACE_SHIFT) - 1, note, limit))
 
     def oldest(self, place: int) -> list[Sealed]:
         """Return the oldest bundle of each class in a place, highest class first."""
@@ -180,6 +219,16 @@ class Outbox:
         """Return a bundle by its key."""
         return next(self._read(f"SELECT {COLUMNS} FROM bundle WHERE at=?", number), None)  # noqa: S608 - fixed words
 
+    def numbered(self, number: int) -> Sealed | None:
+        """Return the bundle of this number, in whichever place and class it is."""
+        places = (key(place, word, number) for place in (OUTBOX, ARCHIVE, QUARANTINE) for word in CLASSES)
+        return next(filter(None, map(self.at, places)), None)
+
+    def signed_since(self, wall_ns: int) -> Iterator[Sealed]:
+        """Yield each bundle from the first on that was sealed at this time or later, in the order of sealing."""
+        rows = sorted(self._read(f"SELECT {COLUMNS} FROM bundle"), key=lambda row: row.id)  # noqa: S608 - fixed words
+        yield from itertools.dropwhile(lambda row: row.sealed_wall < wall_ns, rows)
+
     def envelope(self, row: Sealed) -> Envelope | None:
         """Put the envelope together again, to the byte; None if a part is missing or damaged."""
         wrap = self._connection.execute("SELECT head, tail FROM wrap WHERE id=?", (row.id,)).fetchone()
@@ -189,7 +238,7 @@ class Outbox:
         body = b"".join((wrap[0], b",".join(events), wrap[1]))
         if digest((), body) != row.digest:
             return None
-        return Envelope(row.proof_id, row.payload_hash, body, row.traffic_class)
+        return Envelope(row.proof_id, row.payload_hash, body, row.traffic_class, row.count)
 
     def chunks(self, numbers: Iterable[int]) -> Iterator[bytes]:
         """Yield the events of chunks, uncompressed; nothing for one that is missing or damaged."""

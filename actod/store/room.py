@@ -16,11 +16,10 @@ from actod.model import PRIORITY, TrafficClass
 from actod.store.faults import DamageError
 from actod.store.journal import OpenStream
 from actod.store.outbox import Sealed
-from actod.store.schema import ARCHIVE, OUTBOX, QUARANTINE, live_bytes
+from actod.store.schema import ARCHIVE, OUTBOX, PLACES, QUARANTINE, live_bytes
 from actod.store.storefile import StoreFile
 
 _log = structlog.get_logger(__name__)
-_PLACES = {OUTBOX: "outbox", ARCHIVE: "archive", QUARANTINE: "quarantine"}
 _BUNDLE_BYTES = 4096  # what a bundle takes beside its events; rarely more, with thousands of marks
 _LEDGER_BYTES = 16 * 1024  # kept free for counters, losses and chain heads
 _MOST_GIVEN_UP = 64  # bundles or chunks that one transaction drops at most, so that it ends soon
@@ -44,7 +43,7 @@ class StoreRoom(StoreFile):
         return moved
 
     def _count(self, row: Sealed, sign: int) -> None:
-        name = _PLACES[row.place]
+        name = PLACES[row.place]
         self._add(name, sign)
         self._add(f"{name}_bytes", sign * row.size)
         if row.place == OUTBOX:

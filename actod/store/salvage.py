@@ -33,6 +33,8 @@ class Repair:
     kept: int = 0
     lost: int | None = 0
     new_epoch: bool = False
+    first: int = 0  # the lowest and the highest number of a message that was found, 0 for none
+    last: int = 0
 
 
 @dataclass(slots=True)
@@ -56,7 +58,6 @@ class Rebuild:
         self._present = 0  # messages in journal, outbox and quarantine
         self._carried = 0  # losses that undelivered bundles tell of
         self._counters: dict[str, Any] = {}
-        self._highest = 0
         self._copied: set[int] = set()
 
     def run(self, *, known: Known | None, device: str, wall_ns: int, archived: bool = True) -> None:
@@ -87,7 +88,8 @@ class Rebuild:
                 heads[robot] = max(heads.get(robot, (0, "")), head)
         elif not found.chains_whole:
             before = {"epoch": store["epoch"], "device_seq": device_seq, "head": heads.get(robot_key(None), (0, None))[1]}
-            store |= {"epoch": store["epoch"] + 1, "began": {"reason": "chains_lost", "before": before}}
+            ids = {"first": self._result.first, "last": self._result.last}
+            store |= {"epoch": store["epoch"] + 1, "began": {"reason": "damaged", "before": before, "known": ids}}
             heads, device_seq = {}, 0
             self._result.new_epoch = True
         for row in newest:
@@ -104,7 +106,7 @@ class Rebuild:
         Settled by the file's own count: what was delivered since an older file may be here once more.
         """
         old = found.counters or {}
-        last = max(old.get("last", 0), known.last if known else 0, self._highest)
+        last = max(old.get("last", 0), known.last if known else 0, self._result.last)
         settled = old.get("settled", 0) if old or known is None else known.settled
         losses = list(found.losses)
         if old or known:
@@ -159,7 +161,7 @@ class Rebuild:
 
     def _copy_journal(self) -> None:
         numbers: dict[tuple[str, str], int] = {}  # an old page may name a stream by a number that is another's now
-        for row in _rows(self._old, "journal", JOURNAL_COLUMNS):
+        for row in readable_rows(self._old, "journal", JOURNAL_COLUMNS):
             if digest(row[:-1]) != row[-1] or not self._copy_chunks([(row[1], row[4])], row[11], b"", b""):
                 continue
             number = numbers.setdefault((row[2], row[3]), len(numbers) + 1)
@@ -174,7 +176,7 @@ class Rebuild:
         newest: dict[tuple[int, str], Sealed] = {}
         bundles: set[int] = set()
         self._counters["bundle"] = 0
-        for values in _rows(self._old, "bundle", BUNDLE_COLUMNS):
+        for values in readable_rows(self._old, "bundle", BUNDLE_COLUMNS):
             if digest(values[:-1]) != values[-1]:
                 continue
             row = Sealed(*values[:-1])
@@ -209,7 +211,8 @@ class Rebuild:
         if any(number in self._copied for number, _count in chunks):
             return False  # an old page came back to life
         for number, count in chunks:
-            self._highest = max(self._highest, number + count - 1)
+            self._result.first = min(self._result.first or number, number)
+            self._result.last = max(self._result.last, number + count - 1)
             with contextlib.suppress(*UNREADABLE):
                 stored += self._old.execute("SELECT id, body FROM chunk WHERE id=?", (number,)).fetchall()
         bodies = [unpack(body) for _number, body in stored]
@@ -228,7 +231,7 @@ def _damaged(reason: str, route: str, count: int, wall_ns: int) -> list[Loss]:
     return [Loss(reason, "normal", route, count, wall_ns, wall_ns)] if count > 0 else []
 
 
-def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+def readable_rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
     """Yield each row that can be read, in any order: around a damaged page from both sides, halving what is between.
 
     The first column is the integer key.

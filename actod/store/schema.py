@@ -22,6 +22,7 @@ _FRAME_BYTES = PAGE_BYTES + 24  # in the WAL, https://www.sqlite.org/fileformat2
 _CACHE_KIB = 1024
 
 OUTBOX, ARCHIVE, QUARANTINE = 0, 1, 2  # bundle.place
+PLACES = {OUTBOX: "outbox", ARCHIVE: "archive", QUARANTINE: "quarantine"}
 
 # A journal row's body stays where it is when the bundle is sealed and archived: the bundle names its chunks, and holds
 # only the bytes of the envelope before (head) and after (tail) the events. Each event is written once.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from actod.config import SealConfig, StoreConfig
 from actod.errors import TransientError
-from actod.model import Bundle, Envelope, Group, Receipt
+from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt, TrafficClass
 from actod.ports import Clock
 from actod.store.frame import Witness
 from actod.store.salvage import Repair
@@ -97,6 +98,14 @@ class SqliteSpool:
         """
         return await self._call(self._store.begin_epoch, reason)
 
+    async def claim(self, host: Mapping[str, str]) -> list[str]:
+        """Say what the store runs on, as digests by name; return the names of those that were others before.
+
+        A cloned card or an image that was restored to another one is known so: then every chain begins a new epoch.
+        What is named for the first time is only kept. Facts that come late, a token's serial, may be claimed later.
+        """
+        return await self._call(self._store.claim, host)
+
     @property
     def repaired(self) -> Repair | None:
         """What the last repair found, None if there was none since the opening."""
@@ -127,22 +136,13 @@ class SqliteSpool:
         """Move a sealed bundle to the outbox. Raises IntegrityError for any but the one that was handed out."""
         await self._call(self._store.put, bundle, envelope)
 
-    async def next_envelope(self) -> Envelope:
-        """Wait until the outbox holds something, and return the oldest of the highest priority."""
+    async def take(self, held: Callable[[], AbstractSet[TrafficClass]]) -> Envelope:
+        """Wait for an envelope of a class that is not held, and that no one else has taken: the oldest of the highest."""
         while True:
             self._changed.clear()
             with contextlib.suppress(TransientError):
-                if self._store.has_outbox() and (envelope := await self._call(self._store.next_envelope)):
+                if self._store.has_outbox() and (envelope := await self._call(self._store.take, held())):
                     return envelope
-            await self._wait(_LOOK_SECONDS)
-
-    async def take(self, limit: int) -> list[Envelope]:
-        """Wait for one to `limit` envelopes that no one else has taken. Settle each, or `give_back`."""
-        while True:
-            self._changed.clear()
-            with contextlib.suppress(TransientError):
-                if self._store.has_outbox() and (envelopes := await self._call(self._store.take, limit)):
-                    return envelopes
             await self._wait(_LOOK_SECONDS)
 
     async def give_back(self, envelope: Envelope) -> None:
@@ -161,13 +161,37 @@ class SqliteSpool:
         """Move an envelope to quarantine; the ledger calls it withheld."""
         await self._call(self._store.set_aside, envelope, reason)
 
+    async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
+        """Let a bundle be sealed again in smaller ones. See the port."""
+        return await self._call(self._store.split, envelope, most_bytes=most_bytes)
+
+    async def limit(self, most_bytes: int) -> None:
+        """Hold bundles that are cut from now on to so many bytes of events."""
+        await self._call(self._store.limit, most_bytes)
+
+    async def replacing(self) -> int:
+        """Return how many bundles that were split wait to be sealed again."""
+        return await self._call(self._store.replacing)
+
+    async def sample(self, share: float) -> Envelope | None:
+        """Return one archived envelope, `share` (0 to 1) of the way through the archive; None if there is none."""
+        return await self._call(self._store.sample, share)
+
     async def retry(self, proof_id: str) -> bool:
         """Bring a quarantined bundle back to the outbox. False if there is none."""
         return await self._call(self._store.retry, proof_id)
 
-    async def purge(self, proof_id: str) -> bool:
-        """Drop an undelivered bundle by an operator's command; the ledger shows it. False if there is none."""
+    async def quarantined(self, reason: str, *, limit: int) -> list[str]:
+        """Return the proof ids of up to `limit` bundles that were set aside for this reason."""
+        return await self._call(self._store.quarantined, reason, limit)
+
+    async def purge(self, proof_id: str) -> int:
+        """Drop an undelivered bundle by an operator's command; return how many messages went, 0 if there is no such one."""
         return await self._call(self._store.purge, proof_id)
+
+    async def heads(self) -> ChainHeads:
+        """Return where the epoch stands: for statements that name the bundle they follow."""
+        return await self._call(self._store.heads)
 
     async def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""
@@ -183,5 +207,5 @@ class SqliteSpool:
         try:
             return await self._worker.call(self._store.run, partial(work, *args, **kwargs))
         finally:
-            if work not in (self._store.next_bundle, self._store.next_envelope, self._store.take):
+            if work not in (self._store.next_bundle, self._store.take):
                 self._changed.set()

@@ -16,7 +16,8 @@ class SpoolStatus:
     """A moment's picture. Ages are in seconds by the wall clock, None where nothing waits; bytes are of content.
 
     `acknowledged` counts messages made durable since genesis, `sealed` and `submitted` bundles; `by_class` maps a
-    class to the messages that it brought and the bundles of it that wait.
+    class to the messages that it brought and the bundles of it that wait. The two figures of wear are those of the
+    running daemon since its start, None where there is none: what it has the disk write, all files together.
     """
 
     device: str
@@ -34,6 +35,8 @@ class SpoolStatus:
     sealed: int
     submitted: int
     file_bytes: int
+    written_bytes_a_day: int | None = None
+    write_amplification: float | None = None
     losses_pending: Mapping[str, int] = field(default_factory=dict)
     by_class: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 

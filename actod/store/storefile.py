@@ -28,7 +28,7 @@ from actod.store.lock import FolderLock
 from actod.store.outbox import Outbox
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
-from actod.store.schema import DATABASE_NAME, OUTBOX, connect, live_bytes, sync_way
+from actod.store.schema import DATABASE_NAME, PLACES, connect, live_bytes, sync_way
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class StoreFile(StoreFrame):
         unclean = path.with_name(path.name + "-wal").exists()
         try:
             with translated():
-                if not path.exists() and not unclean and not self._known:
+                if not path.exists() and not unclean and not self._known and not self._lock.noted()[1]:
                     self._begin(path)
                 else:
                     self._connection = connect(path, self._shares)
@@ -104,7 +104,7 @@ class StoreFile(StoreFrame):
         self._load()
 
     def _draw_device(self) -> str:
-        return self._device_id or f"d-{secrets.token_hex(8)}"
+        return self._device_id or self._lock.noted()[0] or f"d-{secrets.token_hex(8)}"
 
     def _load(self) -> None:
         """Read what is kept in memory. Raises DamageError."""
@@ -119,8 +119,9 @@ class StoreFile(StoreFrame):
         self._journal = Journal(connection, self._seal, self._clock.boot_id(), compress=self._compress)
         if self._journal.messages() != self._counters.get("journal", 0):
             raise DamageError("store_damaged", "journal rows are missing")
-        if self._outbox.count(OUTBOX, most=_COUNTED) < min(_COUNTED, self._counters.get("outbox", 0)):
-            raise DamageError("store_damaged", "bundles are missing")
+        for place, name in PLACES.items():
+            if self._outbox.count(place, most=_COUNTED) < min(_COUNTED, self._counters.get(name, 0)):
+                raise DamageError("store_damaged", "bundles are missing")
         self._recent = Recent()
         for number, entries in connection.execute("SELECT id, entries FROM recent ORDER BY id"):
             self._recent.restore(number, entries)
@@ -168,12 +169,15 @@ class StoreFile(StoreFrame):
     def _resume(self) -> None:
         """Take over what the audit log knows better, and tell it where the store stands."""
         known, state = self._known, self._state
+        _device, noted = self._lock.noted()
         if self._device_id and self._device_id != state["device"]:
             state = self._next_epoch("device_renamed") | {"device": self._device_id}
         elif known and known.device != state["device"]:
             state = self._next_epoch("foreign_audit_log", above=known.epoch)
         elif known and known.epoch > state["epoch"]:
             state = self._next_epoch("older_store", above=known.epoch)
+        elif noted > state["epoch"] or (noted == state["epoch"] and self.repaired and self.repaired.new_epoch):
+            state = self._next_epoch("damaged" if self.repaired else "older_store", above=noted)
         with self._transaction():
             if state is not self._state:
                 self._enter(state)
@@ -182,6 +186,7 @@ class StoreFile(StoreFrame):
             self._add("opens", 1)
         self._entered(state)
         sync_folder(self._folder)
+        self._lock.note(self.device, self.epoch)
         self._tell("checkpoint.opened", self._mended_fields(), full=True)
 
     def _catch_up(self, known: Known) -> None:

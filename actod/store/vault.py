@@ -60,20 +60,20 @@ def _disk_bytes(size: int) -> int:
     return (size + _BLOCK_BYTES - 1) // _BLOCK_BYTES * _BLOCK_BYTES + _NAME_BYTES
 
 
-def read_operator_key(text: str) -> bytes:
-    """Return the 32 bytes of a public key in base64. Raises ConfigError."""
+def read_operator_key(text: str, *, key: str = "masking.operator_key") -> bytes:
+    """Return the 32 bytes of a public key in base64; `key` is where it was given. Raises ConfigError."""
     try:
-        key = base64.b64decode(text, validate=True)
+        public = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_BYTES:
+        public = b""
+    if len(public) != _KEY_BYTES:
         raise ConfigError(
-            key="masking.operator_key",
+            key=key,
             expected="base64 of a 32-byte public key",
             found=f"{len(text)} characters",
             fix="make one where the private key is to stay: actod vault key FILE",
         )
-    return key
+    return public
 
 
 def make_operator_key(file: Path) -> str:
@@ -84,10 +84,21 @@ def make_operator_key(file: Path) -> str:
     return base64.b64encode(bytes(private.public_key)).decode("ascii")
 
 
-def unseal(sealed: bytes, *, private_key: str) -> bytes:
+def read_private_key(text: str) -> bytes:
+    """Return the 32 bytes of a private key in base64. Raises ConfigError, which does not hold it."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(key="--key", expected="a private key as `actod vault key` makes it", fix="name its file")
+    return key
+
+
+def unseal(sealed: bytes, *, private_key: bytes) -> bytes:
     """Return the JSON object that was sealed. Raises RejectedError("not_sealed_to_us")."""
     try:
-        return SealedBox(PrivateKey(base64.b64decode(private_key))).decrypt(sealed)
-    except (CryptoError, ValueError, TypeError):
+        return SealedBox(PrivateKey(private_key)).decrypt(sealed)
+    except CryptoError:
         pass
     raise RejectedError("not_sealed_to_us", "damaged, or sealed to another key")

@@ -42,7 +42,7 @@ def judge(answer: Answer, proof_id: str) -> tuple[str, str]:
         return reason_of_status(answer.status), ""
     if answer.body is not None and ("html" in answer.content_type or answer.body.lstrip()[:1] == b"<"):
         return "captive_portal", ""
-    named = _named(answer.body)
+    named = _named(answer.body) if _is_json(answer.content_type) else None
     if named is None:
         return "malformed_response", ""
     if named.isascii() and hmac.compare_digest(named, proof_id):
@@ -58,6 +58,10 @@ def leaves_connection_usable(answer: Answer, proof_id: str) -> bool:
     if answer.status == _OK:
         return judge(answer, proof_id)[0] == "accepted"
     return answer.status // 100 == _CLIENT_ERRORS and answer.body is not None
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip() == "application/json"
 
 
 def _named(body: bytes | None) -> str | None:

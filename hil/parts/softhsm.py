@@ -29,6 +29,9 @@ class SoftToken:
     environment: Mapping[str, str]
     pin: str = field(repr=False)
 
+    def close(self) -> None:
+        """End what runs for the token: here nothing."""
+
 
 def module() -> Path:
     """Return the path of SoftHSM's module. Raises FileNotFoundError where it is not installed."""

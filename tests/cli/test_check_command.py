@@ -37,7 +37,7 @@ def test_all_is_well_and_each_line_says_what_was_seen(rig: Rig) -> None:
     assert {line.split()[0] for line in lines} <= {"ok", "warn"}
     names = [line.split(":")[0].split(maxsplit=1)[1] for line in lines]
     secrets = [f"secret {key}" for key in ("token.pin_file", "collector.api_key_file", "collector.wallet_file")]
-    rest = ["state folder", "token", "broker", "server", "audit log", "store", "clock"]
+    rest = ["state folder", "token", "key age", "broker", "server", "audit log", "store", "clock"]
     assert names == ["configuration", *secrets, "no secret in configuration", *rest]
     warned = {line.split(":")[0].split(maxsplit=1)[1] for line in lines if line.startswith("warn")}
     assert warned <= {"clock", "state folder"}  # what the machine of the test is like
@@ -217,7 +217,7 @@ def test_one_broken_thing_fails_exactly_its_line_and_names_its_remedy(
     assert said in lines[name]["detail"]
     assert lines[name]["remedy"]
     assert remedy in lines[name]["remedy"]
-    assert len(lines) == 12
+    assert len(lines) == 13
 
 
 def test_what_needs_a_refused_secret_is_not_asked_and_says_so(rig: Rig) -> None:

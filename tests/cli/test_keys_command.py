@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 from nacl.signing import VerifyKey
 
+from actod.cli.keys import add_parser
 from actod.proof import thumbprint
 from hil.parts.softhsm import SoftToken, make_token
 from hil.rig import ROOT
@@ -55,11 +59,13 @@ def test_a_key_is_made_once_and_shown_with_its_thumbprint(tmp_path: Path, empty:
     assert made["thumbprint"] == thumbprint.ed25519(public_key)
     shown = keys(tmp_path, empty, "show", "--json")
     assert shown.returncode == 0
-    assert json.loads(shown.stdout) == made | {"kind": "software"}
+    assert json.loads(shown.stdout) == made | {"kind": "software", "p256": None, "generation": 1}
     assert [line.split() for line in keys(tmp_path, empty, "show").stdout.splitlines()] == [
         ["ed25519", made["ed25519"]],
         ["thumbprint", made["thumbprint"]],
         ["kind", "software"],
+        ["p256", "-"],
+        ["generation", "1"],
     ]
     again = keys(tmp_path, empty, "init")
     assert (again.returncode, again.stdout) == (1, "")
@@ -150,3 +156,16 @@ def test_nothing_is_left_behind(tmp_path: Path, empty: SoftToken) -> None:
     keys(tmp_path, empty, "init")
     keys(tmp_path, empty, "show")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["actod.toml", "token"]
+
+
+def test_the_page_about_keys_shows_commands_that_are_there() -> None:
+    page = (ROOT / "docs" / "keys.md").read_text()
+    commands = [
+        line.split("#")[0] for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
+    ]
+    commands = [command.split(">")[0] for command in commands if command.startswith("actod keys ")]
+    assert len(commands) >= 6
+    root = argparse.ArgumentParser()
+    add_parser(root.add_subparsers(dest="command"))
+    for command in commands:
+        assert root.parse_args(shlex.split(command)[1:]).action in command

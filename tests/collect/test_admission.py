@@ -17,6 +17,7 @@ from actod.mask.policy import Policy
 from actod.model import Bundle, Delivery, Group, Loss, PublicKeys
 from actod.proof import thumbprint
 from actod.proof.envelope import SealContext, assemble
+from actod.service.watchdog import Pulse
 from tests.collect.routing import deliver, make_admission, make_router
 
 CONFIG = CollectorConfig(url="", pins=[], api_key_file=Path("key"))
@@ -59,6 +60,8 @@ def admit(*payloads: bytes) -> Group:
             refusals=line,
             vault=None,
             largest_event_bytes=CONFIG.largest_event_bytes,
+            pulse=Pulse(limit_seconds=60),
+            admitting=asyncio.Lock(),
         )
     )
     assert line.acknowledged == len(payloads)

@@ -64,8 +64,9 @@ def another(key: str, hint: Any) -> Any:
         return [choice for choice in _CHOICES[key] if choice][-1]
     if isinstance(hint, types.UnionType) or hint is Path:
         return "elsewhere/file"
-    if key == "routes.qos":
-        return 0
+    special = {"routes.qos": 0, "collector.bulk_hours_utc": "22:00-06:00", "collector.fleet_share": 0.5}
+    if key in special:
+        return special[key]
     if hint in (int, float):
         low, high = _RANGES.get(key, (1, 12_345))
         return hint(min(high, low * 2 + 1))

@@ -81,6 +81,9 @@ REFUSED = [
     ("alerts", [{"name": "a", "url": "https://1234-secret"}], "a known key", "url_file"),
     ("collector.pins", "sha256/x", "a list", "right type"),
     ("collector.pins", [1], "text", "right type"),
+    ("collector.bulk_hours_utc", "22:00-22:00", "two different times of day", "leave it empty"),
+    ("collector.bulk_hours_utc", "night", "two different times of day", "leave it empty"),
+    ("collector.fleet_share", 0, "from 0.0001 to 1", "in the range"),
     ("masking.pseudonym_epoch_days", 0, "from 1", "in the range"),
     ("masking.rules", [{"operator": "erase"}], "'mask', 'redact'", "choose one"),
     ("masking.rules", [{"type": "email"}], "text", "add operator to [masking.rules]"),
@@ -95,7 +98,7 @@ REFUSED = [
     ("routes.profile", "vda", "'vda5050-v2'", "choose one"),
     ("routes.traffic_class", "urgent", "'intervention'", "choose one"),
     ("device.robots", {"serial": 1}, "text", "right type"),
-    ("token.pin_file", "credential:pin", "a systemd credential", "LoadCredential=pin:"),
+    ("token.pin_file", "credential:../pin", "a systemd credential", "LoadCredential=name:"),
 ]
 
 
@@ -137,6 +140,15 @@ def test_a_table_that_lacks_a_key_is_named_with_it(tmp_path: Path, key: str) -> 
         configfile.load(file)
 
 
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_budgets_are_switched_off_in_dev_alone(tmp_path: Path, environment: str) -> None:
+    config = changed("collector.budgets", False)  # noqa: FBT003 - the value of a key
+    assert not configfile.load(write(tmp_path, config)).collector.budgets
+    config["environment"] = environment
+    with pytest.raises(ConfigError, match=rf"collector\.budgets.*found false in {environment}.*below the server's"):
+        configfile.load(write(tmp_path, config))
+
+
 def test_two_routes_of_one_name_are_refused(tmp_path: Path) -> None:
     config = changed("environment", "dev")
     config["routes"] *= 2
@@ -170,6 +182,8 @@ def test_a_credential_is_a_file_of_the_units_folder_and_nothing_beyond(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/actod.service")
     config = configfile.load(write(tmp_path, changed("token.pin_file", "credential:token-pin")))
     assert config.token.pin_file == Path("/run/credentials/actod.service/token-pin")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")  # a command beside the unit sees what the daemon sees: one digest
+    assert configfile.load(tmp_path / "actod.toml") == config
     with pytest.raises(ConfigError, match=r"token\.pin_file: expected a systemd credential, found a path"):
         configfile.load(write(tmp_path, changed("token.pin_file", "credential:../../pin")))
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hil.parts.softhsm import SoftToken, make_token
-from tests.keys.parts import Signer, Spy, write_config
+from tests.keys.parts import Child, Signer, Spy, write_config
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +80,23 @@ def signer(token: SoftToken, make_signer: Callable[..., Signer]) -> Signer:
     signer = make_signer(token)
     signer.start()
     return signer
+
+
+@pytest.fixture
+def supervised(tmp_path: Path, token: SoftToken, spy: Spy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    for name, value in (token.environment | spy.environment).items():
+        monkeypatch.setenv(name, value)
+    config_file = write_config(tmp_path, token, uri=spy.uri)
+
+    @asynccontextmanager
+    async def supervise(*, config: Path = config_file) -> AsyncIterator[Child]:
+        child = Child(config, tmp_path / "run" / "signer.sock")
+        task = asyncio.create_task(child.supervisor.run())
+        try:
+            yield child
+        finally:
+            child.client.close()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return supervise

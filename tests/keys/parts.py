@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -18,11 +19,18 @@ from typing import Any
 
 import orjson
 
+from actod.errors import TransientError
 from actod.keys import wire
+from actod.keys.client import SignerClient
+from actod.keys.supervisor import SignerProcess
 from hil.parts.softhsm import KEY, LABEL, SoftToken, module
 from hil.rig import ROOT, wait_for
+from tests.keys.ckr import CALLS, CODES
 
 # pin and URI stand in argv here, of a token that lives as long as the test
+TIMEOUT_SECONDS = 0.6
+HASH = "0123456789abcdef" * 4
+
 KEYMAKER = """
     import sys
     import pkcs11
@@ -109,6 +117,55 @@ class Spy:
 
     def off(self, switch: str) -> None:
         (self.folder / switch).unlink()
+
+    def fault(self, function: str, what: str, *, skip: int = 0, times: int = 0) -> None:
+        """Let a call go wrong from now on: with a CKR_* by its name, or in another way that spy.c knows."""
+        new = self.folder / "fault.new"
+        new.write_text(f"{secrets.token_hex(8)} {CALLS[function]} {CODES.get(what, what)} {skip} {times}")
+        (self.folder / "calls").unlink(missing_ok=True)
+        new.rename(self.folder / "fault")
+
+    def well(self) -> None:
+        """Let everything go well again."""
+        (self.folder / "fault").unlink(missing_ok=True)
+
+
+class Child:
+    """A supervised signer, the events that its supervisor tells, and a client."""
+
+    def __init__(self, config_file: Path, socket: Path) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.supervisor = SignerProcess(
+            config_file=config_file,
+            socket=socket,
+            timeout_seconds=TIMEOUT_SECONDS,
+            on_event=self._note,
+            start_seconds=2.0,
+        )
+        self.client = SignerClient(socket, timeout_seconds=TIMEOUT_SECONDS)
+
+    def _note(self, event: str, **fields: Any) -> None:
+        self.events.append((event, fields))
+
+    def started(self) -> list[int]:
+        return [fields["pid"] for event, fields in self.events if event == "signer.started"]
+
+    def ended(self) -> list[str]:
+        return [fields["why"] for event, fields in self.events if event == "signer.ended"]
+
+    async def signs(self) -> bytes:
+        """Return a signature, waiting for it as the sealer does."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    return await self.client.sign_payload_hash(HASH)
+                except TransientError:
+                    await asyncio.sleep(0.05)
+
+    async def starts(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.started()) < count:
+                await asyncio.sleep(0.02)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,9 +12,11 @@ import pytest
 from nacl.signing import SigningKey
 
 from actod.errors import IntegrityError, TransientError
+from actod.keys.ring import KeyRing
 from actod.keys.sealer import TokenSealer
-from actod.model import Envelope, PublicKeys
+from actod.model import EnrolledKey, Envelope, PublicKeys, PurposeSignature
 from tests.proof.conftest import bundle_of, context_of, keys_of
+from tests.store.parts import HandClock
 
 EVENT = {"data": {"speed": 1.5}, "topic": "a/b", "ts": "2026-01-02T03:04:05Z"}
 
@@ -35,9 +38,22 @@ class ScriptedSigner:
         self.failures = list(failures)
         self.before_failing: Callable[[], None] = lambda: None
 
-    async def public_keys(self) -> PublicKeys:
+    async def keys(self) -> tuple[EnrolledKey, ...]:
         self._fail()
+        public = keys_of(self.key)
+        return (EnrolledKey("key", 1, public.ed25519, public.ed25519_thumbprint, None, None, public.kind),)
+
+    async def use(self, ed25519_thumbprint: str) -> None:
+        self.chosen = ed25519_thumbprint
+
+    async def public_keys(self) -> PublicKeys:
         return keys_of(self.key)
+
+    async def sign_purpose(self, message: bytes) -> PurposeSignature:
+        return PurposeSignature(self.key.sign(message).signature, None)
+
+    async def make_next(self, generation: int) -> EnrolledKey:
+        raise NotImplementedError(generation)
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         self._fail()
@@ -69,8 +85,16 @@ class Audit:
         return "c" * 64
 
 
-def sealer_of(signer: ScriptedSigner, audit: Audit) -> TokenSealer:
-    return TokenSealer(signer=signer, context=context_of, audit=audit)
+@pytest.fixture
+def sealer_of(tmp_path: Path) -> Callable[[ScriptedSigner, Audit], TokenSealer]:
+    def make(signer: ScriptedSigner, audit: Audit) -> TokenSealer:
+        ring = KeyRing(tmp_path, signer=signer, audit=audit, clock=HandClock(), last_used=lambda: None)
+        return TokenSealer(signer=signer, ring=ring, context=context_of, audit=audit)
+
+    return make
+
+
+Sealers = Callable[[ScriptedSigner, Audit], TokenSealer]
 
 
 def seal(sealer: TokenSealer, count: int = 1) -> list[Envelope]:
@@ -87,7 +111,7 @@ def meta(envelope: Envelope) -> dict[str, Any]:
     return dict(orjson.loads(envelope.body)["payload"]["meta"]["actod"])
 
 
-def test_the_keys_are_asked_for_once_and_their_use_is_recorded() -> None:
+def test_the_keys_are_asked_for_once_and_their_use_is_recorded(sealer_of: Sealers) -> None:
     audit, signer = Audit(), ScriptedSigner("", "", "", "")
     sealer = sealer_of(signer, audit)
     assert len(seal(sealer, 3)) == 3
@@ -97,7 +121,7 @@ def test_the_keys_are_asked_for_once_and_their_use_is_recorded() -> None:
     assert sealer.waiting is None
 
 
-def test_each_new_reason_for_waiting_is_recorded_once_and_so_is_the_end() -> None:
+def test_each_new_reason_for_waiting_is_recorded_once_and_so_is_the_end(sealer_of: Sealers) -> None:
     audit = Audit()
     sealer = sealer_of(ScriptedSigner("signer_away", "signer_away", "token_absent", "", "token_absent"), audit)
     (envelope,) = seal(sealer)
@@ -110,7 +134,7 @@ def test_each_new_reason_for_waiting_is_recorded_once_and_so_is_the_end() -> Non
     assert (sealer.waiting, meta(envelope)["sealed_late"]) == (None, False)
 
 
-def test_a_bundle_that_waited_more_than_a_minute_says_so() -> None:
+def test_a_bundle_that_waited_more_than_a_minute_says_so(sealer_of: Sealers) -> None:
     signer = ScriptedSigner("token_away")
 
     def a_minute_passes() -> None:
@@ -123,21 +147,30 @@ def test_a_bundle_that_waited_more_than_a_minute_says_so() -> None:
     assert (meta(first)["sealed_late"], meta(second)["sealed_late"]) == (True, False)
 
 
-def test_after_an_absence_the_keys_are_asked_for_again() -> None:
+def test_another_token_after_an_absence_is_waited_out(sealer_of: Sealers) -> None:
     audit, signer = Audit(), ScriptedSigner("", "", "token_away")
-    sealer = sealer_of(signer, audit)
+    sealer, own = sealer_of(signer, audit), signer.key
 
     def another_token() -> None:
         signer.key = SigningKey(bytes(32))
+        signer.failures = ["", "", "key_gone_was_said"]
+        signer.before_failing = the_own_token
+
+    def the_own_token() -> None:
+        signer.key = own
 
     signer.before_failing = another_token
     first, second = seal(sealer, 2)
-    assert meta(first)["key"] != meta(second)["key"]
-    assert meta(second)["key"]["ed25519"] == keys_of(SigningKey(bytes(32))).ed25519_thumbprint
-    assert [event for event, _ in audit.lines] == ["key.used", "seal.waiting", "key.used", "seal.resumed"]
+    assert meta(first)["key"] == meta(second)["key"]
+    assert [fields["reason"] for event, fields in audit.lines if event == "seal.waiting"] == [
+        "token_away",
+        "key_gone",
+        "key_gone_was_said",
+    ]
+    assert [event for event, _ in audit.lines].count("key.used") == 1
 
 
-def test_a_signature_that_does_not_verify_stops_everything() -> None:
+def test_a_signature_that_does_not_verify_stops_everything(sealer_of: Sealers) -> None:
     signer = ScriptedSigner()
     sealer = sealer_of(signer, Audit())
     seal(sealer)

@@ -6,79 +6,14 @@ import asyncio
 import itertools
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actod.errors import TransientError
-from actod.keys.client import SignerClient
-from actod.keys.supervisor import SignerProcess
-from hil.parts.softhsm import SoftToken
-from tests.keys.parts import Spy, write_config
-
-TIMEOUT_SECONDS = 0.6
-HASH = "0123456789abcdef" * 4
-
-
-class Child:
-    """A supervised signer, the events that its supervisor tells, and a client."""
-
-    def __init__(self, config_file: Path, socket: Path) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self.supervisor = SignerProcess(
-            config_file=config_file,
-            socket=socket,
-            timeout_seconds=TIMEOUT_SECONDS,
-            on_event=self._note,
-            start_seconds=2.0,
-        )
-        self.client = SignerClient(socket, timeout_seconds=TIMEOUT_SECONDS)
-
-    def _note(self, event: str, **fields: Any) -> None:
-        self.events.append((event, fields))
-
-    def started(self) -> list[int]:
-        return [fields["pid"] for event, fields in self.events if event == "signer.started"]
-
-    def ended(self) -> list[str]:
-        return [fields["why"] for event, fields in self.events if event == "signer.ended"]
-
-    async def signs(self) -> bytes:
-        """Return a signature, waiting for it as the sealer does."""
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    return await self.client.sign_payload_hash(HASH)
-                except TransientError:
-                    await asyncio.sleep(0.05)
-
-    async def starts(self, count: int) -> None:
-        async with asyncio.timeout(20):
-            while len(self.started()) < count:
-                await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def supervised(tmp_path: Path, token: SoftToken, spy: Spy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    for name, value in (token.environment | spy.environment).items():
-        monkeypatch.setenv(name, value)
-    config_file = write_config(tmp_path, token, uri=spy.uri)
-
-    @asynccontextmanager
-    async def supervise(*, config: Path = config_file) -> AsyncIterator[Child]:
-        child = Child(config, tmp_path / "run" / "signer.sock")
-        task = asyncio.create_task(child.supervisor.run())
-        try:
-            yield child
-        finally:
-            child.client.close()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    return supervise
+from tests.keys.parts import HASH, Spy
 
 
 def test_a_signer_whose_token_call_hangs_is_killed_and_the_next_one_signs(supervised: Callable[..., Any], spy: Spy) -> None:

@@ -424,6 +424,41 @@ def test_a_neighbour_that_names_the_kind_tells() -> None:
     assert masked(["phone", "5550134", "robot", "AMR-7"]) == ["phone", "<PHONE>", "robot", "AMR-7"]
 
 
+SEEN_BESIDE: list[tuple[object, object]] = [
+    # a plain key beside or below a network's name
+    ({"wifi": {"ssid": "plant-7", "key": "trainyard"}}, {"wifi": {"ssid": "plant-7", "key": "<WIFI_KEY>"}}),
+    ({"essid": "plant-7", "key": "trainyard"}, {"essid": "plant-7", "key": "<WIFI_KEY>"}),
+    ({"wifi": {"rssi": -50, "key": "main"}}, {"wifi": {"rssi": -50, "key": "main"}}),
+    ({"key": "brightness", "ssid_hidden": True}, {"key": "brightness", "ssid_hidden": True}),
+    # a date cut into its parts
+    ({"birth": {"day": 12, "month": 3, "year": 1980}}, {"birth": {"day": 0, "month": 0, "year": 0}}),
+    ({"geburt": {"tag": "12", "jahr": "1980"}}, {"geburt": {"tag": "<DOB>", "jahr": "<DOB>"}}),
+    ({"birth_year": 1980, "birth_day": 12}, {"birth_year": 0, "birth_day": 0}),
+    ({"start": {"day": 12, "month": 3, "year": 1980}}, {"start": {"day": 12, "month": 3, "year": 1980}}),
+    ({"birth": {"verified": True, "count": 3}}, {"birth": {"verified": True, "count": 3}}),
+    # no space between a word and its value
+    ("\u5bc6\u7801\u662fBlue7kqz!901", "\u5bc6\u7801\u662f<PASSWORD>"),
+    (
+        "\u30d1\u30b9\u30ef\u30fc\u30c9\u306fhunter22\u3067\u3059",
+        "\u30d1\u30b9\u30ef\u30fc\u30c9\u306f<PASSWORD>\u3067\u3059",
+    ),
+    ("\u7535\u8bdd13912345678", "\u7535\u8bdd<PHONE>"),
+    # who, and with what
+    ("login admin/hunter22x ok", "login admin/<PASSWORD> ok"),
+    ("login screen/page2 ok", "login screen/page2 ok"),
+    ("ack: Jansen", "ack: <PERSON>"),
+    ("ack: Pending", "ack: Pending"),
+    ({"ack": "Received"}, {"ack": "Received"}),
+    # a time in front of a value is none
+    ("09:16:17.692Z ERROR anpr read \\u0038T2", "09:16:17.692Z ERROR anpr read \\u0038T2"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), SEEN_BESIDE, ids=[str(value) for value, _ in SEEN_BESIDE])
+def test_what_stands_around_a_value_tells(value: object, expected: object) -> None:
+    assert masked(value) == expected
+
+
 CHECKS = [
     (checksums.luhn, "4111111111111111", "4111111111111112"),
     (checksums.mod97, "DE89370400440532013000", "DE88370400440532013000"),

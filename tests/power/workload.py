@@ -73,7 +73,7 @@ class Life:
         """Hand out an envelope; it has left from then on. Then settle it, or not."""
         if not (await self._spool.status()).outbox_bundles:
             return
-        envelope = await self._spool.next_envelope()
+        envelope = await self._spool.take(frozenset)
         self.mark("left", proof=envelope.proof_id, hash=envelope.payload_hash, body=envelope.body.decode())
         await self._settle(envelope)
 
@@ -81,6 +81,8 @@ class Life:
         verdict = self._chance.choices(("archive", "quarantine", "defer", ""), (6, 2, 1, 1))[0]
         if verdict == "defer":
             await self._spool.defer(envelope)
+        elif not verdict:
+            await self._spool.give_back(envelope)
         if verdict not in ("archive", "quarantine"):
             return
         self.mark("settle", proof=envelope.proof_id, place=verdict)

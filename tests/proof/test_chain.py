@@ -124,7 +124,7 @@ def test_a_bundle_replaced_by_smaller_ones_is_explained_and_only_that_one(chains
         smaller.append(orjson.loads(made.body))
     report = verify_set([*envelopes[:2], *envelopes[3:], *smaller])
     assert report.verdict is Verdict.VALID
-    assert report.chains[0].notes == ["seq 3 was too large: smaller bundles of this set replace it"]
+    assert report.chains[0].notes == ["seq 3 is replaced: too large, smaller bundles of this set name it"]
     report = verify_set([*envelopes[:1], *envelopes[3:], *smaller])
     assert report.verdict is Verdict.INVALID
     report = verify_set([envelopes[0], *envelopes[2:3], *envelopes[3:], *smaller])

@@ -404,6 +404,17 @@ def test_an_adoption_by_an_operator_whom_nobody_trusts_is_refused() -> None:
     assert "the operator who signed it is not in the trust file" in told(report)
 
 
+def test_a_key_that_died_before_its_first_bundle_can_be_followed_by_another() -> None:
+    old, successor, new = Holder.make(), Holder.make(), Holder.make()
+    device = Device(old)
+    device.seal()
+    device.rotate(successor)
+    adoption = device.adoption(new, OPERATOR)
+    device.begin_epoch(new)
+    device.say(adoption)
+    assert verify(device.chain, trust_of(old, operators=(OPERATOR,))).verdict is Verdict.VALID
+
+
 def test_what_the_old_key_signs_beyond_the_adopted_heads_is_refused() -> None:
     old, new = Holder.make(), Holder.make()
     device = Device(old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from actod.service import log
 from actod.service.log import redact
+from actod.service.messages import MESSAGES
 from hil.rig import ROOT
 
 TALK = """
@@ -198,3 +202,38 @@ def test_a_secret_in_a_sentence_or_an_exception_is_taken_out_by_what_masks_telem
     assert [line["event"].split("<")[0] for line in lines] == ["the proxy said ", "Failed."]
     assert "ValueError" in lines[1]["exception"]
     assert token not in done.stderr
+
+
+def test_a_line_that_comes_too_often_is_held_back_and_counted() -> None:
+    script = (
+        "import structlog; from actod.config import LogConfig; from actod.service import log\n"
+        "log.configure(LogConfig(format='json')); logger = structlog.get_logger('x')\n"
+        "for n in range(25): logger.warning('A thing.', n=n)\n"
+        "logger.info('Another thing.')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True, cwd=ROOT)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["n"] for line in lines if line["event"] == "A thing."] == list(range(10))
+    assert [line["event"] for line in lines[10:]] == ["Another thing.", "A line came too often; it was held back."]
+    assert (lines[-1]["line"], lines[-1]["count"]) == ("A thing.", 15)
+
+
+def test_what_was_held_back_is_told_when_the_sentence_may_be_said_again() -> None:
+    now, passed = [0.0], 0
+    repeats = log.Repeats(clock=lambda: now[0])
+    with structlog.testing.capture_logs() as told:
+        for second in range(120):
+            now[0] = float(second)
+            with contextlib.suppress(structlog.DropEvent):
+                repeats(None, "info", {"event": "A thing."})
+                passed += 1
+    assert passed == 20
+    assert [(line["line"], line["count"]) for line in told] == [("A thing.", 50)]
+
+
+def test_under_systemd_a_known_sentence_has_its_message_id(tmp_path: Path, binding: Path) -> None:
+    more = ")\nstructlog.get_logger('x').info('The disk takes data again.', parts=['a', 'b']"
+    talk(tmp_path, more=more, journal=True)
+    first = json.loads(binding.read_text().splitlines()[0])
+    assert first["MESSAGE_ID"] == MESSAGES["The disk takes data again."].id
+    assert first["ACTOD_PARTS"] == "a, b"

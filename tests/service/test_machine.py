@@ -17,6 +17,7 @@ import pytest
 from actod.errors import ConfigError
 from actod.service.clock import SystemClock
 from actod.service.disk import disk_of, require_lasting
+from actod.service.machine import host_facts
 from actod.service.notify import Notifier
 from actod.service.records import inventory
 from hil.rig import ROOT
@@ -177,3 +178,39 @@ def test_one_open_disk_below_makes_the_whole_open(tmp_path: Path) -> None:
         (device / "slaves" / name / "dm" / "uuid").write_text(uuid)
     (tmp_path / "mounts").write_text("22 1 8:1 / / rw - ext4 none rw\n")
     assert disk_of(tmp_path, mounts=tmp_path / "mounts", devices=tmp_path / "devices").encrypted is False
+
+
+def host(root: Path, *, machine: str, board: str, card: str, folder: Path) -> dict[str, str]:
+    """Lay out what a kernel shows of a board, with an encrypted partition of a card under `folder`; return its facts."""
+    number = folder.stat().st_dev
+    crypt = root / "sys/devices/virtual/block/dm-0"
+    disk = root / "sys/devices/platform/mmc/block/mmcblk0"
+    part = disk / "mmcblk0p2"
+    for made in (crypt / "slaves", disk / "device", part, root / "sys/dev/block", root / "etc", root / "sys/block"):
+        made.mkdir(parents=True, exist_ok=True)
+    (root / "etc/machine-id").write_text(machine + "\n")
+    tree = root / "sys/firmware/devicetree/base"
+    tree.mkdir(parents=True, exist_ok=True)
+    (tree / "serial-number").write_text(board + "\0")
+    (part / "partition").write_text("2\n")
+    (disk / "device/cid").write_text(card + "\n")
+    for link, target in (
+        (crypt / "slaves/mmcblk0p2", part),
+        (root / f"sys/dev/block/{os.major(number)}:{os.minor(number)}", crypt),
+    ):
+        if not link.is_symlink():
+            link.symlink_to(target)
+    return host_facts(folder, root=root)
+
+
+def test_a_board_a_card_and_an_image_are_told_apart_below_luks_and_partitions(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    facts = host(tmp_path / "1", machine="m" * 32, board="b00c", card="1b534d", folder=tmp_path / "state")
+    assert set(facts) == {"machine", "board", "medium"}
+    cloned = host(tmp_path / "2", machine="m" * 32, board="b00c", card="1b534e", folder=tmp_path / "state")
+    assert {name for name in facts if cloned[name] != facts[name]} == {"medium"}
+    moved = host(tmp_path / "3", machine="m" * 32, board="b00d", card="1b534d", folder=tmp_path / "state")
+    assert {name for name in facts if moved[name] != facts[name]} == {"board"}
+    assert "b00c" not in str(facts)
+    assert "board" not in host(tmp_path / "4", machine="m", board="0000", card="1", folder=tmp_path / "state")
+    assert host_facts(tmp_path / "state", root=tmp_path / "nothing") == {}

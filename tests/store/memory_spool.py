@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from actod.config import SealConfig
 from actod.errors import IntegrityError
-from actod.model import PRIORITY, Bundle, Envelope, Group, Loss, MaskedReading, Receipt, Stream
+from actod.model import PRIORITY, Bundle, Envelope, Group, Loss, MaskedReading, Receipt, Stream, TrafficClass
 from actod.ports import Clock
 
 
@@ -29,6 +32,9 @@ class MemorySpool:
         self.archive: dict[str, Receipt] = {}
         self.quarantine: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        self._sealed: dict[str, tuple[Bundle, list[MaskedReading]]] = {}
+        self._taken: list[Envelope] = []
+        self._most_bytes = seal.max_bytes
 
     async def commit(self, group: Group) -> None:
         for reading in group.readings:
@@ -54,7 +60,7 @@ class MemorySpool:
         waiting = self._journal[stream]
         age_ns = self._clock.now().monotonic_ns - waiting[0].received.monotonic_ns
         size = sum(len(reading.event) + 1 for reading in waiting) - 1
-        full = len(waiting) >= self._seal.max_events or size >= self._seal.max_bytes
+        full = len(waiting) >= self._seal.max_events or size >= self._most_bytes or stream.replaces
         return self._now or full or age_ns >= self._seal.max_age_seconds * 1e9
 
     def _cut(self, stream: Stream) -> Bundle:
@@ -62,7 +68,7 @@ class MemorySpool:
         size = -1
         for reading in self._journal[stream]:
             size += len(reading.event) + 1
-            if taken and (len(taken) >= self._seal.max_events or size > self._seal.max_bytes):
+            if taken and (len(taken) >= self._seal.max_events or size > self._most_bytes):
                 break
             taken.append(reading)
         seq, head = self._chains.get(stream.robot_id, (0, None))
@@ -80,6 +86,7 @@ class MemorySpool:
             boot_id=self._clock.boot_id(),
             masked=dict(sum((Counter(reading.masked) for reading in taken), Counter())),
             loss=tuple(Loss(*key, count, 0, 0) for key, count in self._losses.items()),
+            replaces=stream.replaces,
         )
 
     async def put(self, bundle: Bundle, envelope: Envelope) -> None:
@@ -87,6 +94,7 @@ class MemorySpool:
             return
         if bundle != self._bundle:
             raise IntegrityError("bundle_unknown")
+        self._sealed[envelope.proof_id] = (bundle, self._journal[bundle.stream][: bundle.count])
         rest = self._journal[bundle.stream][bundle.count :]
         self._journal[bundle.stream] = rest
         if not rest:
@@ -101,17 +109,43 @@ class MemorySpool:
         self.outbox.append(envelope)
         self._changed.set()
 
-    async def next_envelope(self) -> Envelope:
-        while not self.outbox:
+    async def take(self, held: Callable[[], AbstractSet[TrafficClass]]) -> Envelope:
+        while not (free := self._free(held())):
             self._changed.clear()
             await self._wait()
-        turn = [envelope for envelope in self.outbox if envelope not in self._deferred]
+        turn = [envelope for envelope in free if envelope not in self._deferred]
         if not turn:
-            turn, self._deferred = self.outbox, []
-        return min(turn, key=lambda envelope: PRIORITY[envelope.traffic_class])
+            turn, self._deferred = free, []
+        self._taken.append(min(turn, key=lambda envelope: PRIORITY[envelope.traffic_class]))
+        return self._taken[-1]
+
+    def _free(self, held: AbstractSet[TrafficClass]) -> list[Envelope]:
+        return [item for item in self.outbox if item not in self._taken and item.traffic_class not in held]
+
+    async def give_back(self, envelope: Envelope) -> None:
+        self._taken.remove(envelope)
+        self._changed.set()
 
     async def defer(self, envelope: Envelope) -> None:
         self._deferred.append(envelope)
+        await self.give_back(envelope)
+
+    async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
+        self._most_bytes = most_bytes
+        bundle, readings = self._sealed[envelope.proof_id]
+        if len(readings) == 1:
+            return False
+        self.outbox.remove(envelope)
+        replaces = " ".join([envelope.payload_hash, *(bundle.replaces or "").split()])
+        stream = replace(bundle.stream, replaces=replaces)
+        self._journal[stream] = [replace(reading, stream=stream) for reading in readings]
+        for loss in bundle.loss:
+            self._losses[loss.reason, loss.traffic_class, loss.route] += loss.count
+        self._changed.set()
+        return True
+
+    async def replacing(self) -> int:
+        return sum(stream.replaces is not None for stream in self._journal)
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         if envelope in self.outbox:

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from actod.config import SealConfig, StoreConfig
 from actod.errors import TransientError
 from actod.model import Bundle, Envelope, Group, Instant, MaskedReading, Receipt, Stream, TrafficClass
+from actod.proof.envelope import iso
 from actod.store.sqlite import SqliteStore
 
 SEAL = SealConfig(max_events=10, max_bytes=2000, max_age_seconds=30)
@@ -90,10 +93,47 @@ def sealed(bundle: Bundle) -> Envelope:
     previous = f'"{bundle.previous}"' if bundle.previous else "null"
     lines = [[loss.reason, loss.count] for loss in bundle.loss]
     head = f'{{"payload":{{"device_seq":{bundle.device_seq},"loss":{str(lines).replace(chr(39), chr(34))},"seq":{bundle.seq}'
-    body = f'{head},"previous":{previous},"events":['.encode() + bundle.events + b']},"signature":"none"}'
+    said = f'"meta":{orjson.dumps({"actod": _meta(bundle)}).decode()},"subject":{orjson.dumps(_subject(bundle)).decode()}'
+    body = f'{head},"previous":{previous},{said},"events":['.encode() + bundle.events + b']},"signature":"none"}'
     payload_hash = hashlib.sha256(body).hexdigest()
     proof_id = hashlib.sha256(payload_hash.encode()).hexdigest()[:32]
     return Envelope(proof_id, payload_hash, body, bundle.stream.traffic_class)
+
+
+def sealed_as_sent(bundle: Bundle, *, audit: str = "0" * 64) -> Envelope:
+    """Make an envelope with the members that the command line reads, unsigned."""
+    meta = f'{{"actod":{{"audit":"{audit}","seq":{bundle.device_seq}}}}}'
+    body = f'{{"payload":{{"meta":{meta},"telemetry_normalized":{{"events":['.encode() + bundle.events + b"]}}}"
+    payload_hash = hashlib.sha256(body).hexdigest()
+    proof_id = hashlib.sha256(payload_hash.encode()).hexdigest()[:32]
+    return Envelope(proof_id, payload_hash, body, bundle.stream.traffic_class)
+
+
+def _subject(bundle: Bundle) -> dict[str, Any]:
+    stream = bundle.stream
+    return {"task_id": stream.task_id, "robot_id": stream.robot_id, "run_id": stream.run_id}
+
+
+def _meta(bundle: Bundle) -> dict[str, Any]:
+    first, last = iso(bundle.first_received_wall_ns), iso(bundle.last_received_wall_ns)
+    return {
+        "class": bundle.stream.traffic_class,
+        "received": {"first": first, "last": last, "boot_id": bundle.boot_id},
+        "marks": {word: list(indexes) for word, indexes in bundle.marks.items()},
+        "masked": dict(bundle.masked),
+        "replaces": bundle.replaces,
+        "loss": [
+            {
+                "reason": line.reason,
+                "class": line.traffic_class,
+                "route": line.route,
+                "count": line.count,
+                "first": iso(line.first_wall_ns),
+                "last": iso(line.last_wall_ns),
+            }
+            for line in bundle.loss
+        ],
+    }
 
 
 def receipt(envelope: Envelope) -> Receipt:

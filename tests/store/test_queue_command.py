@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
+import stat
 import subprocess
 import sys
 from functools import partial
@@ -11,12 +14,24 @@ from pathlib import Path
 import orjson
 import pytest
 
+from actod.errors import RejectedError
+from actod.store.export import MAGIC, read_export, write_export
+from actod.store.outbox import Sealed
 from actod.store.sqlite import SqliteStore
-from tests.store.parts import HandClock, RememberedLog, event, group, open_store, sealed
+from actod.store.vault import make_operator_key
+from tests.store.parts import HandClock, RememberedLog, event, group, open_store, sealed_as_sent
 
 
 def actod(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, "-m", "actod", "queue", *arguments], capture_output=True, check=False)
+
+
+def vault(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "actod", "vault", *arguments], capture_output=True, check=False)
+
+
+def rows(store: SqliteStore, place: int) -> list[Sealed]:
+    return store.run(partial(store._outbox.first, place, limit=100))
 
 
 @pytest.fixture
@@ -27,7 +42,7 @@ def at_work(tmp_path: Path) -> SqliteStore:
         store.run(partial(store.commit, group(range(number * 10, number * 10 + 10), clock=clock)))
         bundle = store.run(store.next_bundle)
         assert bundle
-        store.run(partial(store.put, bundle, sealed(bundle)))
+        store.run(partial(store.put, bundle, sealed_as_sent(bundle)))
     envelope = store.run(store.next_envelope)
     assert envelope
     store.run(partial(store.set_aside, envelope, "http_422"))
@@ -59,15 +74,65 @@ def test_it_lists_beside_the_daemon_and_alone_and_changes_nothing(at_work: Sqlit
     assert "withheld 10" in text
 
 
-def test_it_shows_an_envelope_to_the_byte(at_work: SqliteStore, tmp_path: Path) -> None:
+def test_it_shows_a_bundle_with_its_content_and_an_envelope_to_the_byte(at_work: SqliteStore, tmp_path: Path) -> None:
     proof_id = str(check_list(tmp_path / "state")[0]["proof_id"])
-    shown = actod("show", proof_id, "--envelope", "--state", tmp_path / "state").stdout
+    shown = actod("inspect", proof_id, "--envelope", "--state", tmp_path / "state").stdout
     envelope = at_work.run(at_work.next_envelope)
     assert envelope
     assert shown == envelope.body + b"\n"
     assert event(10) in shown
-    assert b"task" not in actod("show", proof_id, "--state", tmp_path / "state").stdout
+    text = actod("inspect", proof_id, "--state", tmp_path / "state").stdout
+    assert b"seq            2" in text
+    assert [orjson.loads(line)["data"]["n"] for line in text.splitlines() if line.startswith(b"{")] == list(range(10, 20))
     at_work.close()
+
+
+def test_an_export_is_read_by_the_recipient_alone_and_refused_without_one(at_work: SqliteStore, tmp_path: Path) -> None:
+    state, out = tmp_path / "state", tmp_path / "out"
+    refused = actod("export", "--state", state, "--out", out)
+    assert refused.returncode == 78
+    assert b"--to: expected the public key" in refused.stderr
+    assert not out.exists()
+    key = make_operator_key(tmp_path / "key")
+    assert actod("export", "--to", key, "--state", state, "--out", out).returncode == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert event(10)[:12] not in out.read_bytes()
+    opened = vault("open", "--key", tmp_path / "key", out)
+    bodies = [at_work.run(partial(at_work._outbox.envelope, row)) for place in (0, 2) for row in rows(at_work, place)]
+    assert opened.stdout.splitlines() == [envelope.body for envelope in bodies if envelope]
+    assert len(bodies) == 3
+    make_operator_key(tmp_path / "other")
+    assert b"not_sealed_to_us" in vault("open", "--key", tmp_path / "other", out).stderr
+    again = actod("export", "--to", key, "--state", state, "--out", out)
+    assert again.returncode == 1, "what is there is not written over"
+    at_work.close()
+
+
+def test_an_export_whose_chunks_are_missing_moved_or_cut_is_refused(tmp_path: Path) -> None:
+    public = base64.b64decode(make_operator_key(tmp_path / "key"))
+    private = base64.b64decode((tmp_path / "key").read_text())
+    lines = [bytes([65 + index]) * 200_000 for index in range(6)]
+    assert write_export(tmp_path / "whole", lines, recipient=public) == 6
+    data = (tmp_path / "whole").read_bytes()
+    assert b"".join(read_export(io.BytesIO(data), private_key=private)) == b"".join(line + b"\n" for line in lines)
+    chunks, at = [], len(MAGIC)
+    while at < len(data):
+        size = 4 + int.from_bytes(data[at : at + 4])
+        chunks.append(data[at : at + size])
+        at += size
+    assert len(chunks) == 5
+    write_export(tmp_path / "other", lines, recipient=public)
+    foreign = (tmp_path / "other").read_bytes()[len(MAGIC) : len(MAGIC) + len(chunks[0])]
+    for made, reason in (
+        (chunks[:-1], "export_cut"),
+        (chunks[:2] + chunks[3:], "export_damaged"),
+        ([chunks[1], chunks[0], *chunks[2:]], "export_damaged"),
+        ([foreign, *chunks[1:]], "export_damaged"),
+        ([*chunks, b"more"], "export_damaged"),
+        ([chunks[0][:-1] + b"x", *chunks[1:]], "not_sealed_to_us"),
+    ):
+        with pytest.raises(RejectedError, match=reason):
+            list(read_export(io.BytesIO(MAGIC + b"".join(made)), private_key=private))
 
 
 def test_it_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
@@ -75,7 +140,7 @@ def test_it_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert missing.returncode == 78
     assert missing.stderr.count(b"\n") == 1
     open_store(tmp_path, clock=HandClock(), log=RememberedLog()).close()
-    unknown = actod("show", "0" * 32, "--state", tmp_path)
+    unknown = actod("inspect", "0" * 32, "--state", tmp_path)
     assert unknown.returncode == 1
     assert b"no bundle" in unknown.stderr
 

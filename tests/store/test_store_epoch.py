@@ -67,3 +67,46 @@ def test_a_file_that_is_lost_after_a_new_epoch_goes_on_in_it(tmp_path: Path) -> 
     after = store.run(store.next_bundle)
     assert after
     assert (after.epoch, after.seq, after.previous) == (2, 2, envelope.payload_hash)
+
+
+def test_a_card_in_another_board_is_named_and_begins_a_new_epoch_once(tmp_path: Path) -> None:
+    clock, log = HandClock(), RememberedLog()
+    store = open_store(tmp_path, clock=clock, log=log)
+    assert store.run(partial(store.claim, {"machine": "a", "medium": "card-1"})) == []
+    assert store.epoch == 1
+    store.run(partial(store.commit, group(range(10), DEVICE, clock=clock)))
+    store.close()
+    store = open_store(tmp_path, clock=clock, log=log)
+    assert store.run(partial(store.claim, {"machine": "a", "medium": "card-2"})) == ["medium"]
+    assert store.run(partial(store.claim, {"machine": "a", "medium": "card-2"})) == []
+    assert (store.epoch, store.began["reason"], store.began["changed"]) == (2, "host_changed", ["medium"])
+    assert store.run(partial(store.claim, {"token": "serial-1"})) == [], "a token that answers late is only kept"
+    store.run(partial(store.begin_epoch, "key_adopted"))
+    assert store.run(partial(store.claim, {"token": "serial-2"})) == ["token"], "what is known outlives epochs"
+    bundle = store.run(store.next_bundle)
+    assert bundle
+    assert (bundle.epoch, bundle.seq, numbers(bundle.events)) == (4, 1, list(range(10)))
+
+
+@pytest.mark.parametrize("keep", ["none", "older store"])
+def test_where_store_and_audit_log_are_both_gone_the_device_is_the_same_and_no_number_is_used_twice(
+    tmp_path: Path, keep: str
+) -> None:
+    clock, log = HandClock(), RememberedLog()
+    store = open_store(tmp_path, clock=clock, log=log)
+    device = store.device
+    store.run(partial(store.commit, group(range(10), DEVICE, clock=clock)))
+    store.close()
+    older = (tmp_path / "spool.db").read_bytes()
+    store = open_store(tmp_path, clock=clock, log=log)
+    store.run(partial(store.begin_epoch, "clone"))
+    store.run(partial(store.begin_epoch, "clone"))
+    store.close()
+    (tmp_path / "spool.db").unlink()
+    if keep == "older store":
+        (tmp_path / "spool.db").write_bytes(older)
+    store = open_store(tmp_path, clock=clock, log=RememberedLog())
+    assert (store.device, store.epoch) == (device, 4)
+    assert not store.genesis
+    if keep == "none":
+        assert store.run(store.status).losses_pending == {"damaged_unknown": 1}

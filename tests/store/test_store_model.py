@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.reported: Counter[str] = Counter()  # in bundles
         self.heads: dict[str | None, tuple[int, str]] = {}
         self.device_seq = 0
+        self.bundles: dict[str, Bundle] = {}
 
     # -- ordinary life
 
@@ -101,7 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
         first = self.store.run(self.store.next_bundle)
         assert self.store.run(self.store.next_bundle) == first
 
-    @rule(verdict=st.sampled_from(["receipt", "set_aside", "defer", "nothing"]))
+    @rule(verdict=st.sampled_from(["receipt", "set_aside", "defer", "split", "nothing"]))
     def send(self, verdict: str) -> None:
         envelope = self.store.run(self.store.next_envelope)
         assert bool(envelope) == bool(self.outbox)
@@ -124,8 +126,24 @@ class StoreMachine(RuleBasedStateMachine):
         elif verdict == "defer":
             self.store.run(partial(self.store.defer, envelope))
             self.deferred[envelope.traffic_class] = expected[3]
+        elif verdict == "split":
+            self._split(expected)
         if verdict in ("receipt", "set_aside"):
             self.outbox.remove(expected)
+
+    def _split(self, item: tuple[Envelope, list[int], int, int]) -> None:
+        """Journal again what was sealed, under the name of what it replaces; its ledger is told anew."""
+        envelope, inside, _carried, _seq = item
+        bundle = self.bundles[envelope.proof_id]
+        done = self.store.run(partial(self.store.split, envelope, most_bytes=150))
+        assert done == (len(inside) > 1)
+        if not done:
+            return
+        names = [envelope.payload_hash, *(bundle.replaces or "").split()]
+        self.journal[replace(bundle.stream, replaces=" ".join(names))] = list(inside)
+        self.outbox.remove(item)
+        for loss in bundle.loss:
+            self.reported[loss.reason] -= loss.count
 
     # -- what goes wrong
 
@@ -231,7 +249,9 @@ class StoreMachine(RuleBasedStateMachine):
         seq, head = self.heads.get(bundle.stream.robot_id, (0, None))
         assert (bundle.seq, bundle.previous) == (seq + 1, head)
         assert bundle.device_seq == self.device_seq + 1
+        assert bundle.replaces == bundle.stream.replaces
         envelope = sealed(bundle)
+        self.bundles[envelope.proof_id] = bundle
         self.store.run(partial(self.store.put, bundle, envelope))
         del waiting[: bundle.count]
         self.heads[bundle.stream.robot_id] = (bundle.seq, envelope.payload_hash)

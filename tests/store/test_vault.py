@@ -12,7 +12,7 @@ import pytest
 
 from actod.errors import ConfigError, RejectedError
 from actod.model import Delivery, Instant
-from actod.store.vault import SealedVault, make_operator_key, unseal
+from actod.store.vault import SealedVault, make_operator_key, read_private_key, unseal
 
 PAYLOAD = b'{"name": "Jane Roe", "x": "\xff"}'
 
@@ -42,13 +42,15 @@ def test_what_is_kept_is_read_by_the_private_key_alone(tmp_path: Path) -> None:
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     sealed = file.read_bytes()
     assert b"Roe" not in sealed
-    content = json.loads(unseal(sealed, private_key=private))
+    content = json.loads(unseal(sealed, private_key=base64.b64decode(private)))
     assert (content["topic"], base64.b64decode(content["payload_b64"])) == ("site/notes", PAYLOAD)
     assert content["received"].startswith("2023-11-14T22:13:20")
     make_operator_key(tmp_path / "other")
-    for wrong, data in (((tmp_path / "other").read_text(), sealed), (private, sealed[:-1]), ("no key", sealed)):
+    for wrong, data in (((tmp_path / "other").read_text(), sealed), (private, sealed[:-1])):
         with pytest.raises(RejectedError, match="not_sealed_to_us"):
-            unseal(data, private_key=wrong)
+            unseal(data, private_key=base64.b64decode(wrong))
+    with pytest.raises(ConfigError, match="--key"):
+        read_private_key("no key")
 
 
 def test_a_full_vault_keeps_nothing_more_and_says_so_and_knows_its_size_after_a_restart(tmp_path: Path) -> None:

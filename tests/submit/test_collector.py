@@ -168,13 +168,13 @@ def test_a_proxy_that_calls_everything_too_large_for_a_while_has_nothing_set_asi
 def test_the_documented_rate_limit_is_survived_and_everything_arrives(
     folder: Path, authority: CertificateAuthority, collector: Collector
 ) -> None:
-    """500 in text/plain and a reset connection, the rate scaled by 20 and half of what we send. Pauses are real here."""
+    """500 in text/plain and a reset connection, at an eighth of the rate that we send at. Pauses are real here."""
     config = collector_config(
         folder, authority, collector.port, requests_per_second=200.0, backoff_min_seconds=0.02, backoff_max_seconds=0.3
     )
-    collector.set_faults([{"kind": "rate_limit", "per_second": 100, "burst": 20}])
+    collector.set_faults([{"kind": "rate_limit", "per_second": 25, "burst": 10}])
     before = collector.count()
-    waiting = [sealed(number) for number in range(1000, 1100)]
+    waiting = [sealed(number) for number in range(1000, 1060)]
     endings: Counter[str] = Counter()
 
     async def main() -> None:
@@ -195,6 +195,6 @@ def test_the_documented_rate_limit_is_survived_and_everything_arrives(
         await client.close()
 
     asyncio.run(main())
-    assert endings["accepted"] == collector.count() - before == 100
+    assert endings["accepted"] == collector.count() - before == 60
     assert endings["suspect"] > 0, "the control: the limit was met"
-    assert endings.total() <= 160
+    assert endings.total() <= 96

@@ -180,7 +180,9 @@ def test_each_ending_has_its_reason_state_pause_and_fate(
 ) -> None:
     async def run() -> None:
         async with serving(script, server_context(certificate)) as raw:
-            config = collector_config(folder, authority, raw.port, connect_timeout_seconds=0.3, request_timeout_seconds=0.6)
+            late = reason == "response_timeout" or script is silent
+            seconds = {"connect_timeout_seconds": 0.8, "request_timeout_seconds": 1.6} if late else {}
+            config = collector_config(folder, authority, raw.port, **seconds)
             await _hold_to(config, reason, state, verdict)
             assert len(raw.visits) == (2 if verdict else 1), "a connection is not used again after a failure"
 

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from actod.errors import ActodError, RejectedError, SuspectError, TransientError
 from actod.model import Envelope, Receipt
 from actod.submit.backoff import LONGEST_RETRY_AFTER_SECONDS, Backoff, retry_after
-from actod.submit.budget import TokenBucket
-from actod.submit.state import Fate, SubmitState
+from actod.submit.budget import Bucket
+from actod.submit.state import Failure, Fate, Step, SubmitState
 from actod.submit.uplink import PacedUplink
 from actod.submit.verdict import VERDICTS, Blame, State
 from hil.parts.certificates import CertificateAuthority
@@ -25,15 +26,28 @@ from tests.submit.parts import FakeAudit, FakeClock, FakePause, collector_config
 REASONS = sorted(VERDICTS)
 
 
-def fresh() -> SubmitState:
-    return SubmitState(backoff=Backoff(min_seconds=1, max_seconds=300, uniform=lambda _low, high: high))
+class Told(SubmitState):
+    """The state, told of attempts that do not overlap."""
+
+    def __init__(self) -> None:
+        super().__init__(backoff=Backoff(min_seconds=1, max_seconds=300, uniform=lambda _low, high: high))
+
+    def fail(self, proof_id: str, reason: str, **more: Any) -> Step:
+        return self.failed(self.begin(), Failure(proof_id, reason, **more))
+
+    def accept(self, proof_id: str) -> None:
+        self.accepted(proof_id, self.begin())
+
+
+def fresh() -> Told:
+    return Told()
 
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_each_reason_leads_to_its_state_and_never_condemns_a_lone_bundle(reason: str) -> None:
     state, verdict = fresh(), VERDICTS[reason]
     for number in range(1, 40):
-        step = state.failed("a", reason)
+        step = state.fail("a", reason)
         assert step.fate is not Fate.SET_ASIDE
         if verdict.blame is Blame.PATH:
             assert step.fate is Fate.RETRY
@@ -44,7 +58,7 @@ def test_each_reason_leads_to_its_state_and_never_condemns_a_lone_bundle(reason:
             assert step.pause_seconds == min(300, 2 ** (number - 1)), "doubles up to the cap"
             assert str(state.state) in state.why
             assert verdict.remedy in state.why
-    state.accepted("b")
+    state.accept("b")
     assert state.state is State.OK
     assert state.why == "ok: nothing is wrong"
 
@@ -54,7 +68,7 @@ def test_each_reason_leads_to_its_state_and_never_condemns_a_lone_bundle(reason:
 def test_a_server_that_accepts_nothing_has_nothing_set_aside(endings: list[tuple[str, str]]) -> None:
     state = fresh()
     for proof_id, reason in endings:
-        assert state.failed(proof_id, reason).fate is not Fate.SET_ASIDE
+        assert state.fail(proof_id, reason).fate is not Fate.SET_ASIDE
 
 
 @settings(max_examples=300)
@@ -63,8 +77,8 @@ def test_what_is_set_aside_was_refused_before_and_others_were_accepted_since(end
     state, history = fresh(), []
     for proof_id, reason in endings:
         if reason == "accepted":
-            state.accepted(proof_id)
-        elif state.failed(proof_id, reason).fate is Fate.SET_ASIDE:
+            state.accept(proof_id)
+        elif state.fail(proof_id, reason).fate is Fate.SET_ASIDE:
             blame = VERDICTS[reason].blame
             assert blame in {Blame.ITEM, Blame.SUSPECT}
             before = [
@@ -78,15 +92,15 @@ def test_what_is_set_aside_was_refused_before_and_others_were_accepted_since(end
 
 def test_a_bundle_that_is_too_large_is_set_aside_only_once_a_smaller_one_has_passed() -> None:
     state = fresh()
-    assert [state.failed("a", "too_large").fate for _ in range(5)] == [Fate.DEFER] * 5
+    assert [state.fail("a", "too_large").fate for _ in range(5)] == [Fate.DEFER] * 5
     assert state.why.startswith("blocked:rejected-all (too_large): ")
-    state.accepted("b")
-    assert state.failed("a", "too_large").fate is Fate.SET_ASIDE
+    state.accept("b")
+    assert state.fail("a", "too_large").fate is Fate.SET_ASIDE
     assert state.state is State.OK
 
 
 def test_a_retry_after_is_honoured_with_jitter_on_top() -> None:
-    step = fresh().failed("a", "rate_limited", retry_after_seconds=30)
+    step = fresh().fail("a", "rate_limited", retry_after_seconds=30)
     assert step.pause_seconds == 31
     assert step.fate is Fate.RETRY
 
@@ -94,7 +108,7 @@ def test_a_retry_after_is_honoured_with_jitter_on_top() -> None:
 def test_a_failing_bundle_does_not_hold_up_the_rest() -> None:
     """An answer that never comes for one bundle alone is not its fault by the rules, and yet the others must pass."""
     state = fresh()
-    fates = [state.failed("a", "response_timeout").fate for _ in range(6)]
+    fates = [state.fail("a", "response_timeout").fate for _ in range(6)]
     assert fates == [Fate.RETRY, Fate.RETRY, Fate.DEFER] * 2
 
 
@@ -300,12 +314,12 @@ def test_the_pace_is_kept_over_any_second(folder: Path) -> None:
     st.floats(0.05, 50), st.floats(1, 20), st.lists(st.floats(0, 30), min_size=1, max_size=100)
 )  # fmt: skip
 def test_a_bucket_never_gives_more_than_burst_and_rate_allow(rate: float, burst: float, gaps: list[float]) -> None:
-    clock = FakeClock()
-    bucket = TokenBucket(rate_per_second=rate, burst=burst, clock=clock)
-    begin, granted = clock.ns, []
+    bucket, now_ns, granted = Bucket(rate_per_second=rate, burst=burst, now_ns=0), 0, []
     for gap in gaps:
-        clock.advance(gap)
-        granted.append((clock.ns - begin) / 1e9 + bucket.reserve())
+        now_ns += int(gap * 1e9)
+        now_ns += int(bucket.wait_seconds(1, now_ns) * 1e9) + 1
+        bucket.take(1, now_ns)
+        granted.append(now_ns / 1e9)
     assert granted == sorted(granted)
     for index, at in enumerate(granted):
         assert index + 1 <= burst + at * rate + 1e-6

@@ -13,7 +13,7 @@ import pytest
 
 from actod.config import StoreConfig
 from actod.errors import IntegrityError
-from actod.model import Group
+from actod.model import Group, TrafficClass
 from actod.store.spool import SqliteSpool
 from tests.store.memory_spool import MemorySpool
 from tests.store.parts import (
@@ -171,7 +171,7 @@ def test_refusals_stand_in_the_next_bundle_once(play: Any) -> None:
 
 def test_envelopes_leave_by_priority_then_by_age_until_they_are_settled(play: Any) -> None:
     async def scenario(spool: Any, clock: HandClock) -> None:
-        assert await waits(spool.next_envelope())
+        assert await waits(spool.take(set))
         put = []
         for stream in (ROBOT, DEVICE, STOP):
             await spool.commit(group(range(10), stream, clock=clock))
@@ -179,11 +179,13 @@ def test_envelopes_leave_by_priority_then_by_age_until_they_are_settled(play: An
             put.append(sealed(bundle))
             await spool.put(bundle, put[-1])
         for expected in (put[2], put[0], put[1]):
-            assert await spool.next_envelope() == expected
-            assert (await spool.next_envelope()).body == expected.body
+            taken = await spool.take(set)
+            assert (taken, taken.body) == (expected, expected.body)
+            await spool.give_back(taken)
+            assert await spool.take(set) == expected
             await spool.receipt(expected, receipt(expected))
             await spool.receipt(expected, receipt(expected))
-        assert await waits(spool.next_envelope())
+        assert await waits(spool.take(set))
 
     play(scenario)
 
@@ -197,10 +199,76 @@ def test_a_deferred_envelope_comes_again_after_each_other_had_its_turn(play: Any
             put.append(sealed(bundle))
             await spool.put(bundle, put[-1])
         for expected in (put[2], put[0], put[1], put[2], put[0]):
-            assert await spool.next_envelope() == expected
+            assert await spool.take(set) == expected
             await spool.defer(expected)
         await spool.receipt(put[1], receipt(put[1]))
-        assert await spool.next_envelope() == put[2]
+        assert await spool.take(set) == put[2]
+
+    play(scenario)
+
+
+def test_what_was_taken_is_nobody_elses_and_a_class_that_is_held_waits(play: Any) -> None:
+    async def scenario(spool: Any, clock: HandClock) -> None:
+        put = []
+        for stream in (ROBOT, DEVICE, STOP):
+            await spool.commit(group(range(10), stream, clock=clock))
+            bundle = await spool.next_bundle()
+            put.append(sealed(bundle))
+            await spool.put(bundle, put[-1])
+        assert [await spool.take(set) for _ in range(2)] == [put[2], put[0]]
+        assert await waits(spool.take(lambda: {TrafficClass.NORMAL}))
+        assert await spool.take(set) == put[1]
+        assert await waits(spool.take(set))
+        await spool.defer(put[0])
+        assert await spool.take(set) == put[0], "there is no other"
+        await spool.give_back(put[0])
+        await spool.give_back(put[2])
+        assert await spool.take(set) == put[2], "the more urgent one"
+
+    play(scenario)
+
+
+def test_a_bundle_that_is_too_large_is_sealed_again_in_smaller_ones_that_name_it(play: Any) -> None:
+    async def scenario(spool: Any, clock: HandClock) -> None:
+        made = group(range(10), clock=clock)
+        made.refuse(reason="not_json", traffic_class="bulk", route="notes", count=3)
+        await spool.commit(made)
+        whole = await spool.next_bundle()
+        await spool.put(whole, sealed(whole))
+        large = await spool.take(set)
+        most_bytes = len(whole.events) // 2
+        assert await spool.split(large, most_bytes=most_bytes)
+        assert await spool.replacing() == 1
+        assert await waits(spool.take(set)), "it is not sent any more"
+        pieces = []
+        for number in (2, 3):
+            piece = await spool.next_bundle()
+            assert (piece.seq, piece.replaces) == (number, large.payload_hash)
+            assert len(piece.events) <= most_bytes
+            assert piece.stream.task_id == whole.stream.task_id
+            await spool.put(piece, sealed(piece))
+            pieces.append(piece)
+        assert [numbers(piece.events) for piece in pieces] == [list(range(5)), list(range(5, 10))]
+        assert [(loss.reason, loss.count) for piece in pieces for loss in piece.loss] == [("not_json", 3)]
+        assert await spool.replacing() == 0
+        again = await spool.take(set)
+        assert await spool.split(again, most_bytes=len(whole.events) // 5)
+        smaller = await spool.next_bundle()
+        assert smaller.replaces == f"{again.payload_hash} {large.payload_hash}"
+
+    play(scenario)
+
+
+def test_a_single_reading_cannot_be_cut(play: Any) -> None:
+    async def scenario(spool: Any, clock: HandClock) -> None:
+        await spool.commit(group([1], clock=clock, size=1500))
+        await spool.seal_now()
+        bundle = await spool.next_bundle()
+        await spool.put(bundle, sealed(bundle))
+        envelope = await spool.take(set)
+        assert not await spool.split(envelope, most_bytes=100)
+        await spool.set_aside(envelope, "too_large")
+        assert await waits(spool.take(set))
 
     play(scenario)
 
@@ -210,8 +278,8 @@ def test_what_is_set_aside_stands_in_the_ledger_as_withheld(play: Any) -> None:
         await spool.commit(group(range(10), clock=clock))
         bundle = await spool.next_bundle()
         await spool.put(bundle, sealed(bundle))
-        await spool.set_aside(await spool.next_envelope(), "http_422")
-        assert await waits(spool.next_envelope())
+        await spool.set_aside(await spool.take(set), "http_422")
+        assert await waits(spool.take(set))
         await spool.commit(group(range(10), clock=clock))
         losses = (await spool.next_bundle()).loss
         assert [(loss.reason, loss.traffic_class, loss.count) for loss in losses] == [("withheld", "normal", 10)]
@@ -221,7 +289,7 @@ def test_what_is_set_aside_stands_in_the_ledger_as_withheld(play: Any) -> None:
 
 def test_a_waiting_seal_and_a_waiting_submit_wake_when_there_is_something(play: Any) -> None:
     async def scenario(spool: Any, clock: HandClock) -> None:
-        envelope = asyncio.ensure_future(spool.next_envelope())
+        envelope = asyncio.ensure_future(spool.take(set))
         bundle = asyncio.ensure_future(spool.next_bundle())
         await asyncio.sleep(0)
         await spool.commit(group(range(10), clock=clock))

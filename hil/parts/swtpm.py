@@ -1,0 +1,250 @@
+"""A throwaway TPM 2.0 (swtpm) with a PKCS#11 token: P-256 only, locks itself, and may be killed, stopped and locked.
+
+On a robot the kernel's resource manager (/dev/tpmrm0) stands between the library and the chip, and unloads what a program
+had loaded when it ends. swtpm forgets nothing: one kill would fill its three slots. So a gate of ours stands before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hil.parts.softhsm import KEY, LABEL, SoftToken
+
+MODULES = (
+    Path("/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so"),
+    Path("/usr/lib/aarch64-linux-gnu/pkcs11/libtpm2_pkcs11.so"),
+)
+MAX_FAILURES, RECOVERY_SECONDS = 31, 600
+_TOOLS = ("swtpm", "pkcs11-tool", "tpm2_dictionarylockout", "tpm2_getcap")
+_ROOT = Path(__file__).resolve().parents[2]
+_FLUSH, _CAPABILITY, _HANDLES, _LOADED = 0x165, 0x17A, 1, (0x80000000, 0x02000000, 0x03000000)
+_HEADER = struct.Struct(">HII")
+_COMMAND = ("swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear")
+_WRONG = "wrong-pin-4711"
+
+
+def module() -> Path:
+    """Return the path of tpm2-pkcs11's module. Raises FileNotFoundError where something is not installed."""
+    for path in MODULES:
+        if path.exists() and all(shutil.which(tool) for tool in _TOOLS):
+            return path
+    raise FileNotFoundError("a TPM is missing: apt-get install swtpm tpm2-tools libtpm2-pkcs11-1 opensc")
+
+
+class Swtpm:
+    """The TPM's process. What is down refuses connections; what is paused takes them, and does not answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "state").mkdir(mode=0o700, parents=True)
+        self.port = _two_free_ports()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and return when it listens."""
+        server, control = (f"type=tcp,port={port},bindaddr=127.0.0.1" for port in (self.port, self.port + 1))
+        with (self.folder / "swtpm.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*_COMMAND, "--server", server, "--ctrl", control, "--tpmstate", f"dir={self.folder / 'state'}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + 10
+        while not _listens(self.port):
+            assert self.process.poll() is None, (self.folder / "swtpm.log").read_text()
+            assert time.monotonic() < deadline, "swtpm does not listen"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """SIGKILL: an unclean stop, which the TPM counts as one failed PIN."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+class Gate:
+    """Passes on what programs say to an swtpm, and unloads what the one before left whenever a program begins.
+
+    The library opens a connection for each command, and one to the control port when it is initialised.
+    """
+
+    def __init__(self, tpm: Swtpm) -> None:
+        self._tpm = tpm
+        self.port = _two_free_ports()
+        self._listeners = [_listener(self.port), _listener(self.port + 1)]
+        for offset, listener in enumerate(self._listeners):
+            threading.Thread(target=self._accept, args=(listener, offset), daemon=True).start()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def _accept(self, listener: socket.socket, offset: int) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(client, offset), daemon=True).start()
+
+    def _serve(self, client: socket.socket, offset: int) -> None:
+        with client, contextlib.suppress(OSError, EOFError):
+            if offset:
+                self._unload()
+            with socket.create_connection(("127.0.0.1", self._tpm.port + offset)) as upstream:
+                threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
+                _pump(client, upstream)
+
+    def _unload(self) -> None:
+        for kind in _LOADED:
+            answer = self._ask(_HEADER.pack(0x8001, 22, _CAPABILITY) + struct.pack(">III", _HANDLES, kind, 64))
+            (count,) = struct.unpack_from(">I", answer, 15)
+            for handle in struct.unpack_from(f">{count}I", answer, 19):
+                self._ask(_HEADER.pack(0x8001, 14, _FLUSH) + struct.pack(">I", handle))
+
+    def _ask(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self._tpm.port)) as upstream:
+            upstream.sendall(command)
+            return _message(upstream)
+
+
+@dataclass(frozen=True)
+class TpmToken(SoftToken):
+    """A token on a TPM, and the TPM."""
+
+    tpm: Swtpm
+    gate: Gate
+
+    def close(self) -> None:
+        """End TPM and gate."""
+        self.gate.close()
+        self.tpm.kill()
+
+    def tool(self, *command: str) -> str:
+        """Run one of the TPM's tools; return what it prints."""
+        environment = os.environ | self.environment
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=30).stdout
+
+    def lock(self, *, seconds: int) -> None:
+        """Lock the TPM, as wrong PINs do, for at most this long."""
+        self._protect(MAX_FAILURES, seconds)
+        pkcs11 = ("pkcs11-tool", "--module", str(module()), "--token-label", LABEL)
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.tool(*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
+        said = re.search(r"LOCKOUT_COUNTER: (\S+)", self.tool("tpm2_getcap", "properties-variable"))
+        assert said is not None
+        self._protect(int(said[1], 0), seconds)
+
+    def unlock(self) -> None:
+        """Forgive all failures, as an operator can who holds the lockout's secret, and set the usual limits."""
+        self.tool("tpm2_dictionarylockout", "-c")
+        self._protect(MAX_FAILURES, RECOVERY_SECONDS)
+
+    def _protect(self, failures: int, seconds: int) -> None:
+        self.tool("tpm2_dictionarylockout", "-s", "-n", str(failures), "-t", str(seconds), "-l", str(seconds))
+
+
+def make_token(folder: Path, *, keys: int = 1) -> TpmToken:
+    """Make a TPM in `folder`, a token on it, and the first generation of its key unless `keys` is 0."""
+    library = module()
+    (folder / "store").mkdir(mode=0o700, parents=True)
+    tpm = Swtpm(folder / "tpm")
+    tpm.start()
+    gate = Gate(tpm)
+    tcti = f"swtpm:host=127.0.0.1,port={gate.port}"
+    environment = {
+        "TPM2_PKCS11_TCTI": tcti,
+        "TPM2TOOLS_TCTI": tcti,
+        "TPM2_PKCS11_STORE": str(folder / "store"),
+        "TSS2_LOG": "all+NONE",
+    }
+    pin, so_pin = secrets.token_hex(8), secrets.token_hex(8)
+    pin_file = folder / "pin"
+    with os.fdopen(os.open(pin_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(pin)
+    uri = f"pkcs11:token={LABEL};object={KEY}?module-path={library}"
+    token = TpmToken(folder, uri, pin_file, environment, pin, tpm, gate)
+    token.unlock()
+    pkcs11 = ("pkcs11-tool", "--module", str(library))
+    token.tool(*pkcs11, "--init-token", "--slot-index", "0", "--label", LABEL, "--so-pin", so_pin)
+    token.tool(*pkcs11, "--token-label", LABEL, "--init-pin", "--so-pin", so_pin, "--pin", pin)
+    if keys:
+        make = "import sys; from actod.keys import provision; provision.make_key(sys.argv[1], pin_file=sys.argv[2])"
+        subprocess.run([sys.executable, "-c", make, uri, str(pin_file)], env=os.environ | environment, check=True, cwd=_ROOT)
+    return token
+
+
+def _message(sock: socket.socket) -> bytes:
+    """Read one command or answer of the TPM: tag, length of all, code, and the rest."""
+    head = _exactly(sock, _HEADER.size)
+    return head + _exactly(sock, _HEADER.unpack(head)[1] - _HEADER.size)
+
+
+def _exactly(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = sock.recv(count - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(4096):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _listener(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
+
+
+def _two_free_ports() -> int:
+    """Return a port that is free with the next one: the library takes the second for the TPM's control channel."""
+    for port in _candidates():
+        with contextlib.suppress(OSError), _listener(port), _listener(port + 1):
+            return port
+    raise AssertionError
+
+
+def _candidates() -> Iterator[int]:
+    while True:
+        yield secrets.randbelow(20000) + 10000
+
+
+def _listens(port: int) -> bool:
+    """Whether somebody listens; a look at the table, since swtpm would take a try for its one client."""
+    wanted = f":{port:04X} 00000000:0000 0A "
+    return wanted in Path("/proc/net/tcp").read_text(encoding="ascii")
