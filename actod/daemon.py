@@ -108,13 +108,15 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(reloader.run(), name="reload"),
             group.create_task(parts.source.run(), name="mqtt"),
         ]
+        if parts.fleet is not None:
+            tasks.append(group.create_task(parts.fleet.run(), name="fleet"))
         await _record_start(parts)
         collecting = group.create_task(
             pipeline.collect(
                 source=parts.source,
                 router=parts.router,
                 admission=parts.admission,
-                masker=parts.masker,
+                masker=parts.collecting_masker,
                 spool=spool,
                 audit=audit,
                 losses=parts.losses,

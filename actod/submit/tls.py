@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -14,6 +13,7 @@ from actod.config import CollectorConfig
 from actod.errors import ActodError, ConfigError, RejectedError, TransientError
 from actod.ports import AuditLog, Clock
 from actod.secretfile import load_identity
+from actod.submit.endpoint import host_of
 from actod.submit.guard import PinGuard
 from actod.submit.pinfile import PinFile
 from actod.submit.pins import hold_to_pins, parse_pins
@@ -184,7 +184,7 @@ def _pin_file(collector: CollectorConfig, memory: Path | None, *, writes: bool) 
     return PinFile(
         wanted.file,
         operators=Operators.parse(wanted.keys, wanted.threshold),
-        host=urlsplit(collector.url).hostname or "",
+        host=host_of(collector.url),
         memory=memory,
         writes=writes,
     )

@@ -28,6 +28,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "mqtt.password_file": {"mqtt.username": "robot"},
     "collector.private_key_file": {"collector.certificate_file": "c.pem"},
     "collector.max_envelope_bytes": {"seal.max_bytes": 8192},
+    "fleet.battery_route": {"routes.name": "another"},
     "alerts.name": {"alerts.url_file": "u"},
     "alerts.url_file": {"alerts.name": "x"},
     "alerts.secret_file": {"alerts.name": "x", "alerts.url_file": "u"},

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from actod.config import AlertConfig
+from actod.config import AlertConfig, FleetConfig
 from actod.service.alerts import ALERTS, QUIET_SECONDS
 from actod.submit.ages import LIMIT_DAYS
 from actod.submit.pins import parse_pins
@@ -59,3 +59,9 @@ def test_the_page_of_alerts_names_each_of_them_and_its_configuration_is_one() ->
     for table in tomllib.loads(blocks(ALERT_PAGE, "toml")[0])["alerts"]:
         AlertConfig(**table)
     assert QUIET_SECONDS == 15 * 60
+
+
+def test_the_page_of_fleet_health_shows_the_defaults() -> None:
+    table = tomllib.loads(blocks((ROOT / "docs" / "fleet.md").read_text(encoding="utf-8"), "toml")[0])["fleet"]
+    own = {"api_key_file": table["api_key_file"], "battery_route": table["battery_route"]}
+    assert FleetConfig(**table) == FleetConfig(**own)
