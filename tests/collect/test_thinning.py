@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from actod.cli import main
 from actod.collect.contents import Contents, find
 from actod.collect.routes import Routes
-from actod.config import LimitConfig, MaskingConfig, RouteConfig
+from actod.config import IntakeConfig, LimitConfig, MaskingConfig, RouteConfig
 from actod.errors import ConfigError, RejectedError, TransientError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
@@ -108,6 +109,29 @@ def test_no_intervention_and_no_gap_is_lost_to_thinning() -> None:
     ]
     assert taken == [True, False, True, False, False]
     assert door.router.take() == {("sender_gap", "normal", "vda"): 1}
+
+
+def test_other_rules_begin_anew_and_debts_go_on() -> None:
+    door = Door(route(deadband={"/a": 1.0}, limit=LimitConfig(per_day=3)))
+    assert door.takes({"a": 1}, at=1)
+    assert not door.takes({"a": 1}, at=1)
+    for rules in ({"/a": 1.0, "/b": 1.0}, {"/b": 1.0}):
+        config: Any = SimpleNamespace(intake=IntakeConfig(), routes=[route(deadband=rules, limit=LimitConfig(per_day=3))])
+        door.admission.adopt(config=config, routes=Routes.compile(config.routes))
+        assert door.takes({"a": 1, "b": 1}, at=1)
+    assert not door.takes({"a": 9, "b": 9}, at=1)
+    assert door.refused == {"sampled:deadband": 1, "rate_limited": 1}
+
+
+def test_a_defect_of_ours_is_a_refusal_that_quotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("content")
+
+    door = Door(route(on_change=[""]))
+    monkeypatch.setattr(door.admission._thinning, "look", fail)
+    with pytest.raises(RejectedError, match="admission_failed") as caught:
+        door.admission.admit(door.router.route(deliver("t/x")))
+    assert caught.value.__context__ is None
 
 
 def test_endless_topics_take_little_memory() -> None:
