@@ -34,8 +34,10 @@ CALM = Standing(
         ),
         (
             {"bundles": 3, "bulk_bundles": 3, "oldest_seconds": 90.4, "bulk_is_held": True},
-            "3 bundles wait, the oldest for 90 s: all of them bulk, "
-            "held for collector.bulk_hours_utc or collector.bulk_interfaces",
+            (
+                "3 bundles wait, the oldest for 90 s: all of them bulk, "
+                "held for collector.bulk_hours_utc or collector.bulk_interfaces"
+            ),
         ),
         (
             {"messages": 7, "sealing_waits_for": "token_away"},
@@ -43,8 +45,10 @@ CALM = Standing(
         ),
         (
             {"intake": "intake:full", "quarantined": 2},
-            "nothing waits; intake:full: the disk takes less than comes in, so the broker keeps it: see store.max_bytes "
-            "and the disk; 2 bundles are set aside: `actod queue list --place quarantine`",
+            (
+                "nothing waits; intake:full: the disk takes less than comes in, so the broker keeps it: see store.max_bytes "
+                "and the disk; 2 bundles are set aside: `actod queue list --place quarantine`"
+            ),
         ),
     ],
 )
