@@ -200,7 +200,7 @@ BROKEN: list[tuple[str, Breakage, str, str, str]] = [
         "line 1: looks like a secret (git_token)",
         "move it to a file",
     ),
-    ("audit log", audit_line_changed, "audit log", "line 2: edited", "keep a copy"),
+    ("audit log", audit_line_changed, "audit log", ": edited: the hash", "keep a copy"),
     ("state folder", state_open, "state folder", "mode 0755", "chmod 700 "),
     ("store", store_damaged, "store", "", "start actod"),
 ]
