@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from actod import configfile, parts
 from actod.audit.verify import verify_log
@@ -38,6 +37,7 @@ from actod.service.folder import check_folder
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
 from actod.submit.credentials import api_key_file
+from actod.submit.endpoint import host_of
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS
@@ -173,6 +173,7 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
         "token.pin_file": config.token.pin_file,
         "collector.api_key_file": config.collector.api_key_file,
         "collector.wallet_file": config.collector.wallet_file,
+        "fleet.api_key_file": config.fleet.api_key_file,
         "mqtt.password_file": config.mqtt.password_file,
     }
     for key, path in files.items():
@@ -181,8 +182,8 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
 
 
 def _secret(config: Config, key: str, path: Path) -> Line:
-    if key == "collector.api_key_file":
-        host = urlsplit(config.collector.url).hostname or ""
+    if key in {"collector.api_key_file", "fleet.api_key_file"}:
+        host = host_of(config.collector.url)
         api_key_file(path, key=key, environment=config.environment, host=host)
     else:
         read_secret(path, key=key)
