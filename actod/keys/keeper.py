@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from actod.keys.healing import PinRefusedError, RebuildError, TokenError
 from actod.keys.meter import Meter
 from actod.keys.provision import make_generation
 from actod.keys.refused import RefusedPin
-from actod.keys.token import Token, close_quietly, is_tpm, load_library, open_token, read_pin
+from actod.keys.token import Token, is_tpm, load_library, open_token, read_pin
 from actod.keys.uri import TokenUri
 from actod.model import EnrolledKey
 
@@ -22,6 +24,8 @@ T = TypeVar("T")
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _IN_VAIN = 10  # 34 s of pauses: a process that lived longer than 30 s is started anew at once
 _LIBRARYS = {"token_away", "token_absent"}  # what a new process may mend
+
+_log = structlog.get_logger(__name__)
 
 
 class TokenKeeper:
@@ -92,17 +96,16 @@ class TokenKeeper:
     def close(self) -> None:
         """Log out and let go of the library: a TPM forgets what it had loaded. The next call opens anew."""
         token, self._token = self._token, None
-        library, self._library = self._library, None
         if token is not None:
             token.close()
-        elif library is not None:
-            close_quietly(library)
 
     def _use(self, use: Callable[[Token], T]) -> T:
         token = self._token
         if token is None:
             token = self._watched(self._open, self._admit())
         result = self._watched(use, token)
+        if self._last is not None:
+            _log.info("The token signs again.", after=self._last.reason)
         self._failures, self._last = 0, None
         return result
 
@@ -120,7 +123,7 @@ class TokenKeeper:
     def _admit(self) -> str:
         """Return the PIN, unless nothing must be tried now: after a failure for a while, or with a refused PIN."""
         if self._last is not None and time.monotonic() < self._not_before:
-            raise TokenError(self._last.reason, str(self._last).partition(": ")[2])
+            raise TokenError(self._last.reason, _sentence(self._last))
         pin = self._watched(read_pin, self._pin_file)
         self._refused.hold_back(pin)
         return pin
@@ -130,6 +133,8 @@ class TokenKeeper:
         try:
             return work(*arguments)
         except TokenError as exc:
+            if self._last is None or self._last.reason != exc.reason:
+                _log.warning("The token does not sign.", reason=exc.reason, detail=_sentence(exc))
             self._last = exc
             refused = isinstance(exc, PinRefusedError)
             tpm = self._library is not None and is_tpm(self._library)
@@ -139,6 +144,13 @@ class TokenKeeper:
                 pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
                 self._failures += 1
                 self._not_before = time.monotonic() + pause
-            elif self._refused.refuse(exc.reason, ends_by_itself=tpm):
-                self._meter.errors[exc.reason] += 1
+            else:
+                if self._refused.refuse(exc.reason, ends_by_itself=tpm):
+                    self._meter.errors[exc.reason] += 1
+                if sentence := self._refused.sentence():
+                    raise PinRefusedError(exc.reason, sentence) from exc
             raise
+
+
+def _sentence(exc: TokenError) -> str:
+    return str(exc).partition(": ")[2]

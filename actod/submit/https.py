@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,7 +18,7 @@ from actod.model import Envelope, Receipt
 from actod.ports import AuditLog, Clock
 from actod.submit.answer import Answer, judge, leaves_connection_usable
 from actod.submit.credentials import CredentialFile, Secret, api_key_file
-from actod.submit.endpoint import check_proxy, check_url
+from actod.submit.endpoint import check_proxy, check_url, host_of
 from actod.submit.failures import reason_of, seen_pins
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
@@ -57,18 +56,15 @@ class HttpsClient:
         clock: Clock,
         audit: AuditLog | None = None,
         tls: CollectorTls | None = None,
-        key: str = "collector.api_key_file",
+        api_key: CredentialFile | None = None,
         user_agent: str = f"actod/{__version__}",
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
-        self._base = check_url(collector.url, environment)
+        self._environment, self._base = environment, check_url(collector.url, environment)
         self._proxy = check_proxy(collector.proxy)
         self._tls = tls or CollectorTls(collector=collector, clock=clock, audit=audit)
-        self._api_key = api_key_file(
-            collector.api_key_file,
-            key=key,
-            environment=environment,
-            host=urlsplit(self._base).hostname or "",
+        self._api_key = api_key or api_key_file(
+            collector.api_key_file, key="collector.api_key_file", environment=environment, host=host_of(collector.url)
         )
         self._wallet = CredentialFile(collector.wallet_file, key="collector.wallet_file") if collector.wallet_file else None
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
@@ -101,6 +97,17 @@ class HttpsClient:
     async def fetch(self, proof_id: str, *, largest_bytes: int) -> Answer:
         """GET a proof that the server holds; its body is None if it is longer than that. Raises TransientError."""
         return await self._authorised(_Ask("GET", f"/v1/proofs/{proof_id}", largest_answer_bytes=largest_bytes))
+
+    def with_key(self, api_key: CredentialFile) -> HttpsClient:
+        """Return another client of the same server, under the same pins, with a key of another scope."""
+        return HttpsClient(
+            collector=self._collector,
+            environment=self._environment,
+            clock=self._clock,
+            audit=self._audit,
+            tls=self._tls,
+            api_key=api_key,
+        )
 
     @property
     def key_proven(self) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -14,6 +13,7 @@ from actod.config import CollectorConfig
 from actod.errors import ActodError, ConfigError, RejectedError, TransientError
 from actod.ports import AuditLog, Clock
 from actod.secretfile import load_identity
+from actod.submit.endpoint import host_of
 from actod.submit.guard import PinGuard
 from actod.submit.pinfile import PinFile
 from actod.submit.pins import hold_to_pins, parse_pins
@@ -22,9 +22,11 @@ from actod.submit.seen import ServerCertificates
 
 PIN_MEMORY = "pins.json"  # in the state folder
 _SERVER_MEMORY = "server.json"
+_WARN_BEFORE = timedelta(days=30)
 
 _log = structlog.get_logger(__name__)
 _Mark = tuple[int, int, int]
+Check = Callable[[Sequence[bytes]], None]
 
 
 class CollectorTls:
@@ -54,7 +56,7 @@ class CollectorTls:
         self.context = client_context(collector, self.guard.check)
         self.generation = 0
         self._marks = self._look()
-        self._told = ""
+        self._told, self._warned = "", 0
         self._begin()
 
     @property
@@ -64,7 +66,8 @@ class CollectorTls:
 
     def refresh(self) -> bool:
         """Look at the files, and take what changed; whether there was anything. Reads and may write small files."""
-        self._certificates.look(self.guard.chain, now=self.guard.trusted_now())
+        now = self.guard.trusted_now()
+        self._certificates.look(self.guard.chain, now=now)
         seen = self._look()
         changed = self._take_pins()
         if seen != self._marks:
@@ -72,6 +75,7 @@ class CollectorTls:
             changed = self._rebuild() or changed
         if changed:
             self.generation += 1
+        self._warn_of_end(now)
         return changed
 
     def _begin(self) -> None:
@@ -105,6 +109,16 @@ class CollectorTls:
             self._record("pins.in_force", version=pin_set.version, pins=len(pin_set.pins), digest=pin_set.digest)
             _log.info("A signed pin set is in force.", version=pin_set.version, expires=f"{pin_set.expires:%Y-%m-%d}")
 
+    def _warn_of_end(self, now: datetime | None) -> None:
+        """Say once for each set, a month before its end, that nothing will be sent after it."""
+        pin_set = self.pin_set
+        if pin_set is None or now is None or pin_set.version == self._warned or pin_set.expires - now > _WARN_BEFORE:
+            return
+        self._warned = pin_set.version
+        days = max(0, (pin_set.expires - now).days)
+        self._record("pins.ends_soon", version=pin_set.version, days=days)
+        _log.warning("The signed pin set ends soon; after that nothing is sent: sign a newer one.", days=days)
+
     def _rebuild(self) -> bool:
         """Make a new context of new certificate files; ones that cannot be used yet change nothing."""
         try:
@@ -125,16 +139,22 @@ class CollectorTls:
             self._audit.record(event, **fields)
 
 
-def client_context(collector: CollectorConfig, check: Callable[[Sequence[bytes]], None]) -> ssl.SSLContext:
-    """Return a context whose handshakes end with `check` of the validated chain. Raises ConfigError."""
+def client_context(collector: CollectorConfig, check: Check) -> ssl.SSLContext:
+    """Return a context for the collector whose handshakes end with `check` of the validated chain. Raises ConfigError."""
+    context = validating_context(collector.ca_file, key="collector.ca_file")
+    if collector.certificate_file is not None:
+        load_identity(context, collector.certificate_file, collector.private_key_file, section="collector")
+    hold_to_pins(context, check)
+    return context
+
+
+def validating_context(ca_file: Path | None, *, key: str) -> ssl.SSLContext:
+    """Return a client context that validates chain and host name. `key` names the CA file. Raises ConfigError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # validates chain and host name by itself
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    _trust(context, collector.ca_file)
-    if collector.certificate_file is not None:
-        load_identity(context, collector.certificate_file, collector.private_key_file, section="collector")
-    hold_to_pins(context, check)
+    _trust(context, ca_file, key)
     return context
 
 
@@ -177,13 +197,13 @@ def _pin_file(collector: CollectorConfig, memory: Path | None, *, writes: bool) 
     return PinFile(
         wanted.file,
         operators=Operators.parse(wanted.keys, wanted.threshold),
-        host=urlsplit(collector.url).hostname or "",
+        host=host_of(collector.url),
         memory=memory,
         writes=writes,
     )
 
 
-def _trust(context: ssl.SSLContext, ca_file: Path | None) -> None:
+def _trust(context: ssl.SSLContext, ca_file: Path | None, key: str) -> None:
     try:
         if ca_file is not None:
             context.load_verify_locations(cafile=ca_file)
@@ -194,7 +214,7 @@ def _trust(context: ssl.SSLContext, ca_file: Path | None) -> None:
         context.load_verify_locations(cafile=cafile, capath=capath)
     except (OSError, ssl.SSLError, TypeError) as exc:  # TypeError: the system has neither
         raise ConfigError(
-            key="collector.ca_file",
+            key=key,
             expected="a readable PEM file of CA certificates",
             found=str(ca_file) if ca_file else "no trust store on this system",
             fix="name the CA's certificate file, or install ca-certificates",
