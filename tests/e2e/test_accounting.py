@@ -180,6 +180,8 @@ def test_every_message_at_the_socket_is_sealed_thinned_dropped_refused_or_queued
     assert 0 < again <= total // 20
     assert digests > 100
     check_by_class(counts)
+    limited = [event for event, _ in events(rig.envelopes()) if event["topic"] == "limited/a"]
+    assert 40 <= len(limited) < 60  # of the hour, over two runs; at 40 an hour a slow machine lets in one or two more
 
 
 def check_by_class(counts: Counter[tuple[str, str, str]]) -> None:
