@@ -39,6 +39,7 @@ _BY_EVENT = {
     "submit.proof_differs": "proof_changed",
     "pins.refused": "pins_refused",
     "pins.would_refuse": "pin_mismatch",
+    "pins.ends_soon": "pins_end_soon",
     "pins.memory_damaged": "pins_refused",
     "certificate.ends_soon": "certificate_ends_soon",
     "certificate.issuer_changed": "certificate_issuer_changed",
