@@ -121,6 +121,14 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaConfig:
+    """What profile `strict` lets through of messages that are no VDA 5050: the first schema whose filter matches."""
+
+    topic: str  # MQTT topic filter
+    file: Path  # a small part of JSON Schema: docs/masking.md
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskingConfig:
     """The masking policy; its digest is signed into every bundle."""
 
@@ -133,6 +141,7 @@ class MaskingConfig:
     operator_key: str = ""  # a public key: what cannot be masked is sealed to it; empty: it is only counted
     rules: list[MaskRuleConfig] = field(default_factory=list)
     detectors: list[DetectorConfig] = field(default_factory=list)
+    schemas: list[SchemaConfig] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(upkeep.watch_the_queue(parts), name="queue"),
             group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
+            group.create_task(upkeep.sample_proofs(parts), name="samples"),
             group.create_task(upkeep.watch_clock(parts), name="clock"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.key_life.run(), name="keys"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
 from actod.service.steps import ClockSteps
+from actod.submit.sample import compare_with_collector
 from actod.submit.tls import marks
 
 _EPOCH_LOOK_SECONDS = 3600.0
@@ -106,6 +108,16 @@ async def follow_files(parts: Parts) -> None:
         if changed or seen != before:
             parts.uplink.wake()
         await asyncio.sleep(_FILES_LOOK_SECONDS)
+
+
+async def sample_proofs(parts: Parts) -> None:
+    """Have the collector show an own proof now and then, drawn from the whole archive."""
+    while True:
+        await asyncio.sleep(parts.config.collector.proof_sample_seconds * random.SystemRandom().uniform(0.5, 1.5))
+        with suppress(TransientError):
+            envelope = await parts.spool.sample(random.SystemRandom().random())
+            if envelope is not None and parts.uplink.state == "ok":
+                await compare_with_collector(envelope, client=parts.client, uplink=parts.uplink, audit=parts.audit)
 
 
 async def watch_the_queue(parts: Parts) -> None:

@@ -97,15 +97,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(answer: Any) -> Iterator[str]:
-    for row in answer if isinstance(answer, list) else [answer]:
-        if isinstance(answer, list):
-            yield "  ".join("-" if value is None else str(value) for value in row.values())
+    if isinstance(answer, list):
+        for row in answer:
+            yield f"{row['state']:<8} {row['ed25519']}  {row['kind']}, {_when(row)}"
+        return
+    for name, value in answer.items():
+        if isinstance(value, list):
+            yield from (f"{name:<12} {'  '.join(map(str, item.values()))}" for item in value)
         else:
-            for name, value in row.items():
-                if isinstance(value, list):
-                    yield from (f"{name:<12} {'  '.join(map(str, item.values()))}" for item in value)
-                else:
-                    yield f"{name:<12} {'-' if value is None else value}"
+            yield f"{name:<12} {'-' if value is None else value}"
+
+
+def _when(row: dict[str, Any]) -> str:
+    place = "not on the token" if row["generation"] is None else f"generation {row['generation']}"
+    return place if row["since"] is None else f"{place}, {row['age_days']} days, {row['since']} to {row['until'] or 'now'}"
 
 
 _ACTIONS: dict[str, Callable[[Config, argparse.Namespace], Any]] = {

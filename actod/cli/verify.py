@@ -52,10 +52,9 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_USAGE
     try:
         trust = _trust(args.trust) if args.trust else None
-        for file in _files(args.files):
-            for place, envelope in _envelopes(file.read_bytes()):
-                envelopes.append(envelope)
-                sources.append(f"{file}{place}")
+        for source, envelope in read_files(args.files):
+            envelopes.append(envelope)
+            sources.append(source)
     except OSError as exc:
         print(f"actod verify: cannot read {exc.filename}: {exc.strerror}", file=sys.stderr)
         return EXIT_USAGE
@@ -79,6 +78,13 @@ def _trust(files: list[Path]) -> Trust:
         raise ConfigError(
             key="--trust", expected="trust files", found=str(exc), fix="write them with: actod keys export --trust"
         ) from exc
+
+
+def read_files(paths: list[Path]) -> Iterator[tuple[str, Any]]:
+    """Yield (where it was read, envelope) of all files. Raises OSError."""
+    for file in _files(paths):
+        for place, envelope in _envelopes(file.read_bytes()):
+            yield f"{file}{place}", envelope
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from actod.keys import wire
 from actod.model import EnrolledKey, PublicKeys, PurposeSignature
 
 _SIGNATURE_BYTES = 64
-_CHOOSERS = {wire.SIGN_BUNDLE, wire.SIGN_PURPOSE, wire.COSIGN}  # what the chosen key does
+_CHOOSERS = {wire.SIGN_BUNDLE, wire.SIGN_PURPOSE, wire.SIGN_ATTESTATION, wire.COSIGN}  # what the chosen key does
 
 
 class SignerClient:
@@ -60,7 +60,14 @@ class SignerClient:
 
     async def sign_purpose(self, message: bytes) -> PurposeSignature:
         """Have a message that begins with its purpose signed with all that the chosen key has."""
-        data = await self._ask(wire.SIGN_PURPOSE, message)
+        return await self._ask_for_both(wire.SIGN_PURPOSE, message)
+
+    async def sign_attestation(self, message: bytes) -> PurposeSignature:
+        """Have DSSE's encoding of a statement about a bundle signed with all that the chosen key has."""
+        return await self._ask_for_both(wire.SIGN_ATTESTATION, message)
+
+    async def _ask_for_both(self, operation: bytes, message: bytes) -> PurposeSignature:
+        data = await self._ask(operation, message)
         with self._understood():
             answer = orjson.loads(data)
             p256 = answer["p256"]

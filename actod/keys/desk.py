@@ -1,4 +1,4 @@
-r"""What the signer answers, and what it refuses. It is no oracle: it signs three things, each known by its form.
+r"""What the signer answers, and what it refuses. It is no oracle: it signs four things, each known by its form.
 
 | operation | body | answer |
 |---|---|---|
@@ -8,6 +8,7 @@ r"""What the signer answers, and what it refuses. It is no oracle: it signs thre
 | sign_bundle | a payload_hash, 64 hex characters | an Ed25519 signature |
 | cosign | a canonical payload without payload_hash and co-signature | ES256 as r\|\|s, or empty for an on-token key |
 | sign_purpose | `actod:<purpose>:v1\n` and more, 16 KiB in all | {"ed25519", "p256"}, base64url |
+| sign_attestation | DSSE's encoding of an in-toto statement about a bundle | {"ed25519", "p256"}, base64url |
 | ping | (empty) | how many seconds the present call has been running |
 | stats | (empty) | see `keeper.TokenKeeper.stats` |
 
@@ -33,6 +34,7 @@ from actod.keys.healing import ChoiceError
 from actod.keys.keeper import TokenKeeper
 from actod.keys.token import Token
 from actod.model import EnrolledKey
+from actod.proof.attestation import is_pae
 from actod.proof.canonical import canonical
 from actod.proof.thumbprint import base64url
 from actod.unixsocket import peer_uid
@@ -129,11 +131,18 @@ def _use(operation: bytes, body: bytes, chosen: str) -> Callable[[Token], bytes]
         return lambda token: _choose(token, chosen)
     if operation == wire.SIGN_BUNDLE and _PAYLOAD_HASH.match(body):
         return lambda token: token.pair(chosen).sign_ed25519(body)
-    if operation == wire.SIGN_PURPOSE and _PURPOSE.match(body) and len(body) <= _LONGEST_PURPOSE_BYTES:
-        return lambda token: _sign_purpose(token, chosen, body)
+    if _has_purpose(operation, body):
+        return lambda token: _sign_with_all(token, chosen, body)
     if operation == wire.COSIGN and body.startswith(_BEGINS):
         return lambda token: _cosign(token, chosen, body)
     return None
+
+
+def _has_purpose(operation: bytes, body: bytes) -> bool:
+    """Whether a message says by its own form what its signature is for."""
+    if operation == wire.SIGN_PURPOSE:
+        return bool(_PURPOSE.match(body)) and len(body) <= _LONGEST_PURPOSE_BYTES
+    return operation == wire.SIGN_ATTESTATION and is_pae(body)
 
 
 def _choose(token: Token, chosen: str) -> bytes:
@@ -141,7 +150,7 @@ def _choose(token: Token, chosen: str) -> bytes:
     return b""
 
 
-def _sign_purpose(token: Token, chosen: str, message: bytes) -> bytes:
+def _sign_with_all(token: Token, chosen: str, message: bytes) -> bytes:
     pair = token.pair(chosen)
     p256 = pair.sign_p256(message)
     answer = {"ed25519": base64url(pair.sign_ed25519(message)), "p256": None if p256 is None else base64url(p256)}

@@ -6,7 +6,6 @@ It has a connection to the signer of its own, on which it may choose any key wit
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -74,9 +73,13 @@ class KeyLife:
         """Go on with what a kill or a full disk interrupted, and watch the key's age."""
         warned_at = -_DAY_SECONDS
         while True:
-            with suppress(TransientError):
+            try:
                 async with self._one_at_a_time:
                     await self._go_on()
+            except TransientError:
+                pass  # the sealer says what is away
+            except RejectedError as exc:
+                _log.error("What the token signed about its keys is not taken; it is tried again.", reason=exc.reason)
             now = asyncio.get_running_loop().time()
             if now - warned_at >= _DAY_SECONDS and self._warn_of_age():
                 warned_at = now

@@ -127,12 +127,15 @@ class KeyRing:
 
     def _open(self, folder: Path) -> RingState:
         try:
-            return read_state(folder) or RingState()
-        except RejectedError:
-            self._path.replace(self._path.with_suffix(".damaged"))
-            self._audit.record("key.file_damaged")
-            _log.error("The file that names the keys was damaged; the key that was used last goes on.")
-            return RingState()
+            try:
+                return read_state(folder) or RingState()
+            except RejectedError:
+                self._path.replace(self._path.with_suffix(".damaged"))
+        except OSError as exc:
+            raise TransientError("keys_unreadable", exc.strerror or "") from exc
+        self._audit.record("key.file_damaged")
+        _log.error("The file that names the keys was damaged; the key that was used last goes on.")
+        return RingState()
 
     # -- for the sealer -----------------------------------------------------------------------------------------------
 
@@ -172,6 +175,8 @@ class KeyRing:
         if self.state.current is None:
             last_used = await asyncio.to_thread(self._last_used)
             known = [key for key in generations if key.ed25519_thumbprint == last_used]
+            if not generations:
+                raise TransientError("key_count", "the token holds no key")
             first = (known or generations)[-1]
             await self.write(replace(self.state, current=Key.of(first.public), since=self.now()))
         key = self.in_use(generations)

@@ -12,6 +12,7 @@ import asyncio
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 KEYS, USE, MAKE_NEXT = b"keys", b"use", b"make_next"
 SIGN_BUNDLE, SIGN_PURPOSE, COSIGN = b"sign_bundle", b"sign_purpose", b"cosign"
+SIGN_ATTESTATION = b"sign_attestation"
 PING, STATS = b"ping", b"stats"
 
 

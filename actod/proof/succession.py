@@ -130,7 +130,15 @@ class _Succession:
         statement = signed.statement
         if statement.purpose == ADOPTION or statement.message in self._done:
             return
-        faults = [*signed.problems(), *self._misplaced(one, statement)]
+        faults = list(signed.problems())
+        late = statement.device == one.device and statement.epoch < one.epoch  # the store was repaired before it was sealed
+        if late and not faults and statement.purpose != RETIREMENT:
+            self._findings.notes.append(
+                f"device {self.device}: {statement.purpose} of an epoch before, void, at {_place(one)}"
+            )
+            return
+        if not late:
+            faults += self._misplaced(one, statement)
         key = statement.old if statement.purpose == ROTATION else statement.new
         if key is None or _identity(key) != self._current:
             faults.append("it does not speak of the key that is in use there")
@@ -144,7 +152,7 @@ class _Succession:
         elif statement.purpose == RETIREMENT and statement.old is not None:
             self._retired.setdefault(statement.old.ed25519, _place(one))
             self._next.pop(statement.old.ed25519, None)
-            self._findings.marks.extend(self._back_dated(one, statement))
+            self._findings.marks.extend(() if late else self._back_dated(one, statement))
             self._dispute(statement, [member for member in self._members if member is not one])
         self._findings.notes.append(f"device {self.device}: {statement.purpose} at {_place(one)}, reason {statement.reason}")
 

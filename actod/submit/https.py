@@ -23,7 +23,6 @@ from actod.submit.failures import reason_of, seen_pins
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
 
-_LARGEST_ANSWER_BYTES = 64 * 1024
 _KEEP_ALIVE_SECONDS = 30.0
 _OK = 200
 _UNAUTHORISED = 401
@@ -39,6 +38,7 @@ class _Ask:
     proof_id: str = ""
     body: bytes = field(default=b"", repr=False)
     credentials: tuple[Secret, Secret | None] | None = None
+    largest_answer_bytes: int = 64 * 1024
 
 
 class HttpsClient:
@@ -94,6 +94,10 @@ class HttpsClient:
         """Make one request that is no proof, with this client's key. Raises TransientError."""
         return await self._authorised(_Ask(method, path, body=body))
 
+    async def fetch(self, proof_id: str, *, largest_bytes: int) -> Answer:
+        """GET a proof that the server holds; its body is None if it is longer than that. Raises TransientError."""
+        return await self._authorised(_Ask("GET", f"/v1/proofs/{proof_id}", largest_answer_bytes=largest_bytes))
+
     def with_key(self, api_key: CredentialFile) -> HttpsClient:
         """Return another client of the same server, under the same pins, with a key of another scope."""
         return HttpsClient(
@@ -141,7 +145,7 @@ class HttpsClient:
         answer, failure = None, TransientError("unreachable")
         try:
             async with asyncio.timeout(self._collector.request_timeout_seconds):
-                answer = await self._converse(connection, self._request(connection, ask))
+                answer = await self._converse(connection, ask)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
@@ -177,10 +181,10 @@ class HttpsClient:
         url = self._base + ask.path
         return httpx.Request(ask.method, url, headers=headers, content=ask.body or None, extensions=extensions)
 
-    async def _converse(self, connection: _Connection, request: httpx.Request) -> Answer:
-        response = await connection.transport.handle_async_request(request)
+    async def _converse(self, connection: _Connection, ask: _Ask) -> Answer:
+        response = await connection.transport.handle_async_request(self._request(connection, ask))
         try:
-            content = await _read(response) if response.status_code < _SERVER_ERRORS else b""
+            content = await _read(response, ask.largest_answer_bytes) if response.status_code < _SERVER_ERRORS else b""
         finally:
             await response.aclose()
         return Answer.of(response.status_code, response.headers, content, now_wall_ns=self._clock.now().wall_ns)
@@ -231,11 +235,11 @@ class _Connection:
             self.secured = True
 
 
-async def _read(response: httpx.Response) -> bytes | None:
-    """Read an answer's body as sent; None if it is longer than any receipt."""
+async def _read(response: httpx.Response, largest_bytes: int) -> bytes | None:
+    """Read an answer's body as sent; None if it is longer than that."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > _LARGEST_ANSWER_BYTES:
+        if len(body) > largest_bytes:
             return None
     return bytes(body)

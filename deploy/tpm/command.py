@@ -33,7 +33,7 @@ def _arguments(name: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=name, description="See README.md beside this program.")
     parser.add_argument("kind", choices=("tpm", "softhsm"), help="a TPM 2.0, or a token in files (for tests and trials)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument("--user", default="actod", help="whose signer uses the token (default actod)")
+    parser.add_argument("--user", default="actod-signer", help="the signer's user (default actod-signer)")
     parser.add_argument("--seal", choices=_SEALS, help="what the PIN is encrypted to; default: the host's key and the TPM")
     parser.add_argument("--tcti", default=f"device:{DEVICE}", help=f"how the TPM is reached (default device:{DEVICE})")
     parser.add_argument("--actod", default="actod", metavar="COMMAND", help="how actod is called (default actod)")

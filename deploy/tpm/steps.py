@@ -20,15 +20,17 @@ from pathlib import Path
 from machine import Machine, ProvisionError
 from pkcs11 import Module
 
-LABEL, OBJECT = "actod", "actod-key"
-STORE = "/var/lib/actod-token"
+LABEL, OBJECT = "actod", "actod-ed25519"
+STORE = "/var/lib/actod-signer"  # StateDirectory of actod-signer.service
+SECRETS = "/etc/actod/credentials"
+TOKENS = f"{STORE}/tokens"  # SoftHSM's
 SOFTHSM_CONF = "/etc/actod/softhsm2.conf"
 MADE = f"{STORE}/.made"  # the token has its PIN: tpm2-pkcs11 says so of tokens that have none yet
-SNIPPET, REPORT = "/etc/actod/conf.d/token.toml", "/etc/actod/report.json"
+SNIPPET, REPORT = "/etc/actod/conf.d/40-token.toml", "/etc/actod/report.json"
 DROP_IN = "/etc/systemd/system/actod-signer.service.d/token.conf"
-UDEV_RULE = "/etc/udev/rules.d/61-actod-tpm.rules"
+UDEV_RULE = "/etc/udev/rules.d/60-actod-tpm.rules"
 DEVICE = "/dev/tpmrm0"
-_RULE = b'KERNEL=="tpmrm[0-9]*", TAG+="systemd", MODE="0660", OWNER="tss", GROUP="tss"\n'
+_RULE = b'SUBSYSTEM=="tpmrm", KERNEL=="tpmrm[0-9]*", GROUP="tss", MODE="0660"\n'
 _FREE_PCR = (
     23  # for applications: no firmware measures into it, so no update locks us out; systemd 252 cannot do without one
 )
@@ -129,21 +131,25 @@ class Plan:
         self.machine.run(command)
 
     def _add_user(self) -> None:
-        home = ["--home-dir", "/var/lib/actod", "--shell", "/usr/sbin/nologin"]
+        home = ["--home-dir", STORE, "--shell", "/usr/sbin/nologin"]
         self.machine.run(["useradd", "--system", "--user-group", *home, self.machine.user])
 
     def _by_device(self) -> bool:
         return self.tcti.startswith("device:")
 
     def _has_access(self) -> bool:
-        rule = self.machine.path(UDEV_RULE).exists() or Path("/usr/lib/udev/rules.d/60-tpm-udev.rules").exists()
-        return not self._by_device() or (rule and "tss" in self.machine.groups())
+        return not self._by_device() or (self._has_rule() and "tss" in self.machine.groups())
+
+    def _has_rule(self) -> bool:
+        """Whether some rule gives the device to tss: ours, our package's, or that of Debian's tpm-udev."""
+        packaged = [Path("/usr/lib/udev/rules.d", name) for name in ("60-actod-tpm.rules", "60-tpm-udev.rules")]
+        return any(rule.exists() for rule in (self.machine.path(UDEV_RULE), *packaged))
 
     def _give_access(self) -> None:
         device = Path(self.tcti.partition(":")[2])
         if not device.exists():
             raise ProvisionError(f"{device} is not there: enable the TPM (README.md), and start again")
-        if not Path("/usr/lib/udev/rules.d/60-tpm-udev.rules").exists():
+        if not self._has_rule():
             self.machine.write(UDEV_RULE, _RULE, 0o644)
             self.machine.run(["udevadm", "control", "--reload"])
             self.machine.run(["udevadm", "trigger", "--subsystem-match=tpmrm"])
@@ -178,15 +184,18 @@ class Plan:
     # -- token and PINs -----------------------------------------------------------------------------------------------
 
     def _softhsm_conf(self) -> bytes:
-        return f"directories.tokendir = {self.machine.path(STORE)}\nobjectstore.backend = file\nlog.level = ERROR\n".encode()
+        tokens = self.machine.path(TOKENS)
+        return f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n".encode()
 
     def _has_folder(self) -> bool:
-        conf = self.kind == "tpm" or self.machine.holds(SOFTHSM_CONF, self._softhsm_conf())
-        return conf and self.machine.path(STORE).is_dir()
+        if self.kind == "tpm":
+            return self.machine.path(STORE).is_dir()
+        return self.machine.path(TOKENS).is_dir() and self.machine.holds(SOFTHSM_CONF, self._softhsm_conf())
 
     def _make_folder(self) -> None:
         self.machine.folder(STORE, 0o700, owned=True)
         if self.kind == "softhsm":
+            self.machine.folder(TOKENS, 0o700, owned=True)
             self.machine.write(SOFTHSM_CONF, self._softhsm_conf(), 0o644)
 
     def _remove_folder(self) -> None:
@@ -195,12 +204,13 @@ class Plan:
 
     def secret_file(self, name: str) -> str:
         """Return where a secret is stored: encrypted, or (seal file) for root's eyes."""
-        return f"/etc/actod/{name}" if self.seal == "file" else f"/etc/credstore.encrypted/actod.{name}"
+        return f"{SECRETS}/{name}" if self.seal == "file" else f"{SECRETS}/{name}.cred"
 
     def _has_pins(self) -> bool:
         return all(self.machine.path(self.secret_file(name)).exists() for name in ("token-pin", "token-so-pin"))
 
     def _store_pins(self) -> None:
+        self.machine.folder(SECRETS, 0o700, owned=False)
         for name in ("token-so-pin", "token-pin"):
             if self.machine.path(self.secret_file(name)).exists():
                 continue  # a kill came between the two
@@ -282,14 +292,17 @@ class Plan:
     # -- what others read ---------------------------------------------------------------------------------------------
 
     def _texts(self) -> dict[str, bytes]:
-        load = "LoadCredential" if self.seal == "file" else "LoadCredentialEncrypted"
-        lines = [f"{load}=token-pin:{self.machine.path(self.secret_file('token-pin'))}"]
-        lines += [f"Environment={name}={value}" for name, value in self.settings.items()]
-        lines += [f"ReadWritePaths={self.machine.path(STORE)}"]
-        if self.kind == "tpm":
-            lines += ["SupplementaryGroups=tss", f"DeviceAllow={DEVICE} rw"]
-        snippet = f'[token]\nuri = "{self.uri}"\npin_file = "credential:token-pin"\n\n[signer]\nspawn = false\n'
-        return {DROP_IN: "\n".join(["[Service]", *lines, ""]).encode(), SNIPPET: snippet.encode()}
+        """Return what the configuration has to say of the token, and the unit where it differs from what is shipped."""
+        texts = {SNIPPET: f'[token]\nuri = "{self.uri}"\npin_file = "credential:token-pin"\n'.encode()}
+        lines = []
+        if self.seal == "file":
+            lines += [
+                "LoadCredentialEncrypted=",
+                f"LoadCredential=token-pin:{self.machine.path(self.secret_file('token-pin'))}",
+            ]
+        if self.kind == "tpm" and self.tcti != f"device:{DEVICE}":
+            lines += [f"Environment=TPM2_PKCS11_TCTI={self.tcti}"]
+        return texts | ({DROP_IN: "\n".join(["[Service]", *lines, ""]).encode()} if lines else {})
 
     def _has_settings(self) -> bool:
         return all(self.machine.holds(name, text) for name, text in self._texts().items())
@@ -299,7 +312,7 @@ class Plan:
             self.machine.write(name, text, 0o644)
 
     def _remove_settings(self) -> None:
-        for name in self._texts():
+        for name in (SNIPPET, DROP_IN):
             self.machine.remove(name)
 
     def _has_report(self) -> bool:

@@ -40,6 +40,8 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "masking.rules.profile": {"masking.rules.operator": "mask"},
     "masking.detectors.name": {"masking.detectors.pattern": "x"},
     "masking.detectors.pattern": {"masking.detectors.name": "x"},
+    "masking.schemas.topic": {"masking.schemas.file": "schema.json"},
+    "masking.schemas.file": {"masking.schemas.topic": "a/b"},
     "masking.detectors.keys": {"masking.detectors.name": "x", "masking.detectors.pattern": "x"},
 }
 

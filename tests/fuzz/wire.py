@@ -22,6 +22,7 @@ from actod.keys import wire
 from actod.keys.client import SignerClient
 from actod.keys.desk import Desk, is_payload
 from actod.model import EnrolledKey, PublicKeys, PurposeSignature
+from actod.proof.attestation import is_pae
 
 _US = 1000
 _SIGNABLE = re.compile(rb"[0-9a-f]{64}\Z|actod:[a-z0-9-]+:v1\n", re.DOTALL)
@@ -91,12 +92,14 @@ class _Pair:
 
     @staticmethod
     def sign_ed25519(message: bytes) -> bytes:
-        assert _SIGNABLE.match(message), "the signer signs what it is not for"
+        assert _SIGNABLE.match(message) or is_pae(message), "the signer signs what it is not for"
         return bytes(64)
 
     @classmethod
     def sign_p256(cls, message: bytes) -> bytes:
-        assert message.startswith(b"actod:") or is_payload(message, cls.key), "the signer signs what it is not for"
+        assert message.startswith(b"actod:") or is_pae(message) or is_payload(message, cls.key), (
+            "the signer signs what it is not for"
+        )
         return bytes(64)
 
 

@@ -166,6 +166,8 @@ class Life:
         for number in range(count):
             await self.records.write("heartbeat", number=number)
         await self.sealed()
+        with suppress(TransientError):
+            await self.keys._go_on()  # as the daemon does every few seconds
 
     async def sealed(self) -> None:
         await self.spool.seal_now()

@@ -91,6 +91,7 @@ def test_a_rotation_that_is_killed_at_any_step_is_healed_by_the_next_start(tmp_p
         state = read_state(folder)
         assert state is not None
         assert state.pending is None
+        assert len(state.past) == bool(robot.events("key.rotating"))  # what was begun goes on by itself
         assert len(signers(verify(robot))) == len(state.past) + 1
         run(robot, *[] if state.past else [rotate], report)
         assert signers(verify(robot)) == [robot.family.enrolled(number).ed25519_thumbprint for number in (1, 2)]
@@ -112,6 +113,30 @@ def test_a_rotation_comes_into_force_only_when_its_record_is_sealed(robot: Robot
         assert life.ring.state.current != old
 
     run(robot, rotate_while_sealing_waits, report)
+    assert len(signers(verify(robot))) == 2
+
+
+def test_a_record_that_is_signed_but_not_stored_yet_brings_no_key_into_force(robot: Robot) -> None:
+    async def rotate_while_the_disk_is_slow(life: Life) -> None:
+        await life.report()
+        old, put, stored = life.ring.state.current, life.spool.put, asyncio.Event()
+
+        async def slow_put(*arguments: Any) -> None:
+            await stored.wait()
+            await put(*arguments)
+
+        life.spool.put = slow_put  # type: ignore[method-assign]
+        rotation = asyncio.create_task(life.keys.rotate(reason="scheduled"))
+        while life.ring._carried is None:
+            await asyncio.sleep(0.005)
+        for _ in range(3):
+            heads = await life.spool.heads()
+            await life.ring.settle(heads.epoch, heads.device_seq)
+        assert life.ring.state.current == old
+        stored.set()
+        assert (await rotation)["done"]
+
+    run(robot, rotate_while_the_disk_is_slow, report)
     assert len(signers(verify(robot))) == 2
 
 

@@ -68,10 +68,15 @@ class Holder:
         file.write_bytes(self.p256.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         return file
 
+    def sign_hash(self, payload_hash: str) -> bytes:
+        return bytes(self.ed25519.sign(payload_hash.encode()).signature)
+
+    def cosign(self, message: bytes) -> bytes | None:
+        return es256(self.p256, message) if self.p256 else None
+
     def sign(self, message: bytes) -> Signature:
-        return Signature(
-            base64url(self.ed25519.sign(message).signature), base64url(es256(self.p256, message)) if self.p256 else None
-        )
+        p256 = self.cosign(message)
+        return Signature(base64url(self.ed25519.sign(message).signature), base64url(p256) if p256 else None)
 
 
 @dataclass
@@ -103,10 +108,8 @@ class Device:
         )
         context = context_of(created_at=self.now.isoformat(timespec="microseconds"))
         draft = assemble(bundle, keys=holder.public, context=context)
-        if holder.p256 is not None and cosign is None:
-            cosign = es256(holder.p256, draft.canonical)
-        unsigned = draft.finish(cosign)
-        envelope = unsigned.sign(holder.ed25519.sign(unsigned.payload_hash.encode()).signature)
+        unsigned = draft.finish(holder.cosign(draft.canonical) if cosign is None else cosign)
+        envelope = unsigned.sign(holder.sign_hash(unsigned.payload_hash))
         self.device_seq += 1
         self.heads[robot] = (seq + 1, envelope.payload_hash)
         self.chain.append(orjson.loads(envelope.body))

@@ -198,6 +198,25 @@ def test_a_rotation_that_is_repeated_says_nothing_new_and_one_key_never_comes_ba
     assert [one.problems != [] for one in report.envelopes] == [False] * 6 + [True]
 
 
+def test_a_statement_that_a_repair_carried_into_the_next_epoch_is_void_but_a_retirement_counts_there() -> None:
+    old, new, third = (Holder.make() for _ in range(3))
+    device = Device(old)
+    device.seal()
+    late = rotation(device, old, third)
+    device.rotate(new)
+    retirement = device.retirement(old)
+    device.begin_epoch(new)
+    device.say(retirement)
+    device.say(late)
+    report = verify(device.chain, trust_of(old))
+    assert (report.verdict, told(report)) == (Verdict.VALID, "")
+    assert "device device-1: rotation of an epoch before, void, at epoch 2 device_seq 2" in report.notes
+    device.seal(holder=third)
+    assert "signed by a key that is not enrolled" in told(verify(device.chain, trust_of(old)))
+    device.seal(holder=old)
+    assert "signed by a key that was retired at epoch 2 device_seq 1" in told(verify(device.chain, trust_of(old)))
+
+
 def test_a_swapped_or_removed_cosignature_is_named_for_each_way_to_do_it() -> None:
     holder, thief = Holder.make(sealed=True), Holder.make(sealed=True)
     trust = trust_of(holder)

@@ -45,7 +45,7 @@ class Machine:
     def files(self) -> dict[str, tuple[int, bytes]]:
         """Return mode and content of everything, the token's own files left out: reading may touch them."""
         found = {str(path.relative_to(self.root)): path for path in self.root.rglob("*")}
-        kept = {name: path for name, path in found.items() if not name.startswith("var/lib/actod-token/")}
+        kept = {name: path for name, path in found.items() if not name.startswith("var/lib/actod-signer/")}
         return {name: (path.stat().st_mode, path.read_bytes() if path.is_file() else b"") for name, path in kept.items()}
 
 
@@ -92,7 +92,7 @@ def take_back(machine: Machine, made: dict[str, tuple[int, bytes]]) -> None:
     assert machine.files() == made
     assert machine.run("unprovision", "--destroy-keys").returncode == 0
     assert {name for name, (_, content) in machine.files().items() if content} == set()
-    assert not (machine.root / "var/lib/actod-token").exists()
+    assert not (machine.root / "var/lib/actod-signer").exists()
 
 
 def test_softhsm_is_provisioned_with_a_pin_that_nobody_saw_and_taken_back(softhsm: Machine, tmp_path: Path) -> None:
@@ -100,15 +100,15 @@ def test_softhsm_is_provisioned_with_a_pin_that_nobody_saw_and_taken_back(sofths
     (key,) = read_trust([json.loads(made["etc/actod/report.json"][1])]).devices[None]
     assert key.kind == "software"
     for name in ("token-pin", "token-so-pin"):
-        mode, secret = made[f"etc/actod/{name}"]
+        mode, secret = made[f"etc/actod/credentials/{name}"]
         assert (mode & 0o777, len(secret)) == (0o400, 32)
         assert secret.decode() not in (tmp_path / "trace").read_text()  # every program's arguments and environment
-        assert [one for one, (_, content) in made.items() if secret in content] == [f"etc/actod/{name}"]
+        assert [one for one, (_, content) in made.items() if secret in content] == [f"etc/actod/credentials/{name}"]
     assert "SOFTHSM2_CONF=" in (tmp_path / "trace").read_text()  # the environment is there, too
     assert not list((softhsm.root / "run").iterdir())
     drop_in = made["etc/systemd/system/actod-signer.service.d/token.conf"][1].decode()
-    assert f"LoadCredential=token-pin:{softhsm.root}/etc/actod/token-pin" in drop_in
-    assert 'pin_file = "credential:token-pin"' in made["etc/actod/conf.d/token.toml"][1].decode()
+    assert f"LoadCredentialEncrypted=\nLoadCredential=token-pin:{softhsm.root}/etc/actod/credentials/token-pin\n" in drop_in
+    assert 'pin_file = "credential:token-pin"' in made["etc/actod/conf.d/40-token.toml"][1].decode()
     take_back(softhsm, made)
 
 
@@ -118,7 +118,10 @@ def test_a_tpm_is_provisioned_with_limits_and_a_pin_sealed_to_it_and_taken_back(
     (key,) = read_trust([json.loads(made["etc/actod/report.json"][1])]).devices[None]
     assert (key.kind, key.p256 is None) == ("sealed", False)
     drop_in = made["etc/systemd/system/actod-signer.service.d/token.conf"][1].decode()
-    assert f"LoadCredentialEncrypted=token-pin:{tpm.root}/etc/credstore.encrypted/actod.token-pin" in drop_in
+    assert drop_in == f"[Service]\nEnvironment=TPM2_PKCS11_TCTI={tpm.options[3]}\n"  # the rest stands in the unit
+    unit = (ROOT / "deploy/systemd/actod-signer.service").read_text()
+    assert "LoadCredentialEncrypted=token-pin:/etc/actod/credentials/token-pin.cred" in unit
+    assert made["etc/actod/credentials/token-pin.cred"][0] & 0o777 == 0o600
     limits = subprocess.run(
         ["tpm2_getcap", "-T", tpm.options[3], "properties-variable"], capture_output=True, text=True, check=True
     ).stdout
