@@ -170,7 +170,7 @@ def _state_folder(config: Config) -> Line:
 
 def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
     files = {
-        "token.pin_file": config.token.pin_file,
+        "token.pin_file": config.token.pin_file if config.signer.spawn else None,  # else it is the signer's unit's alone
         "collector.api_key_file": config.collector.api_key_file,
         "collector.wallet_file": config.collector.wallet_file,
         "fleet.api_key_file": config.fleet.api_key_file,
