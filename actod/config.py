@@ -230,6 +230,7 @@ class CollectorConfig:
     bulk_hours_utc: str = ""  # "22:00-06:00": bulk waits for these hours; empty: it does not
     bulk_interfaces: list[str] = field(default_factory=list)  # "eth*": or for a default route over one of these
     proof_sample_seconds: float = 3600.0  # one own proof is fetched and compared, now and then
+    monitor_api_key_file: Path | None = None  # the key that fetches it; empty: the one that submits
     backoff_min_seconds: float = 1.0
     backoff_max_seconds: float = 300.0
 

@@ -27,7 +27,12 @@ from actod.submit.https import HttpsClient
 from actod.submit.secretstores import stores
 from actod.submit.tls import CollectorTls
 
-_KEYS = {"submit": "collector.api_key_file", "fleet": "fleet.api_key_file", "broker": "mqtt.password_file"}
+_KEYS = {
+    "submit": "collector.api_key_file",
+    "monitor": "collector.monitor_api_key_file",
+    "fleet": "fleet.api_key_file",
+    "broker": "mqtt.password_file",
+}
 _POLL_SECONDS = 0.2
 _OK, _UNAUTHORISED, _NOT_ITS_SCOPE = 200, 401, 403
 
