@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -33,6 +34,7 @@ MARK = {"bookworm": "12", "trixie": "13"}
 CREDENTIAL = "/etc/credstore.encrypted/actod.token-pin"
 UNITS = ("actod.service", "actod-signer.service")
 _BATCH = 1000
+_IDLE_SECONDS = 20.0
 _HARDENED = {"actod.service": 1.5, "actod-signer.service": 2.0}
 
 
@@ -147,13 +149,22 @@ def start(site: Site) -> None:
 
 
 def figures(machine: Machine) -> dict[str, Any]:
-    """Return the memory of both processes by their own pages (PSS, in MiB)."""
-    found = {}
-    for unit in UNITS:
-        rollup = machine.run("cat", f"/proc/{machine.shows(unit, 'MainPID')}/smaps_rollup").stdout
+    """Return the memory of both processes by their own pages (PSS, in MiB), and what they use of a core while idle (%)."""
+    pids = {unit.removesuffix(".service"): machine.shows(unit, "MainPID") for unit in UNITS}
+    before = {name: _cpu_seconds(machine, pid) for name, pid in pids.items()}
+    time.sleep(_IDLE_SECONDS)  # idleness is what is measured
+    found: dict[str, Any] = {}
+    for name, pid in pids.items():
+        rollup = machine.run("cat", f"/proc/{pid}/smaps_rollup").stdout
         kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        found[f"{unit.removesuffix('.service')}_pss_mib"] = round(kib / 1024, 1)
+        found[f"{name}_pss_mib"] = round(kib / 1024, 1)
+        found[f"{name}_idle_percent"] = round(100 * (_cpu_seconds(machine, pid) - before[name]) / _IDLE_SECONDS, 2)
     return found
+
+
+def _cpu_seconds(machine: Machine, pid: str) -> float:
+    fields = machine.run("cat", f"/proc/{pid}/stat").stdout.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def reload(site: Site) -> None:
