@@ -258,7 +258,11 @@ async def _server(config: Config) -> Line:
         await client.close()
     if status != 200:  # noqa: PLR2004 - OK
         return Line("server", "fail", f"{config.collector.url}/health answers {status}", "check collector.url")
-    return Line("server", "ok", f"{config.collector.url} answers under a pinned key")
+    if tls.guard.report_only:
+        detail, end = f"{config.collector.url} answers; pins only report", config.collector.pins_report_only_until
+        return Line("server", "warn", detail, f"compare pins.would_refuse in the audit log with collector.pins before {end}")
+    pins = f"; pin set {tls.pin_set.version}, until {tls.pin_set.expires:%Y-%m-%d}" if tls.pin_set is not None else ""
+    return Line("server", "ok", f"{config.collector.url} answers under a pinned key{pins}")
 
 
 def _audit(config: Config) -> Line:

@@ -83,8 +83,9 @@ def _last_record(state: Path) -> dict[str, Any]:
 
 def _waits(record: dict[str, Any]) -> bool:
     """Whether anything is here that no collector has, but for the daemon's own record of its stop."""
-    waiting = record.get("waiting_bundles", 0) + record.get("set_aside_bundles", 0)
-    return waiting > 0 or record.get("journaled_messages", 0) > 1
+    waiting: int = record.get("waiting_bundles", 0) + record.get("set_aside_bundles", 0)
+    journaled: int = record.get("journaled_messages", 0)
+    return waiting > 0 or journaled > 1
 
 
 def _say_last(state: Path, record: dict[str, Any]) -> str:
