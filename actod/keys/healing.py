@@ -125,7 +125,7 @@ def ask(call: Call, work: Callable[[], T]) -> T:
     for last in (False, True):
         try:
             return work()
-        except (PKCS11Error, RuntimeError, OSError) as exc:  # RuntimeError: the module cannot be loaded
+        except (PKCS11Error, RuntimeError, OSError, ValueError) as exc:  # no module there, or text that is none
             reason, verdicts = _BY_EXCEPTION.get(type(exc), ANY_OTHER)
             verdict = verdicts[call]
             if verdict is Verdict.RETRY:

@@ -70,7 +70,10 @@ class TokenKeeper:
                 self.close()
                 self._watched(self._make, self._admit(), generation)
                 keys = self._use(lambda token: token.keys)
-            return next(key for key in keys if key.generation == generation)
+            for key in keys:
+                if key.generation == generation:
+                    return key
+            raise TokenError("key_count", f"generation {generation} is there in part, and cannot be finished")
 
     def busy_seconds(self) -> float:
         """Return how long the present call has been running; 0 when there is none. Any thread may ask."""
