@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -48,6 +49,20 @@ def actod(token: SoftToken, *arguments: str | Path) -> subprocess.CompletedProce
     )
 
 
+def check_forms(keys: dict[str, Any]) -> None:
+    """Hold PEM, JWK, ACTO form and thumbprint of each public key against each other, by another library."""
+    ed25519: Any = load_pem_public_key(keys["ed25519"]["pem"].encode())
+    assert ed25519.public_bytes_raw() == base64.b64decode(keys["ed25519"]["acto"])
+    for one in filter(None, (keys["ed25519"], keys["p256"])):
+        members = json.dumps(one["jwk"], sort_keys=True, separators=(",", ":")).encode()
+        assert base64.urlsafe_b64encode(hashlib.sha256(members).digest()).decode() == one["thumbprint"] + "="
+    if keys["p256"]:
+        point = load_pem_public_key(keys["p256"]["pem"].encode()).public_numbers()  # type: ignore[union-attr]
+        assert [point.x, point.y] == [
+            int.from_bytes(base64.urlsafe_b64decode(keys["p256"]["jwk"][name] + "=")) for name in ("x", "y")
+        ]
+
+
 def test_a_librarys_envelopes_are_verified_by_another_library(token: SoftToken, tmp_path: Path) -> None:
     dsse = pytest.importorskip("jcs_admit.dsse", reason="no wheel for this machine")
     device = Device(Holder.make(sealed=True))
@@ -56,6 +71,7 @@ def test_a_librarys_envelopes_are_verified_by_another_library(token: SoftToken, 
     done = actod(token, "export", "--dsse", tmp_path / "bundles.json")
     assert done.returncode == 0, done.stderr
     keys = json.loads(actod(token, "keys", "export").stdout)
+    check_forms(keys)
     verifier = dsse.Ed25519Verifier(base64.b64decode(keys["ed25519"]["acto"]), key_id=keys["ed25519"]["thumbprint"])
     for line, envelope in zip(done.stdout.splitlines(), chain, strict=True):
         verified = dsse.verify(line.encode(), verifier)
