@@ -22,7 +22,7 @@ from actod.model import EnrolledKey
 
 T = TypeVar("T")
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_IN_VAIN = 10  # 34 s of pauses: a process that lived longer than 30 s is started anew at once
+_IN_VAIN = 24  # 104 s of pauses: each new process is two lines in the audit log, and costs a second of CPU
 _LIBRARYS = {"token_away", "token_absent"}  # what a new process may mend
 
 _log = structlog.get_logger(__name__)

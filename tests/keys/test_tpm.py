@@ -283,7 +283,7 @@ SERVER = """
 def test_a_signer_whose_token_stays_away_ends_so_that_a_new_one_may_try(
     tpm: swtpm.TpmToken, make_signer: Callable[..., Signer]
 ) -> None:
-    """With its own pauses that takes 34 s; here they are short."""
+    """With its own pauses that takes 104 s; here they are short."""
     signer = make_signer(tpm)
     tpm.tpm.kill()
     signer.socket.parent.mkdir(mode=0o700)
@@ -298,7 +298,7 @@ def test_a_signer_whose_token_stays_away_ends_so_that_a_new_one_may_try(
             assert signer.reason() == "token_away"
             asked += 1
     assert process.wait(10) == 1
-    assert asked >= 10
+    assert asked >= 24
 
 
 def test_a_signer_heals_within_the_request_when_the_tpms_resource_manager_was_started_anew(
