@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak soak-token power fuzz clean
+.PHONY: setup demo test lint format soak soak-token power fuzz fleet drain wheel deb hil-fast clean
 
 setup:
 	@.ci/setup
@@ -20,12 +20,15 @@ format: setup
 	@.venv/bin/ruff check --quiet --fix .
 	@.venv/bin/ruff format .
 
-# The main job under kills: KILLS=N (default 5000) SIGKILLs in parallel lanes, 0.4 s each on 2 cores; goes on from hil/out/soak.jsonl.
+# The main job under kills: KILLS=N (default 5000) SIGKILLs in parallel lanes; goes on from hil/out/soak.jsonl. Then the memory
+# under a BACKLOG=N (default 100000) at the broker, a message of 60 MB and a flood.
 soak: setup
 	@.venv/bin/python -m hil.soak --kills $(or $(KILLS),5000)
+	@.venv/bin/python -m hil.memory --backlog $(or $(BACKLOG),100000)
 
-# The main job while its TPM is killed KILLS=N (default 20) times, away for MINUTES=N (5), locked, stopped, or not there at boot.
+# Each CKR_* and each kind of end at each call; then the main job while its TPM is killed KILLS=N (20) times, away for MINUTES=N (5), ...
 soak-token: setup
+	@CKR_STEP=1 .venv/bin/python -m pytest -q tests/keys/test_faults.py
 	@.venv/bin/python -m hil.soak_token --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),5)
 
 # Power cuts at every system call of a store's life, in ORDERS=N (default 20) orders of what was not synced; 7 minutes.
@@ -36,6 +39,29 @@ power: setup
 fuzz: setup
 	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install -q --disable-pip-version-check atheris
 	@.venv/bin/python -m tests.fuzz $(or $(TARGET),message) --seconds $(or $(SECONDS),600)
+
+# A fleet back from an outage against one server bucket, in simulated time: ROBOTS=N (default 1000), BUNDLES=N (default 10).
+fleet: setup
+	@.venv/bin/python -m hil.fleet --robots $(or $(ROBOTS),1000) --bundles $(or $(BUNDLES),10)
+
+# A backlog with poison against the server's real behaviour, its rate scaled by 50: BUNDLES=N (default 5000); a minute.
+drain: setup
+	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
+
+# Wheel and sdist, the same bytes from the same sources.
+wheel: setup
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
+
+# A Debian package for each release and architecture (needs debhelper): TARGETS="bookworm-amd64 ..." (default all four).
+deb: setup
+	@deploy/debian/build $(TARGETS)
+
+# The package under its units on machines with a real systemd, in containers (root, systemd-container, mmdebstrap); 3 minutes each.
+# RELEASES="bookworm trixie" (default both).
+hil-fast: setup
+	@for release in $(or $(RELEASES),bookworm trixie); do \
+	  deploy/debian/build $$release-amd64 && VERSION=0.1.1 deploy/debian/build $$release-amd64 && \
+	  .venv/bin/python -m hil.installed --release $$release || exit 1; done
 
 clean:
 	rm -rf .venv .cache dist build demo-run

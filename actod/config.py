@@ -121,6 +121,14 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaConfig:
+    """What profile `strict` lets through of messages that are no VDA 5050: the first schema whose filter matches."""
+
+    topic: str  # MQTT topic filter
+    file: Path  # a small part of JSON Schema: docs/masking.md
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskingConfig:
     """The masking policy; its digest is signed into every bundle."""
 
@@ -133,6 +141,7 @@ class MaskingConfig:
     operator_key: str = ""  # a public key: what cannot be masked is sealed to it; empty: it is only counted
     rules: list[MaskRuleConfig] = field(default_factory=list)
     detectors: list[DetectorConfig] = field(default_factory=list)
+    schemas: list[SchemaConfig] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +273,29 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetConfig:
+    """Reports of the machine's health to the collector; on where a key is named. Needs actod[fleet]."""
+
+    api_key_file: Path | None = None  # another key than the one that submits
+    interval_seconds: float = 60.0  # one request a minute, beside the proofs' budget of four a second
+    battery_route: str = ""  # the route whose messages tell the battery's charge; empty: it is not reported
+    charge_pointer: str = "/batteryState/batteryCharge"  # in its data, percent; VDA 5050 2.x
+    charging_pointer: str = "/batteryState/charging"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertConfig:
+    """A webhook for the few events that matter. Its URL is a secret: whoever has it can post there."""
+
+    name: str
+    url_file: Path
+    secret_file: Path | None = None  # signs what is sent (HMAC-SHA256); the shape "actod" needs it
+    shape: str = "actod"  # actod | slack | discord
+    ca_file: Path | None = None  # replaces the system's trust store
+    pins: list[str] = field(default_factory=list)  # none, or at least two, as collector.pins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything. `environment` is dev, staging or prod."""
 
@@ -282,6 +314,8 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    fleet: FleetConfig = field(default_factory=FleetConfig)
+    alerts: list[AlertConfig] = field(default_factory=list)
 
     @property
     def largest_event_bytes(self) -> int:

@@ -68,6 +68,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "collector.request_timeout_seconds": (0.1, 3600),
     "collector.backoff_min_seconds": (0.001, 3600),
     "collector.backoff_max_seconds": (0.001, 86_400),
+    "fleet.interval_seconds": (1, 86_400),
     "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
     "audit.max_files": (2, 10_000),
 }
@@ -76,6 +77,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "store.when_full": ("block", "drop_oldest"),
     "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
     "seal.hash_alg": ("sha256", "blake3"),
+    "alerts.shape": ("actod", "slack", "discord"),
     "log.level": ("debug", "info", "warning", "error"),
     "log.format": ("auto", "json", "text"),
     "routes.profile": ("", "vda5050-v2", "vda5050-v3"),
@@ -154,12 +156,39 @@ def _check_limits(config: Config, origin: Origin) -> None:
         )
 
 
+def _check_alerts(config: Config, origin: Origin) -> None:
+    names = [alert.name for alert in config.alerts]
+    for name in names:
+        if not _NAME.match(name) or names.count(name) > 1:
+            raise ConfigError(
+                file=origin.of("alerts"),
+                key="alerts.name",
+                found=repr(name[:40]),
+                expected="a name of its own of up to 32 lower-case letters, digits, '-' or '_'",
+                fix="rename the channel: `actod alert test NAME` names it",
+            )
+
+
+def _check_fleet(config: Config, origin: Origin) -> None:
+    fleet = config.fleet
+    if fleet.battery_route and fleet.battery_route not in {route.name for route in config.routes}:
+        raise ConfigError(
+            file=origin.of("fleet.battery_route"),
+            key="fleet.battery_route",
+            expected="the name of a route",
+            found=repr(fleet.battery_route[:40]),
+            fix="name one of [[routes]], or leave it out",
+        )
+
+
 def check_together(config: Config, origin: Origin) -> None:
     """Check what only several values together can get wrong. Raises ConfigError."""
     _check_routes(config, origin)
     _check_limits(config, origin)
     _check_device(config.device, origin)
     _check_mqtt(config.mqtt, origin)
+    _check_alerts(config, origin)
+    _check_fleet(config, origin)
     collector = config.collector
     if collector.backoff_min_seconds > collector.backoff_max_seconds:
         raise ConfigError(

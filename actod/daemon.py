@@ -98,7 +98,10 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(pipeline.seal(spool=spool, sealer=parts.sealer, audit=audit), name="seal"),
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
+            group.create_task(upkeep.watch_the_queue(parts), name="queue"),
+            group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
+            group.create_task(upkeep.sample_proofs(parts), name="samples"),
             group.create_task(upkeep.watch_clock(parts), name="clock"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.key_life.run(), name="keys"),
@@ -106,13 +109,15 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(reloader.run(), name="reload"),
             group.create_task(parts.source.run(), name="mqtt"),
         ]
+        if parts.fleet is not None:
+            tasks.append(group.create_task(parts.fleet.run(), name="fleet"))
         await _record_start(parts)
         collecting = group.create_task(
             pipeline.collect(
                 source=parts.source,
                 router=parts.router,
                 admission=parts.admission,
-                masker=parts.masker,
+                masker=parts.collecting_masker,
                 spool=spool,
                 audit=audit,
                 losses=parts.losses,

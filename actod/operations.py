@@ -14,6 +14,7 @@ from actod.keys.commands import commands
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.control import Operation
+from actod.service.why import Standing, explain
 
 _PAGE = 50  # bundles in one own record
 
@@ -23,6 +24,7 @@ def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
     return {
         "reload": Operation(run=lambda _arguments: reloader.reload(), changes=True),
         "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        "why": Operation(run=lambda _arguments: _why(parts), changes=False),
         "queue.retry": Operation(run=partial(_retry, parts), changes=True),
         "queue.purge": Operation(run=partial(_purge, parts), changes=True),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
@@ -41,6 +43,24 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "signer": await _signer(parts),
         "store": dataclasses.asdict(await parts.spool.status()),
     }
+
+
+async def _why(parts: Parts) -> Mapping[str, Any]:
+    """Say why the oldest bundle has not left."""
+    status = await parts.spool.status()
+    standing = Standing(
+        intake=parts.source.state,
+        sealing_waits_for=parts.sealer.waiting,
+        uplink_state=parts.uplink.state,
+        uplink_why=parts.uplink.why,
+        bundles=status.outbox_bundles,
+        bulk_bundles=status.by_class.get("bulk", {}).get("waiting", 0),
+        oldest_seconds=status.outbox_oldest_seconds,
+        messages=status.journal_messages,
+        quarantined=status.quarantined_bundles,
+        bulk_is_held=bool(parts.uplink.held()),
+    )
+    return {"why": explain(standing), "state": parts.uplink.state}
 
 
 async def _retry(parts: Parts, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,6 +119,8 @@ async def _credentials(parts: Parts) -> Mapping[str, Any]:
     """Return each credential's age, and whether the server took what its file holds now (None: not asked)."""
     await asyncio.to_thread(parts.ages.look, parts.tls.guard.trusted_now())
     proven = {"collector.api_key_file": parts.client.key_proven}
+    if parts.fleet is not None:
+        proven["fleet.api_key_file"] = parts.fleet.api_key.proven
     return {key: {**dataclasses.asdict(age), "proven": proven.get(key)} for key, age in parts.ages.ages.items()}
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from actod import configfile
+from actod import beside, configfile
 from actod.audit.log import AuditLog
 from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
@@ -27,9 +27,11 @@ from actod.keys.sealer import TokenSealer
 from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
-from actod.ports import Clock, LossCounter
+from actod.ports import Clock, LossCounter, Masker
 from actod.secretfile import SecretFileError, read_secret
 from actod.service import keyfile
+from actod.service.alerts import Alerts
+from actod.service.battery import BatteryWatch
 from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
@@ -44,6 +46,7 @@ from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.current import CurrentClient
+from actod.submit.fleet import FleetReporter
 from actod.submit.https import HttpsClient
 from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
@@ -74,6 +77,9 @@ class Parts:
     key_life: KeyLife
     uplink: PacedUplink
     ages: CredentialAges
+    alerts: Alerts
+    fleet: FleetReporter | None
+    collecting_masker: Masker  # the masker above, watched for the battery's charge where that is reported
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
@@ -110,6 +116,7 @@ def admit(config: Config) -> list[str]:
     uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
     described = list(describe(config))
     HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
+    beside.admit(config)
     if config.mqtt.password_file:
         read_secret(config.mqtt.password_file, key="mqtt.password_file")
     if config.mqtt.tls:
@@ -143,7 +150,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
     hold_to_environment(state, config.environment)
     clock = SystemClock()
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share)
+    alerts = Alerts(webhooks=beside.webhooks(config), environment=config.environment, clock=clock)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share, alerts=alerts)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -155,6 +163,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)
+    alerts.device = spool.device
     if changed := await spool.claim(host_facts(state)):
         audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
     policy = Policy.compile(config.masking)
@@ -226,6 +235,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         audit=audit,
         uplink=uplink,
     )
+    battery = BatteryWatch(masker, fleet=config.fleet, clock=clock)
     return Parts(
         config=config,
         clock=clock,
@@ -252,6 +262,9 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
             environment=config.environment,
             audit=audit,
         ),
+        alerts=alerts,
+        fleet=beside.fleet_reporter(config, current=current, uplink=uplink, spool=spool, battery=battery, audit=audit),
+        collecting_masker=battery if config.fleet.battery_route else masker,
         own_masker=own_masker,
         records=records,
         notifier=notifier,

@@ -232,3 +232,10 @@ class AuditLog(Protocol):
 
     def head(self) -> str:
         """Return the hash (64 hex characters) of the last line written."""
+
+
+class AlertSink(Protocol):
+    """Hears each line of the audit log, and decides what an operator must be told of at once."""
+
+    def see(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Take one event. From any thread, under the log's lock: never blocks, never raises, records nothing itself."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+
+import structlog
 
 from actod.errors import TransientError
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
 from actod.service.steps import ClockSteps
+from actod.submit.sample import compare_with_collector
 from actod.submit.tls import marks
 
 _EPOCH_LOOK_SECONDS = 3600.0
 _CLOCK_LOOK_SECONDS = 1.0
 _FILES_LOOK_SECONDS = 2.0
 _AGES_LOOK_SECONDS = 3600.0
+_QUEUE_LOOK_SECONDS = 30.0
+_NEARLY_FULL_PERCENT, _WELL_BELOW_PERCENT = 80, 70
+
+_log = structlog.get_logger(__name__)
 
 
 async def heartbeat(parts: Parts) -> None:
@@ -100,6 +108,30 @@ async def follow_files(parts: Parts) -> None:
         if changed or seen != before:
             parts.uplink.wake()
         await asyncio.sleep(_FILES_LOOK_SECONDS)
+
+
+async def sample_proofs(parts: Parts) -> None:
+    """Have the collector show an own proof now and then, drawn from the whole archive."""
+    while True:
+        await asyncio.sleep(parts.config.collector.proof_sample_seconds * random.SystemRandom().uniform(0.5, 1.5))
+        with suppress(TransientError):
+            envelope = await parts.spool.sample(random.SystemRandom().random())
+            if envelope is not None and parts.uplink.state == "ok":
+                await compare_with_collector(envelope, client=parts.client, uplink=parts.uplink, audit=parts.audit)
+
+
+async def watch_the_queue(parts: Parts) -> None:
+    """Say once when the queue has nearly filled its share, and again only after it was well below."""
+    told = False
+    while True:
+        await asyncio.sleep(_QUEUE_LOOK_SECONDS)
+        with suppress(TransientError):
+            status = await parts.spool.status()
+            percent = 100 * (status.journal_bytes + status.outbox_bytes) // parts.config.store.shares.database
+            if percent >= _NEARLY_FULL_PERCENT and not told:
+                parts.audit.record("store.nearly_full", percent=percent)
+                _log.warning("The queue has nearly filled its share of store.max_bytes.", percent=percent)
+            told = percent >= (_WELL_BELOW_PERCENT if told else _NEARLY_FULL_PERCENT)
 
 
 async def every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:

@@ -157,7 +157,6 @@ def _last_line(rig: Rig) -> str:
 
 def _account(rig: Rig, published: int) -> dict[str, Any]:
     """Let the queue drain, and hold what the witness saw acknowledged against the collector."""
-    rig.collector.set_faults([])
     wanted, problems = set(range(published)), []
 
     def all_there() -> bool:
@@ -168,6 +167,7 @@ def _account(rig: Rig, published: int) -> dict[str, Any]:
         wait_for(all_there, seconds=180, what="every published message at the collector")
     except TimeoutError as exc:
         problems.append(str(exc))
+    failed = sum(rig.collector.stats()["struck"].values())
     if code := rig.actod.stop():
         problems.append(f"actod ended with {code}")
     verdict = judge(rig, number=number, published=wanted)
@@ -179,6 +179,7 @@ def _account(rig: Rig, published: int) -> dict[str, Any]:
         "lost": len(verdict.lost),
         "repeated": verdict.repeated,
         "bundles": verdict.bundles,
+        "failed_requests": failed,
         "ledger": dict(verdict.ledger),
         "problems": problems + verdict.problems(),
     }

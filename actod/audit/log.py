@@ -27,7 +27,7 @@ from actod.audit.line import OWN_FIELDS, ZERO, allowed_event, allowed_fields, li
 from actod.config import AuditConfig
 from actod.durable import sync_folder
 from actod.errors import TransientError
-from actod.ports import Clock
+from actod.ports import AlertSink, Clock
 from actod.proof.canonical import canonical
 from actod.proof.envelope import iso
 
@@ -41,8 +41,8 @@ class AuditLog:
     the event loop does not wait for the disk. Who takes both takes `_syncing` first.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, config: AuditConfig) -> None:
-        self._folder, self._clock, self._config = folder, clock, config
+    def __init__(self, folder: Path, *, clock: Clock, config: AuditConfig, alerts: AlertSink | None = None) -> None:
+        self._folder, self._clock, self._config, self._alerts = folder, clock, config, alerts
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._n, self._head = 0, ZERO
         self._descriptor, self._size = -1, 0
@@ -67,6 +67,7 @@ class AuditLog:
                 self._append(event, fields)
             except OSError:
                 self._unwritten += 1
+                self._tell("audit.unwritten", {"count": self._unwritten})
         with contextlib.suppress(OSError):
             self._turn()
 
@@ -118,6 +119,7 @@ class AuditLog:
     def _append(self, event: str, fields: Mapping[str, Any]) -> None:
         """Write a line, and before it the count of those that could not be written."""
         event, checked = allowed_event(event), allowed_fields(fields)
+        self._tell(event, checked)  # before the disk has its say: an alert must not need room on it
         if self._descriptor < 0:
             raise OSError("the audit log is closed")
         if self._sync_failed and len(self._unsynced) >= _MOST_UNSYNCED:
@@ -126,6 +128,10 @@ class AuditLog:
             self._write("audit.unwritten", {"count": self._unwritten})
             self._unwritten = 0
         self._write(event, checked)
+
+    def _tell(self, event: str, fields: Mapping[str, Any]) -> None:
+        if self._alerts is not None:
+            self._alerts.see(event, fields)
 
     def _write(self, event: str, fields: Mapping[str, Any]) -> None:
         now = self._clock.now()
@@ -243,5 +249,6 @@ class AuditLog:
         self._descriptor = os.open(files[-1], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._size = os.fstat(self._descriptor).st_size
         if torn:
+            self._tell("audit.repaired", {"torn_bytes": torn})
             self._write("audit.repaired", {"torn_bytes": torn})
             self._sync()

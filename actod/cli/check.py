@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from actod import configfile, parts
 from actod.audit.verify import verify_log
@@ -22,7 +21,7 @@ from actod.collect.credentials import tls_context
 from actod.collect.probe import probe_broker
 from actod.config import Config, LogConfig, MaskingConfig
 from actod.errors import EXIT_FAILED, ActodError, ConfigError, RejectedError, TransientError
-from actod.keys import uri
+from actod.keys import lockout, uri
 from actod.keys.enquiry import ask_keys
 from actod.keys.listing import age_days, max_age_days
 from actod.keys.remedies import remedy
@@ -38,6 +37,7 @@ from actod.service.folder import check_folder
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
 from actod.submit.credentials import api_key_file
+from actod.submit.endpoint import host_of
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS
@@ -95,6 +95,8 @@ def _checks(config: Config, file: Path, *, offline: bool) -> Iterator[Line]:
     yield _guarded("no secret in configuration", file, lambda: _no_secret(file))
     yield _guarded("state folder", file, lambda: _state_folder(config))
     yield _unless(refused, "token", {"token.uri", "token.pin_file"}) or _token(config, file)
+    if any(word in config.token.uri for word in ("tpm2", "TPM2")):
+        yield _lockout()
     yield _guarded("key age", file, lambda: _key_age(config))
     if not offline:
         yield _unless(refused, "broker", {"mqtt.password_file"}) or _guarded("broker", file, lambda: _broker(config))
@@ -171,6 +173,7 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
         "token.pin_file": config.token.pin_file,
         "collector.api_key_file": config.collector.api_key_file,
         "collector.wallet_file": config.collector.wallet_file,
+        "fleet.api_key_file": config.fleet.api_key_file,
         "mqtt.password_file": config.mqtt.password_file,
     }
     for key, path in files.items():
@@ -179,8 +182,8 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
 
 
 def _secret(config: Config, key: str, path: Path) -> Line:
-    if key == "collector.api_key_file":
-        host = urlsplit(config.collector.url).hostname or ""
+    if key in {"collector.api_key_file", "fleet.api_key_file"}:
+        host = host_of(config.collector.url)
         api_key_file(path, key=key, environment=config.environment, host=host)
     else:
         read_secret(path, key=key)
@@ -198,6 +201,24 @@ def _token(config: Config, file: Path) -> Line:
         if key.ed25519_thumbprint == current:
             return Line("token", "ok", f"{key.kind} key {current}")
     return Line("token", "fail", f"the key in use, {current}, is not on this token", remedy("key_gone"))
+
+
+def _lockout() -> Line:
+    """Say how near the TPM is to locking itself: each wrong PIN counts, and each power cut."""
+    protection = lockout.ask_tpm()
+    if protection is None:
+        return Line(
+            "tpm lockout", "warn", "not known: the TPM does not answer tpm2_getcap", "install tpm2-tools, run as root"
+        )
+    failures, most = protection.failures, protection.most
+    detail = f"{failures} failures of {most} count, one is forgiven every {protection.interval_seconds} s"
+    if protection.locked:
+        return Line(
+            "tpm lockout", "fail", f"{detail}: locked for at most {protection.seconds_left:.0f} s", remedy("pin_locked")
+        )
+    if 2 * failures >= most:
+        return Line("tpm lockout", "warn", detail, "stop the robot in order: an unclean stop counts as a wrong PIN")
+    return Line("tpm lockout", "ok", detail)
 
 
 def _key_age(config: Config) -> Line:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from actod.config import DetectorConfig, MaskingConfig, MaskRuleConfig
+from actod.config import DetectorConfig, MaskingConfig, MaskRuleConfig, SchemaConfig
 from actod.errors import EXIT_FAILED, EXIT_USAGE, ConfigError, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import PROFILES, Policy
@@ -62,8 +62,10 @@ def load_policy(path: Path | None) -> MaskingConfig:
     try:
         rules = [MaskRuleConfig(**rule) for rule in table.pop("rules", [])]
         detectors = [DetectorConfig(**detector) for detector in table.pop("detectors", [])]
-        return MaskingConfig(**table, rules=rules, detectors=detectors)
-    except TypeError as exc:
+        folder = path.parent.resolve()
+        schemas = [SchemaConfig(topic=one["topic"], file=folder / one["file"]) for one in table.pop("schemas", [])]
+        return MaskingConfig(**table, rules=rules, detectors=detectors, schemas=schemas)
+    except (KeyError, TypeError) as exc:
         raise ConfigError(file=str(path), key="masking", expected="only known keys", fix="see docs/masking.md") from exc
 
 

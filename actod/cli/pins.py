@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from asn1crypto import pem
 
@@ -16,6 +15,7 @@ from actod.durable import write_whole
 from actod.errors import EXIT_FAILED, RejectedError
 from actod.keys.operators import read_signer
 from actod.service.clock import SystemClock
+from actod.submit.endpoint import host_of
 from actod.submit.guard import trusted_time
 from actod.submit.pinfile import PinFile
 from actod.submit.pins import fingerprint
@@ -69,7 +69,7 @@ def _verified(args: argparse.Namespace) -> dict[str, Any]:
     pin_file = PinFile(
         args.file,
         operators=Operators.parse(wanted.keys, wanted.threshold),
-        host=urlsplit(config.collector.url).hostname or "",
+        host=host_of(config.collector.url),
         memory=config.state_directory / PIN_MEMORY,
         writes=False,
     )

@@ -47,10 +47,11 @@ class IntakeAdmission:
         memory: Mapping[str, Any],
         on_event: Callable[..., None],
     ) -> None:
-        self._routes, self._router, self._broker_drops, self._clock = routes, router, broker_drops, clock
+        self._router, self._broker_drops, self._clock = router, broker_drops, clock
         self._on_event = on_event
         self._contents, self._key = contents, digest_key
         self._thinning = Thinning()
+        self._take_routes(routes)
         self._digested: Counter[tuple[str, str, str]] = Counter()
         limits = Limits(intake=config.intake, routes=config.routes, on_event=on_event)
         self._limits = limits if config.intake.limits else None
@@ -59,27 +60,31 @@ class IntakeAdmission:
 
     def adopt(self, *, config: Config, routes: Routes) -> None:
         """Take other routes, between two groups; the debts of limits that are still there go on."""
-        self._routes = routes
+        self._take_routes(routes)
         if self._limits:
             now_ns, before = self._clock.now().monotonic_ns, self._limits
             self._limits = Limits(intake=config.intake, routes=config.routes, on_event=self._on_event)
             self._limits.restore(before.saved(now_ns), now_ns, same_boot=True)
 
+    def _take_routes(self, routes: Routes) -> None:
+        self._thinned = {route.name: route for route in routes if route.thins}
+        self._replaced = {route.name for route in routes if route.digest}
+
     def admit(self, reading: Reading) -> None:
         """Let one reading in; see the port."""
         known = self._once(reading) if reading.retained else None
-        route = self._routes.named(reading.route)
-        kept = self._thinning.look(route, reading) if route.thins else None
+        route = self._thinned.get(reading.route)
+        kept = self._thinning.look(route, reading) if route else None
         if self._limits:
             self._limits.take(reading)
-        if kept:
+        if route and kept:
             self._thinning.keep(route, reading, kept)
         if known:
             self._note_retained(*known)
 
     def finish(self, reading: Reading, masked: MaskedReading) -> MaskedReading:
         """Put a commitment in the place of the masked content where the route says so."""
-        if not self._routes.named(reading.route).digest:
+        if reading.route not in self._replaced:
             return masked
         self._digested[SAMPLED + "digest", str(reading.traffic_class), reading.route] += 1
         return self._contents.replace(masked)
@@ -98,7 +103,7 @@ class IntakeAdmission:
         """Return what must be known after a restart, as JSON."""
         now_ns = self._clock.now().monotonic_ns
         return {
-            "boot_id": self._clock.boot_id(),
+            "boot": self._clock.boot_id()[:8],
             "limits": self._limits.saved(now_ns) if self._limits else {},
             "header_ids": self._router.header_ids(),
             "broker_dropped": self._broker_drops.last,
@@ -107,7 +112,7 @@ class IntakeAdmission:
 
     def _restore(self, memory: Mapping[str, Any]) -> None:
         if self._limits:
-            same_boot = memory.get("boot_id") == self._clock.boot_id()
+            same_boot = memory.get("boot") == self._clock.boot_id()[:8]
             self._limits.restore(memory.get("limits", {}), self._clock.now().monotonic_ns, same_boot=same_boot)
         self._router.restore_header_ids(memory.get("header_ids", {}))
         self._broker_drops.last = memory.get("broker_dropped")

@@ -1,7 +1,7 @@
 """What was received and is not yet durable: bounded in messages and bytes, and handed out in commit groups.
 
 A message counts against the bound from its arrival until its group is released. Beyond three quarters of the bound QoS 0
-is not let in, so that what cannot be acknowledged never stops what can.
+is not let in, so that what cannot be acknowledged never stops what can; on routes of interventions and safety it is.
 """
 
 from __future__ import annotations

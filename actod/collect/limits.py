@@ -27,50 +27,45 @@ _DEVICE = ""  # the key of what no robot sent
 
 
 class Bucket:
-    """One limit in its four spans. A debt is in nanoseconds times n, so that a message costs a span, in whole numbers."""
+    """One limit in its four spans. A debt is in nanoseconds times n, so that a message costs a span, in whole numbers.
 
-    __slots__ = ("_counts", "_debts_ns", "_free", "_free_urgent", "_last_ns", "_settled_ns", "_until_ns", "_used")
+    Until `until_ns` a message may pass while `used` is below `free` (`free_urgent`); whoever lets it pass counts it in
+    `used` and notes the time in `last_ns`.
+    """
+
+    __slots__ = ("_counts", "_debts_ns", "_settled_ns", "free", "free_urgent", "last_ns", "until_ns", "used")
 
     def __init__(self, limit: LimitConfig) -> None:
         self._counts = (limit.per_second, limit.per_minute, limit.per_hour, limit.per_day)
         self._debts_ns = [0, 0, 0, 0]
-        self._settled_ns = self._until_ns = self._last_ns = self._used = self._free = self._free_urgent = 0
+        self._settled_ns = self.until_ns = self.last_ns = self.used = self.free = self.free_urgent = 0
 
-    def has_room(self, now_ns: int, *, urgent: bool) -> bool:
-        """Whether a message may pass now."""
-        if now_ns >= self._until_ns or self._used >= self._free:
-            self._settle(now_ns)
-        return self._used < (self._free_urgent if urgent else self._free)
-
-    def use(self, now_ns: int) -> None:
-        """Charge the message that passed."""
-        self._used += 1
-        self._last_ns = now_ns
-
-    def saved(self, now_ns: int) -> list[int]:
-        """Return the debts as nanoseconds of waiting, rounded up, at `now_ns`: [now_ns, second, minute, hour, day]."""
-        self._settle(now_ns)
-        return [now_ns, *(-(-debt // count) for debt, count in zip(self._debts_ns, self._counts, strict=True))]
-
-    def restore(self, saved: Sequence[int], now_ns: int, *, same_boot: bool) -> None:
-        """Take debts back."""
-        at_ns, *waits_ns = saved
-        self._settled_ns = min(at_ns, now_ns) if same_boot else now_ns
-        self._debts_ns = [wait * count for wait, count in zip(waits_ns, self._counts, strict=True)]
-        self._until_ns = 0
-
-    def _settle(self, now_ns: int) -> None:
+    def settle(self, now_ns: int) -> None:
         """Charge what was used since, all of it at the moment of the last: that errs to the side of the limit."""
-        last_ns = max(self._settled_ns, self._last_ns)
+        last_ns = max(self._settled_ns, self.last_ns)
         before_ns, after_ns = last_ns - self._settled_ns, max(0, now_ns - last_ns)
-        used, free, free_urgent = self._used, [], []
+        used, free, free_urgent = self.used, [], []
         for index, (count, span_ns) in enumerate(zip(self._counts, _SPANS_NS, strict=True)):
             debt = max(0, self._debts_ns[index] - before_ns * count) + used * span_ns
             self._debts_ns[index] = debt = max(0, debt - after_ns * count)
             free.append((span_ns * count - debt) // span_ns)
             free_urgent.append((span_ns * (count + max(1, count // _URGENT_SHARE)) - debt) // span_ns)
-        self._free, self._free_urgent = max(0, min(free)), max(0, min(free_urgent))
-        self._settled_ns, self._until_ns, self._used = last_ns + after_ns, now_ns + _SETTLE_NS, 0
+        self.free, self.free_urgent = max(0, min(free)), max(0, min(free_urgent))
+        self._settled_ns, self.until_ns, self.used = last_ns + after_ns, now_ns + _SETTLE_NS, 0
+
+    def saved(self, now_ns: int) -> list[int]:
+        """Return the debts as microseconds of waiting, rounded up: [now, second, minute, hour, day]."""
+        self.settle(now_ns)
+        self.until_ns = 0
+        waits = [-(-debt // (count * 1000)) for debt, count in zip(self._debts_ns, self._counts, strict=True)]
+        return [now_ns // 1000, *waits]
+
+    def restore(self, saved: Sequence[int], now_ns: int, *, same_boot: bool) -> None:
+        """Take debts back."""
+        at_us, *waits_us = saved
+        self._settled_ns = min(at_us * 1000 + 999, now_ns) if same_boot else now_ns
+        self._debts_ns = [wait * count * 1000 for wait, count in zip(waits_us, self._counts, strict=True)]
+        self.until_ns = 0
 
 
 class Brake:
@@ -82,14 +77,14 @@ class Brake:
         self._most, self._closed_ns = most, closed_ns
         self._began_ns = self._seen = self.until_ns = 0
 
-    def closes(self, now_ns: int) -> bool:
-        """Count a message that arrived; return whether it is the one too many."""
+    def closes(self, count: int, now_ns: int) -> bool:
+        """Count messages that arrived; return whether they are too many, for the first time since it was open."""
         if now_ns - self._began_ns >= _SECOND_NS:
             self._began_ns, self._seen = now_ns, 0
-        self._seen += 1
-        if self._seen != self._most + 1 or now_ns < self.until_ns:
+        self._seen += count
+        if self._seen <= self._most or now_ns < self.until_ns:
             return False
-        self.until_ns = now_ns + self._closed_ns
+        self.until_ns, self._seen = now_ns + self._closed_ns, 0
         return True
 
 
@@ -111,22 +106,38 @@ class Limits:
 
     def take(self, reading: Reading) -> None:
         """Let one reading in, or raise RejectedError: "flood_brake" or "rate_limited"."""
-        now_ns, urgent, name = reading.received.monotonic_ns, reading.traffic_class in URGENT, reading.route
-        brake, route = self._brakes[name], self._routes[name]
-        if brake.closes(now_ns):
+        now_ns, name, robot_id = reading.received.monotonic_ns, reading.route, reading.robot_id or _DEVICE
+        route, robot = self._routes[name], self._robots.get(robot_id)
+        if (
+            robot is None
+            or now_ns >= route.until_ns
+            or now_ns >= robot.until_ns
+            or route.used >= route.free
+            or robot.used >= robot.free
+        ):
+            robot = self._look_closely(reading, route)
+        route.used += 1
+        robot.used += 1
+        route.last_ns = robot.last_ns = now_ns
+
+    def _look_closely(self, reading: Reading, route: Bucket) -> Bucket:
+        """Settle, count for the brake, and return the robot's bucket if the reading may pass. Raises RejectedError."""
+        now_ns, name, robot_id = reading.received.monotonic_ns, reading.route, reading.robot_id or _DEVICE
+        urgent, brake, robot = reading.traffic_class in URGENT, self._brakes[name], self._bucket("robot", robot_id)
+        self._touched.update((("route", name), ("robot", robot_id)))
+        passed = route.used if now_ns - route.last_ns < _SECOND_NS else 0
+        route.settle(now_ns)
+        robot.settle(now_ns)
+        free = min(route.free_urgent, robot.free_urgent) if urgent else min(route.free, robot.free)
+        if brake.closes(passed + (free < 1), now_ns):
             self._on_event("intake.braked", route=name, seconds=(brake.until_ns - now_ns) // _SECOND_NS)
-        if now_ns < brake.until_ns and not urgent:
-            raise RejectedError("flood_brake")
-        robot_id = reading.robot_id or _DEVICE
-        robot = self._robots.get(robot_id)
-        if robot is None:
-            robot = self._robots[robot_id] = Bucket(self._robot_limit)
-        if not route.has_room(now_ns, urgent=urgent) or not robot.has_room(now_ns, urgent=urgent):
+        if now_ns < brake.until_ns:
+            route.until_ns = 0  # each of them is looked at
+            if not urgent:
+                raise RejectedError("flood_brake")
+        if free < 1:
             raise RejectedError("rate_limited")
-        route.use(now_ns)
-        robot.use(now_ns)
-        self._touched.add(("route", name))
-        self._touched.add(("robot", robot_id))
+        return robot
 
     def saved(self, now_ns: int) -> dict[str, list[int]]:
         """Return the debts that are not zero, and what is left of closed brakes, as JSON."""

@@ -7,7 +7,7 @@ given to the next one: a loop that still knows the number would never watch the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -121,10 +121,10 @@ class Link:
         """Return the true length in bytes of a message that was too large and streamed away, 0 for any other."""
         return self._frames.oversize(payload) if self._frames is not None else 0
 
-    def subscriptions(self, *, qos: int) -> list[int]:
+    def subscriptions(self, *, qos: int) -> Sequence[int]:
         """Return the identifiers of the subscriptions that brought the PUBLISH that paho hands over now."""
         if self._frames is None or qos > 1 or not self._frames.subscriptions:
-            return []
+            return ()
         return self._frames.subscriptions.popleft()
 
     def write(self) -> None:

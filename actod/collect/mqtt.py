@@ -25,13 +25,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from actod.collect.broker_drops import TOPIC as BROKER_DROPS_TOPIC
+from actod.collect.arrivals import Arrivals
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.credentials import tls_context
 from actod.collect.dial import dial
 from actod.collect.intake import Intake
 from actod.collect.link import Link, authenticate, make_client
-from actod.collect.overlap import Copies
 from actod.collect.patience import Patience
 from actod.collect.subscriber import Subscriber
 from actod.collect.subscriptions import Subscriptions
@@ -62,12 +61,11 @@ class MqttSource:
         describe: Callable[[str], tuple[str, str]],
         had_session: bool = False,
     ) -> None:
-        self._describe, self._had_session = describe, had_session
-        self._mqtt, self._clock, self._on_event, self._broker_drops = mqtt, clock, on_event, broker_drops
+        self._mqtt, self._on_event, self._had_session = mqtt, on_event, had_session
         self._largest_payload_bytes = intake.largest_payload_bytes
         self._subscriptions = Subscriptions(subscriptions)
         self._intake = Intake(intake, receive_maximum=mqtt.receive_maximum, clock=clock)
-        self._copies = Copies()
+        self._arrivals = Arrivals(intake=self._intake, clock=clock, broker_drops=broker_drops, describe=describe)
         self._patience = Patience(random.SystemRandom())
         self._stopped = asyncio.Event()
         self._connection = 0
@@ -77,7 +75,6 @@ class MqttSource:
         self._room = asyncio.Event()
         self._room.set()
         self._pause_timer: asyncio.TimerHandle | None = None
-        self._dropped: Counter[tuple[str, str, str]] = Counter()
         self._loop = asyncio.get_running_loop()
         self._tls = tls_context(mqtt) if mqtt.tls else None
         self._client = make_client(mqtt)
@@ -107,8 +104,8 @@ class MqttSource:
 
     def take(self) -> Counter[tuple[str, str, str]]:
         """Hand over what was dropped here (the LossCounter port)."""
-        dropped, self._dropped = self._dropped, Counter()
-        return dropped
+        lost, self._arrivals.lost = self._arrivals.lost, Counter()
+        return lost
 
     def adopt(
         self,
@@ -119,7 +116,7 @@ class MqttSource:
     ) -> None:
         """Take other bounds and subscriptions. What no route asks for any more ends at the broker, now or on our return."""
         self._intake.adopt(intake)
-        self._describe = describe
+        self._arrivals.describe = describe
         self._subscriptions = Subscriptions(subscriptions)
         self._subscriber.adopt(self._subscriptions, connected=self._connected and not self._ended)
         self._link.write()
@@ -200,11 +197,7 @@ class MqttSource:
         if self._ended:
             sock.close()
             return False
-        self._open(
-            FrameSocket(
-                sock, largest_payload_bytes=self._largest_payload_bytes, names_subscriptions=self._subscriptions.cross
-            )
-        )
+        self._open(FrameSocket(sock, largest_payload_bytes=self._largest_payload_bytes))
         try:
             async with asyncio.timeout(self._mqtt.connect_timeout_seconds):
                 await self._settled.wait()
@@ -217,7 +210,7 @@ class MqttSource:
     def _open(self, frames: FrameSocket) -> None:
         self._connection += 1
         self._intake.connection_changed()
-        self._copies.forget()
+        self._arrivals.copies.forget()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._mqtt.session_expiry_seconds
         properties.ReceiveMaximum = self._mqtt.receive_maximum
@@ -259,7 +252,7 @@ class MqttSource:
         self._on_event("broker.connected", session_present=kept)
         _log.info("The broker is connected.", session_present=kept)
         if self._had_session and not kept:
-            self._dropped["session_lost", "normal", "_broker"] += 1
+            self._arrivals.lost["session_lost", "normal", "_broker"] += 1
             _log.warning("The broker has forgotten our session: how much it kept for us, nobody can tell any more.")
         self._had_session = True
         named = getattr(properties, "SubscriptionIdentifierAvailable", 1) != 0
@@ -278,35 +271,12 @@ class MqttSource:
         self._on_lost(int(reason.value))
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        received = self._clock.now()
-        try:
-            topic = message.topic
-        except UnicodeDecodeError as exc:
-            topic = exc.object.decode("utf-8", "surrogateescape")  # no broker should pass it on; the router refuses it
-        payload = bytes(message.payload)
-        brought_by = self._link.subscriptions(qos=message.qos)
-        if topic == BROKER_DROPS_TOPIC:
-            self._broker_drops.see(payload.decode("ascii", "replace"))
-            if self._subscriptions.is_only_ours(topic):
-                return
-        if not message.qos and not self._intake.has_room_for_qos0():
-            route, traffic_class = self._describe(topic)
-            self._dropped["qos0_overflow", traffic_class, route] += 1
-            return
-        oversize = self._link.oversize_bytes(payload)
-        self._intake.add(
-            Delivery(
-                topic=topic,
-                payload=b"" if oversize else payload,
-                qos=message.qos,
-                packet_id=message.mid,
-                connection=self._connection,
-                duplicate=message.dup,
-                retained=message.retain,
-                received=received,
-                oversize_bytes=oversize,
-                copy=bool(brought_by) and self._copies.is_copy(topic, payload, brought_by, received.monotonic_ns),
-            )
+        self._arrivals.take(
+            message,
+            connection=self._connection,
+            brought_by=self._link.subscriptions(qos=message.qos),
+            oversize_bytes=self._link.oversize_bytes,
+            is_only_ours=self._subscriptions.is_only_ours,
         )
 
     # -- the connection's end, and backpressure ------------------------------------------------------------------------

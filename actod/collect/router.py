@@ -28,6 +28,7 @@ _OWN_TASK = "actod"  # of the records that the device makes of itself: nothing t
 _LONGEST_ID = 128
 _LONGEST_TOPIC = 1024
 _MOST_ROBOTS = 4096
+_SENDER_DIGITS = 12  # 48 bits tell thousands of senders apart, and each commit writes them
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that was no UTF-8
 _JSON_START = frozenset(b'{["-0123456789tfn')
@@ -45,7 +46,7 @@ class PayloadRouter:
         self._new: dict[str, str] = {}
         self._runs = OpenRuns(intake)
         self._overflow = OpenRuns(intake)  # a robot's overflow is a bundle, too: beyond the bound it is the device's
-        self._vda = Vda5050(self._digest)
+        self._vda = Vda5050(lambda topic: self._digest(topic)[:_SENDER_DIGITS])
         self.overflowed = 0  # readings that went to the overflow run since the start
         self._last_run: dict[str | None, tuple[str | None, str, str | None]] = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,6 @@ class Routes:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = tuple(routes)
-        self._names = {route.name: route for route in self._routes}
         self._cache: dict[str, Route | None] = {}
 
     @classmethod
@@ -72,9 +71,9 @@ class Routes:
             self._cache[topic] = found
         return found
 
-    def named(self, name: str) -> Route:
-        """Return a route by its name."""
-        return self._names[name]
+    def __iter__(self) -> Iterator[Route]:
+        """Yield them in the order of the configuration."""
+        return iter(self._routes)
 
     def describe(self, topic: str) -> tuple[str, str]:
         """Name (route, traffic class) of what came under a topic, for the ledger; ("_none", "normal") if none."""

@@ -16,6 +16,7 @@ import secrets
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 
 _CHUNK_BYTES = 65536
@@ -33,14 +34,13 @@ class FrameSocket:
     """Wraps a connected, non-blocking socket, plain or TLS. Not thread-safe: used on the loop's thread.
 
     Holds at most one packet that is not whole, and what the packets of one `fill` make, if `fill` is called only when
-    `has_packet` is false. With `names_subscriptions` the identifiers of the subscriptions that brought each PUBLISH are
-    in `subscriptions`, in the order in which paho reads them.
+    `has_packet` is false. The identifiers of the subscriptions that brought each PUBLISH are in `subscriptions`, in the
+    order in which paho reads them.
     """
 
-    def __init__(self, sock: socket.socket, *, largest_payload_bytes: int, names_subscriptions: bool = False) -> None:
+    def __init__(self, sock: socket.socket, *, largest_payload_bytes: int) -> None:
         self._sock = sock
-        self._names_subscriptions = names_subscriptions
-        self.subscriptions: deque[list[int]] = deque()
+        self.subscriptions: deque[Sequence[int]] = deque()
         self.descriptor = sock.fileno()  # still known after closing
         self._largest = largest_payload_bytes
         self._limit = largest_payload_bytes + _LONGEST_TOPIC_BYTES + _MOST_PROPERTY_BYTES
@@ -197,8 +197,8 @@ class FrameSocket:
         return end
 
     def _note_subscriptions(self, first: int, properties: bytes | bytearray) -> None:
-        if self._names_subscriptions and first >> 1 & 3 != _QOS_2:  # which paho hands over later, and out of turn
-            self.subscriptions.append(identifiers(properties))
+        if first >> 1 & 3 != _QOS_2:  # which paho hands over later, and out of turn
+            self.subscriptions.append(identifiers(properties) if properties else ())
 
     def _put(self, first: int, head: bytes | bytearray, payload: bytes | bytearray) -> None:
         self._ready.append(first)

@@ -14,7 +14,7 @@ from actod.keys.healing import PinRefusedError, RebuildError, TokenError
 from actod.keys.meter import Meter
 from actod.keys.provision import make_generation
 from actod.keys.refused import RefusedPin
-from actod.keys.token import Token, close_quietly, is_tpm, load_library, open_token, read_pin
+from actod.keys.token import Token, is_tpm, load_library, open_token, read_pin
 from actod.keys.uri import TokenUri
 from actod.model import EnrolledKey
 
@@ -92,11 +92,8 @@ class TokenKeeper:
     def close(self) -> None:
         """Log out and let go of the library: a TPM forgets what it had loaded. The next call opens anew."""
         token, self._token = self._token, None
-        library, self._library = self._library, None
         if token is not None:
             token.close()
-        elif library is not None:
-            close_quietly(library)
 
     def _use(self, use: Callable[[Token], T]) -> T:
         token = self._token
@@ -139,6 +136,9 @@ class TokenKeeper:
                 pause = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
                 self._failures += 1
                 self._not_before = time.monotonic() + pause
-            elif self._refused.refuse(exc.reason, ends_by_itself=tpm):
-                self._meter.errors[exc.reason] += 1
+            else:
+                if self._refused.refuse(exc.reason, ends_by_itself=tpm):
+                    self._meter.errors[exc.reason] += 1
+                if sentence := self._refused.sentence():
+                    raise PinRefusedError(exc.reason, sentence) from exc
             raise

@@ -3,7 +3,8 @@
 What cannot be promised: Python and libsodium's wrapper copy bytes as they go, the PKCS#11 library keeps copies of its own,
 and freed memory keeps its content until it is used again. Such copies live in this process alone, which leaves no core
 file and which its own user cannot look into (`process.harden`); root can. Where the limit on locked memory is lifted
-(LimitMEMLOCK=infinity), all of the process is locked, copies included; else only the pages of the key that is kept.
+(LimitMEMLOCK=infinity), all of the process is locked, copies included; else only the pages of the key that is kept. The
+signer's own unit has no swap at all (MemorySwapMax=0).
 """
 
 from __future__ import annotations

@@ -42,9 +42,8 @@ class RefusedPin:
         now = time.monotonic()
         if self._look_at <= now < self._ends:
             self._look(now)
-        left = self._ends - now
-        if left > 0:
-            raise PinRefusedError(self._because, f"the TPM is locked for at most {left:.0f} s more")
+        if self._ends > now:
+            raise PinRefusedError(self._because, self.sentence())
 
     def refuse(self, reason: str, *, ends_by_itself: bool) -> bool:
         """Remember that the PIN sent last was refused; False if that was known. A locked TPM unlocks itself."""
@@ -68,15 +67,20 @@ class RefusedPin:
             _log.info("The TPM's lockout has ended.")
         self._mark, self._because, self._ends = b"", "", None
 
+    def sentence(self) -> str:
+        """Say how long the lockout lasts, or nothing where none is known."""
+        left = self.seconds_left()
+        return "" if left is None else f"the TPM is locked for at most {left:.0f} s more"
+
     def seconds_left(self) -> float | None:
         """Return how long the lockout lasts at most, or None where there is none. Any thread may ask."""
         ends = self._ends
         return None if ends is None else max(0.0, ends - time.monotonic())
 
     def _look(self, now: float) -> None:
-        left = lockout.seconds_left()
-        if left is not None:  # the TPM tells the length of an interval, not how much of it is over
-            self._ends = min(self._ends or math.inf, now + left)
+        protection = lockout.ask_tpm()
+        if protection is not None:  # it tells the length of an interval, not how much of it is over
+            self._ends = min(self._ends or math.inf, now + protection.seconds_left)
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def _digest(self, pin: str) -> bytes:

@@ -225,10 +225,10 @@ def _refuse_open(private: Any) -> None:
         made_here = private[Attribute.LOCAL]
     except AttributeTypeInvalid:
         closed = made_here = False
-    if not closed:
-        raise TokenError("key_open", "the key is not sensitive, or may leave the token, or could before")
     if not made_here:
         raise TokenError("key_foreign", "the key was not made on this token")
+    if not closed:
+        raise TokenError("key_open", "the key is not sensitive, or may leave the token, or could before")
 
 
 def read_pin(file: Path) -> str:

@@ -3,7 +3,8 @@
     engine.py        PolicyMasker, the port: Reading -> MaskedReading; counts, ids, topic
       policy.py      the configured policy, compiled, and its digest
       strict.py      profile strict: only what a schema names and types goes through
-        vda5050.py     the fields of VDA 5050, 2.0 to 3.0
+        vda5050.py     the fields of VDA 5050, 2.0 to 3.0      schema.py  those of an operator's own schema
+        identifiers.py  which identifiers name nobody
       walk.py        the other profiles, one walk over the message: which hint reaches which leaf
         keys.py        what a key says about its value         vocabulary.py  the words, many languages
         neighbours.py  what the members beside and above say
@@ -24,5 +25,5 @@
       finding.py     what a detector reports, and the marks that masking leaves
 
 A detector is a pattern with a bound on every repeat, a gate before it and a check behind it; how to add one stands in docs/masking.md.
-Operators' own patterns run on RE2. Nothing here does I/O, and nothing keeps a message.
+Operators' own patterns run on RE2. Nothing here does I/O, but for the files of schemas, which policy.py reads once; nothing keeps a message.
 """

@@ -100,7 +100,7 @@ _PHONE_FORMS = (
 )
 # "reach maintenance at ...", "ring him on ...": any number of a telephone's length.
 _AFTER_VERB = re.compile(
-    r"\b(?:reach|call|ring|phone|text|contact|dial|erreich\w{1,4}|anruf\w{0,3}|appel\w{1,3}|joindre|joignable|llam\w{1,4}|chiam\w{1,4}|lig\w{1,3}|dzwoni\w{0,2}|bel|bellen)"
+    r"(?<![\w<])(?:reach|call|ring|phone|text|contact|dial|erreich\w{1,4}|anruf\w{0,3}|appel\w{1,3}|joindre|joignable|llam\w{1,4}|chiam\w{1,4}|lig\w{1,3}|dzwoni\w{0,2}|bel|bellen)"
     r"\b[^.;:\n0-9]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?[0-9](?:[ ./()-]{0,2}[0-9]){7,14})(?![\w]|[.-][0-9])",
     re.IGNORECASE,
 )

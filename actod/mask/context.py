@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from actod.mask import national, network
-from actod.mask.finding import Finding
+from actod.mask.finding import MARKER, SECRETS, Cover, Finding
 from actod.mask.keys import fold, kind_of_word
 from actod.mask.secrets import classes, looks_random
 from actod.mask.vocabulary import CUES
@@ -59,6 +59,7 @@ _SENTENCE = re.compile(r"[.!?]\s|[;|\n{}]|\"\s?,|,\s?\"|&\w+=")
 _DIGIT = re.compile("[0-9]")
 _MAY_BE_LETTERS = frozenset(("passport", "vin", "it_cf"))  # all others have a digit
 _IN_A_NUMBER = re.compile(r"[0-9][.:]\Z")
+_LONGEST_MARK = 40
 _MOST_BETWEEN = 3  # words from a value to the word that tells of it
 
 
@@ -144,6 +145,7 @@ def telling(text: str) -> Iterator[Finding]:
     words = pattern.findall(text, 0, _MOST_READ)
     words = " ".join(words).lower().split() if pattern is _ASCII_WORD else [fold(word) for word in words]
     spans: list[tuple[int, int]] = []
+    marks = Cover(m.span() for m in MARKER.finditer(text)) if "<" in text else None
     index = 0
     while index < len(words):
         if len(words[index]) > _LONGEST_WORD or _alone(words[index]) is None:
@@ -152,6 +154,9 @@ def telling(text: str) -> Iterator[Finding]:
         kind, size = _kind_at(words, index)
         if kind:
             spans = spans or [m.span() for m in pattern.finditer(text, 0, _MOST_READ)]
+            if marks and marks.holds(*spans[index]):
+                index += size
+                continue  # a mark names a kind, too
             weak = size == 1 and words[index] in _COMMON
             yield from _told(
                 text, spans[index][0], spans[index + size - 1][1], kind, weak=weak, any_form=words[index] not in _DEVICES
@@ -160,6 +165,10 @@ def telling(text: str) -> Iterator[Finding]:
 
 
 def _told(text: str, start: int, end: int, kind: str, *, weak: bool, any_form: bool) -> Iterator[Finding]:
+    if "<" in text[end : end + _REACH] and (mark := MARKER.search(text, end, end + _REACH + _LONGEST_MARK)):
+        masked = mark[0].strip("<>").partition(":")[0].lower()
+        if masked == kind or (kind in _SECRET_TYPE and masked in SECRETS):
+            return  # what it tells of is masked already
     if kind in SHAPES:
         yield from _beside(text, start, end, kind, weak=weak)
     elif kind in ("ip", "mac"):

@@ -37,7 +37,7 @@ class PolicyMasker:
         # What the profile secrets-only finds clean may hold a name: it remembers in a book of its own.
         book = KeyBook()
         self._books = {profile: KeyBook() if profile == "secrets-only" else book for profile in PROFILES}
-        self._strict = Strict()
+        self._strict = Strict(policy.schemas)
         self._rules = {profile: policy.rules_for(profile) for profile in PROFILES}
         self._names: dict[tuple[str, str, str], str] = {}
         self.rekey(pseudonym_key)

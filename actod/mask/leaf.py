@@ -27,7 +27,7 @@ _SET_APART = re.compile(  # six signs with a space between each and the next; lo
 _SHORTEST_TOKEN = 16
 _OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
 _FEWEST_SPELLED = 5
-_SMALLEST_OPENED, _LARGEST_RATIO = 16_384, 24  # telemetry in gzip and base64 opens to 3 to 15 times its length
+_FREE_TO_OPEN, _LARGEST_RATIO = 16_384, 12  # telemetry in gzip and base64 mostly opens to 3 to 10 times its length
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
 
@@ -67,12 +67,15 @@ class LeafReader:
         self.opened = 0  # JSON, containers and escapes, so far: what holds one is not the same below another layer
         self._layers = 0
         self._budget = self._policy.max_leaf_bytes * 4
+        self._allowance = _FREE_TO_OPEN
 
     def find(self, text: str, hint: Hint, depth: int) -> list[Finding]:
         """Return what is to be replaced, ordered, without overlaps. Raises TooMuchError at a limit."""
         size = len(text)
         if size > LONGEST_REMEMBERED:  # a masker that remembers the shorter ones must come to the same end
             self._budget -= size
+            if not self._layers:
+                self._allowance += _LARGEST_RATIO * size
         if size > self._policy.max_leaf_bytes or self._budget < 0:
             raise TooMuchError
         if "-----" in text and not hint.kind and not self._policy.detectors and (key := whole_pem(text)):
@@ -90,6 +93,16 @@ class LeafReader:
         if not whole:
             known = found if self._only is None else only_secrets(found)
             found = known + self._in_layers(text, view, positions, hint, depth, opened, known)
+        return merge(found if self._only is None else only_secrets(found))
+
+    def find_again(self, text: str, hint: Hint) -> list[Finding]:
+        """Look at what is left of a text in which something was found. What it holds was opened at the first look."""
+        view, positions = (text, None) if text.isascii() else normalise(text)
+        found = [_mapped(f, positions) for f in self._in_view(view, hint)]
+        found.extend(self._flat_views(view, positions, hint))
+        if _ESCAPE.search(text) and (plain := encodings.inline_view(text)):
+            inner, inside = normalise(plain[0])
+            found.extend(_mapped(_mapped(f, inside), plain[1]) for f in self._in_view(inner, hint))
         return merge(found if self._only is None else only_secrets(found))
 
     def _in_view(self, view: str, hint: Hint) -> list[Finding]:
@@ -166,10 +179,6 @@ class LeafReader:
         except (_DoubledKeyError, RecursionError, encodings.BrokenContainerError):
             return True
 
-    def _most_opened(self, text: str) -> int:
-        """Return to how many bytes a container in a text may open: reading them must not cost out of all proportion."""
-        return min(self._policy.max_leaf_bytes, max(_SMALLEST_OPENED, _LARGEST_RATIO * len(text)))
-
     def _json(self, text: str, depth: int) -> list[Finding]:
         """Mask JSON that is the whole text or stands in a sentence: `got {"raw": ...} from scanner`."""
         found: list[Finding] = []
@@ -195,7 +204,11 @@ class LeafReader:
     def _unpacked(self, text: str, known: list[Finding]) -> list[encodings.Container]:
         if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
             return []
-        return encodings.containers(text, known, limit_bytes=self._most_opened(text))
+        return encodings.containers(text, known, limit_bytes=self._most_opened())
+
+    def _most_opened(self) -> int:
+        """Return to how many bytes a container may open: what a message unfolds to must not be out of all proportion."""
+        return max(0, min(self._policy.max_leaf_bytes, self._allowance))
 
     def _containers(self, text: str, hint: Hint, depth: int, known: list[Finding]) -> list[Finding]:
         found: list[Finding] = []
@@ -205,6 +218,9 @@ class LeafReader:
             return [Finding(exc.start, exc.end, "unreadable", "container", 1.0)]
         for container in unpacked:
             self.opened += 1
+            self._allowance -= max(0, len(container.inner) - container.end + container.start)
+            if self._allowance < 0:
+                return [Finding(0, len(text), "unreadable", "container", 1.0)]
             inner = self._mask_text(container.inner, hint, depth + 1)
             if inner != container.inner:
                 closed = encodings.close(container, inner)

@@ -46,7 +46,7 @@ _ROLES = frozenset(
 
 
 _INITIAL, _LONGEST_NAME = 2, 48
-_LABEL_AFTER = re.compile(r"[\s#]{0,2}[0-9:=：]")
+_LABEL_AFTER = re.compile(r"[\s#]{0,2}(?:[0-9:=：]|<[A-Z])")
 
 
 def _caseless_names(text: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,8 +18,9 @@ from actod.config import MaskingConfig, MaskRuleConfig
 from actod.errors import ConfigError
 from actod.mask.finding import TYPES
 from actod.mask.keys import fold
+from actod.mask.schema import MOST_BYTES, Schema, SchemaError, read_schema
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2  # raised with every change of what the masker does: tests/mask/test_engine_version.py
 PROFILES = ("strict", "balanced", "secrets-only")
 OPERATORS = ("mask", "redact", "hash", "coarsen", "drop", "keep")
 _DEFAULT_OPERATORS = {"gps": "coarsen", "identifier": "hash", "free_text": "drop", "unknown_field": "drop"}
@@ -27,7 +29,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 _LONGEST_PATTERN = 2048
 _PATTERN_MEMORY_BYTES = 1 << 20
-Path = tuple[str, ...]
+Tokens = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,10 @@ class Rule:
 
     operator: str
     type: str
-    path: Path | None
+    path: Tokens | None
     profile: str
 
-    def matches_path(self, path: Path) -> bool:
+    def matches_path(self, path: Tokens) -> bool:
         """Whether `path` is at or below this rule's path."""
         if self.path is None:
             return True
@@ -77,6 +79,7 @@ class Policy:
     max_decode_depth: int
     rules: tuple[Rule, ...]
     detectors: tuple[Detector, ...] = field(repr=False)
+    schemas: tuple[Schema, ...] = field(repr=False)
     digest: str
 
     @classmethod
@@ -89,7 +92,13 @@ class Policy:
         for limit in ("max_depth", "max_leaf_bytes", "max_decode_depth"):
             if getattr(config, limit) < 1:
                 raise ConfigError(key="masking." + limit, expected="at least 1", fix="leave it out for the default")
-        effective = {"engine": ENGINE_VERSION, "defaults": _DEFAULT_OPERATORS, "config": dataclasses.asdict(config)}
+        schemas, contents = _schemas(config)
+        effective = {
+            "engine": ENGINE_VERSION,
+            "defaults": _DEFAULT_OPERATORS,
+            "config": dataclasses.asdict(dataclasses.replace(config, schemas=[])),
+            "schemas": contents,  # what they say, not where they lie
+        }
         own = frozenset(detector.name for detector in config.detectors)
         return cls(
             mask_char=config.mask_char,
@@ -99,6 +108,7 @@ class Policy:
             max_decode_depth=config.max_decode_depth,
             rules=tuple(_rule(rule, index, own) for index, rule in enumerate(config.rules)),
             detectors=_detectors(config),
+            schemas=schemas,
             digest=hashlib.sha256(orjson.dumps(effective, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         )
 
@@ -133,14 +143,65 @@ def _rule(rule: MaskRuleConfig, index: int, own: frozenset[str]) -> Rule:
     return Rule(rule.operator, rule.type, path, rule.profile)
 
 
-def _detectors(config: MaskingConfig) -> tuple[Detector, ...]:
-    if not config.detectors:
-        return ()
+def _schemas(config: MaskingConfig) -> tuple[tuple[Schema, ...], list[Any]]:
+    """Read the schemas. Return them, and what of them goes into the digest."""
+    made, contents = [], []
+    for index, schema in enumerate(config.schemas):
+        key = f"masking.schemas[{index}]"
+        levels = tuple(schema.topic.split("/"))
+        if (
+            not schema.topic
+            or any(len(level) > 1 and ("+" in level or "#" in level) for level in levels)
+            or "#" in levels[:-1]
+        ):
+            raise ConfigError(
+                key=key + ".topic", found=repr(schema.topic), expected="an MQTT topic filter", fix='such as "plant/+/status"'
+            )
+        document = _document(schema.file, key + ".file")
+        try:
+            table = read_schema(document, _compiled_pattern)
+        except SchemaError as exc:
+            raise ConfigError(
+                file=str(schema.file),
+                key=exc.where,
+                found=exc.found,
+                expected=exc.expected,
+                fix="see docs/masking.md: what strict takes of a JSON schema",
+            ) from exc
+        made.append(Schema(levels, table))
+        contents.append([schema.topic, document])
+    return tuple(made), contents
+
+
+def _document(file: Path, key: str) -> Any:
+    try:
+        raw = file.read_bytes()
+        document = orjson.loads(raw)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(
+            key=key, found=type(exc).__name__, expected=f"a readable JSON file: {file}", fix="write the schema there"
+        ) from exc
+    if len(raw) > MOST_BYTES:
+        raise ConfigError(key=key, found=f"{len(raw)} bytes", expected=f"at most {MOST_BYTES} bytes", fix="shorten it")
+    return document
+
+
+def _compiled_pattern(pattern: str) -> Any:
+    """Compile an operator's pattern. Raises ValueError."""
     import re2  # noqa: PLC0415 - 2 MB of memory that only operators' own patterns need
 
     options = re2.Options()
     options.max_mem = _PATTERN_MEMORY_BYTES
     options.log_errors = False
+    if not pattern or len(pattern) > _LONGEST_PATTERN:
+        raise ValueError("length")
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as exc:
+        raise ValueError("RE2") from exc
+
+
+def _detectors(config: MaskingConfig) -> tuple[Detector, ...]:
     compiled: list[Detector] = []
     for index, detector in enumerate(config.detectors):
         key = f"masking.detectors[{index}]"
@@ -155,8 +216,8 @@ def _detectors(config: MaskingConfig) -> tuple[Detector, ...]:
                 key=key + ".pattern", expected=f"1 to {_LONGEST_PATTERN} characters", fix="write a shorter pattern"
             )
         try:
-            pattern = re2.compile(detector.pattern, options)
-        except re2.error as exc:
+            pattern = _compiled_pattern(detector.pattern)
+        except ValueError as exc:
             raise ConfigError(
                 key=key + ".pattern",
                 expected="an RE2 pattern (no look-around, no back-reference)",

@@ -12,31 +12,20 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from actod.mask.finding import MARKER, UNREADABLE, Finding
-from actod.mask.keys import fold
+from actod.mask.identifiers import is_cut_up, is_plain
 from actod.mask.operators import DROPPED
-from actod.mask.vda5050 import ACTION_TYPES, ANY, COUNT, FLAG, ID, MESSAGES, NUMBER, OWN, TEXT, TIME, UNIT, VERSION, Words
+from actod.mask.schema import LARGEST_NUMBER, Named, Range, Schema, Shaped
+from actod.mask.vda5050 import ANY, COUNT, FLAG, ID, MESSAGES, NUMBER, OWN, TEXT, TIME, UNIT, VERSION, Words
 from actod.mask.verdicts import Decision
-from actod.mask.vocabulary import BENIGN
 from actod.mask.walk import Walk
-from actod.mask.words import GIVEN_NAMES, NOT_NAMES
 
-_LARGEST_NUMBER = 1e9  # no measure of a vehicle is larger; a telephone or card number is
 _LARGEST_COUNT = 2**32 - 1
 _MOST_CLEAN = 4096
-_LONGEST_WORD = 64
-_MOST_DIGITS, _MOST_DIGITS_IN_ALL = 6, 8
-_FEWEST_PIECES, _LONGEST_PIECE = 2, 5
-_SHORT, _MOST_BESIDE = 2, 3  # letters of an unknown abbreviation, and digits beside it
-_IDENTIFIER = re.compile(r"_?[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}\Z")
-_SEPARATOR = re.compile(r"[._:/+#-]")
-_TOKEN = re.compile(r"[A-Za-z]*[0-9]*\Z")  # between separators a word, a number, or a word and its number
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _TIME = re.compile(r"[12]\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\Z", re.ASCII)
 _VERSION = re.compile(r"\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:[-+][a-z]{1,8}\.?\d{0,3})?\Z", re.ASCII)
 _TELLING = (("key", "value"), ("referenceKey", "referenceValue"), ("translationKey", "translationValue"))
@@ -51,6 +40,8 @@ class Field:
     high: float = -math.inf
     flag: bool = False
     clean: Any = frozenset()
+    whole: bool = False
+    pattern: Any = None
     members: Members | None = None
     items: Field | None = None
 
@@ -62,18 +53,23 @@ class Members:
     named: dict[str, Field] = field(default_factory=dict)
     other: Field | None = None
     telling: tuple[str, str] | None = None
+    required: frozenset[str] = frozenset()
 
 
 class Strict:
-    """Filters one message after the other by the tables of `vda5050.py`; holds none of them."""
+    """Filters one message after the other by the tables of `vda5050.py` and the operator's schemas; holds none of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, schemas: tuple[Schema, ...] = ()) -> None:
         self._ids: set[str] = set()
         self._messages = {kind: self._members(table) for kind, table in MESSAGES.items()}
+        self._own = [(schema, self._members(schema.table.members, schema.table.required)) for schema in schemas]
         self._nothing = Members()
 
     def members_of(self, topic: str) -> Members:
-        """Return the table for a topic by its last level; one that names nothing for any other topic."""
+        """Return the table of the first schema for a topic, else the standard's by its last level, else one that names nothing."""
+        for schema, members in self._own:
+            if schema.is_for(topic):
+                return members
         return self._messages.get(topic.rpartition("/")[2], self._nothing)
 
     def remember(self, text: str) -> None:
@@ -82,22 +78,28 @@ class Strict:
             self._ids.clear()
         self._ids.add(text)
 
-    def _members(self, table: Mapping[str, Any]) -> Members:
+    def _members(self, table: Mapping[str, Any], required: frozenset[str] = frozenset()) -> Members:
         named = {name: self._field(spec) for name, spec in table.items() if name != ANY}
         telling = next((pair for pair in _TELLING if pair[0] in named and pair[1] in named), None)
-        return Members(named, self._field(table[ANY]) if ANY in table else None, telling)
+        return Members(named, self._field(table[ANY]) if ANY in table else None, telling, required)
 
     def _field(self, spec: Any) -> Field:
         made = Field()
         for one in spec if isinstance(spec, tuple) else (spec,):
             if isinstance(one, Words):
                 made.kind, made.clean = "words", one
+            elif isinstance(one, Range):
+                made.low, made.high, made.whole = one.low, one.high, one.whole
+            elif isinstance(one, Shaped):
+                made.kind, made.pattern = ID, one.pattern
+            elif isinstance(one, Named):
+                made.members = self._members(one.members, one.required)
             elif isinstance(one, dict):
                 made.members = self._members(one)
             elif isinstance(one, list):
                 made.items = self._field(one[0])
             elif one == NUMBER:
-                made.low, made.high = -_LARGEST_NUMBER, _LARGEST_NUMBER
+                made.low, made.high = -LARGEST_NUMBER, LARGEST_NUMBER
             elif one == UNIT:
                 made.low, made.high = 0, 1
             elif one == COUNT:
@@ -127,7 +129,8 @@ class StrictWalk:
     def message(self, value: Any, topic: str) -> Any:
         """Return what of a message goes through; {} for one that is no object."""
         self._levels = frozenset(topic.split("/"))
-        return self._object(value, self._strict.members_of(topic)) if type(value) is dict else {}
+        table = self._strict.members_of(topic)
+        return self._object(value, table) if type(value) is dict and table.required <= value.keys() else {}
 
     def topic(self, topic: str) -> str:
         """Mask each level of a topic, as in `balanced`."""
@@ -153,7 +156,7 @@ class StrictWalk:
                     continue
                 new = self._text(key, value, spec)
             elif kind is float or kind is int:
-                if spec.low <= value <= spec.high:
+                if spec.low <= value <= spec.high and (not spec.whole or value == int(value)):
                     continue
                 new = self._foreign(key, value)
             elif (kind is bool and spec.flag) or value is None:
@@ -190,12 +193,13 @@ class StrictWalk:
         if kind is str:
             return value if value in spec.clean else self._text(key, value, spec)
         if kind is float or kind is int:
-            return value if spec.low <= value <= spec.high else self._foreign(key, value)
+            fits = spec.low <= value <= spec.high and (not spec.whole or value == int(value))
+            return value if fits else self._foreign(key, value)
         if value is None or (kind is bool and spec.flag):
             return value
         self._path.append(key)
         try:
-            if kind is dict and spec.members is not None:
+            if kind is dict and spec.members is not None and spec.members.required <= value.keys():
                 return self._object(value, spec.members)
             if kind is list and spec.items is not None:
                 return self._array(value, spec.items)
@@ -204,7 +208,7 @@ class StrictWalk:
         return self._foreign(key, value)
 
     def _array(self, items: list[Any], spec: Field) -> list[Any]:
-        if spec.kind == ID and _is_cut_up(items):
+        if spec.kind == ID and is_cut_up(items):
             return [
                 new for new in [self._foreign(str(index), value) for index, value in enumerate(items)] if new is not DROPPED
             ]
@@ -223,7 +227,7 @@ class StrictWalk:
             return text
         if kind == OWN and text in self._levels:  # it stands in the topic, which was looked at itself
             return text
-        if kind in {ID, OWN}:
+        if kind in {ID, OWN} and (spec.pattern is None or spec.pattern.fullmatch(text) or MARKER.fullmatch(text)):
             return self._identifier(key, text)
         if kind == "words":
             return self._pseudonym(key, text)
@@ -269,64 +273,3 @@ class StrictWalk:
             return self._verdicts.decide(Finding(0, 0, type_, rule, 1.0))
         finally:
             self._path.pop()
-
-
-def _is_cut_up(items: list[Any]) -> bool:
-    """Whether identifiers are so short that they may be the pieces of one value that is none."""
-    if len(items) < _FEWEST_PIECES or any(type(item) is not str or len(item) > _LONGEST_PIECE for item in items):
-        return False
-    return not is_plain("".join(items))
-
-
-def is_plain(text: str) -> bool:
-    """Whether each part of an identifier is a word of the trade, a letter or two, or a short number."""
-    if _IDENTIFIER.match(text) is None:
-        return False
-    if text in ACTION_TYPES or _UUID.match(text):
-        return True
-    if len(text) > _LONGEST_WORD or not all(map(_TOKEN.match, _SEPARATOR.split(text))):
-        return False
-    parts = _PARTS.findall(text)
-    unknown = [part for part in parts if part.isalpha() and not _is_trade(part)]
-    digits = [len(part) for part in parts if part.isdigit()]
-    if not unknown:
-        return max(digits, default=0) <= _MOST_DIGITS and sum(digits) <= _MOST_DIGITS_IN_ALL
-    # `A-17` or `n3`; with more letters or digits it may be a number plate, a badge, a passport.
-    return len(unknown) == 1 and len(unknown[0]) <= _SHORT and sum(digits) <= _MOST_BESIDE
-
-
-def _is_trade(part: str) -> bool:
-    word = fold(part)
-    if len(word) <= _SHORT:
-        return word in _TRADE
-    if word in GIVEN_NAMES and word not in NOT_NAMES:
-        return False
-    return word in _WORDS or word.removesuffix("s") in _WORDS
-
-
-def _member_names(table: Any) -> Iterator[str]:
-    """Yield the names of all members in a table: their words are the trade's, too."""
-    if isinstance(table, dict):
-        yield from table
-        for spec in table.values():
-            yield from _member_names(spec)
-    elif isinstance(table, list | tuple):
-        for spec in table:
-            yield from _member_names(spec)
-
-
-_TRADE = frozenset(
-    "acknowledged alignment amr approach area base battery blocked bottom buffer button calibration camera cell chain charger "
-    "clearance cnv collision command corridor count cycle deck degraded derating destination detected deviation diagnostic "
-    "distance dock docking driver dunnage edge element emergency encoder end epal epsg estop factory false field fine flr "
-    "footprint fork frame front gate grid ground group hall header hook horizontal idle index infeed init insufficient "
-    "invalid joint kiosk kinematic known lane laser layout level lidar lim limit line load localization logistics main "
-    "maint maintenance map mezz mission mode motor nav navigation node none not num obstacle occluded offset ord order origin "
-    "outfeed overflow park parking part path payload pilot pin point pos pose position positioning post production profile protective "
-    "pump queue rack ramp range reach ready rear reference reflector route safe safety scanner segment seq sequence side site "
-    "slot slow sort source speed staging standby start station stn stuck supported sys system target task temp temperature "
-    "tilt timeout top tote tower tracking traffic transfer transport true tsk turn undefined unit unknown unreachable "
-    "validation value var vertical via virtual wait warehouse wheel wp waypoint wrapper yard zone zoneset".split()
-)
-
-_WORDS = _TRADE | NOT_NAMES | BENIGN | {fold(word) for name in _member_names(MESSAGES) for word in _PARTS.findall(name)}

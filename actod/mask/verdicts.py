@@ -40,6 +40,7 @@ class Verdicts:
         self._rules = rules
         self._operators = operators
         self._only = only
+        self.made_coarser = False  # whether the last text was
         self.begin(Counter(), None)
 
     def begin(self, counts: Counter[str], explain: Callable[[Decision], None] | None) -> None:
@@ -51,6 +52,7 @@ class Verdicts:
         """Return the text with each finding replaced, or DROPPED."""
         pieces = []
         last = 0
+        self.made_coarser = False
         for f in found:
             pieces.append(text[last : f.start])
             if f.replacement is not None:
@@ -59,6 +61,7 @@ class Verdicts:
                 operator = self.decide(f)
                 if operator == "drop":
                     return DROPPED
+                self.made_coarser |= operator == "coarsen"
                 pieces.append(self._operators.text(operator, f.type, text[f.start : f.end]))
             last = f.end
         pieces.append(text[last:])

@@ -290,19 +290,19 @@ class Walk:
             if self._memo and len(text) <= LONGEST_REMEMBERED and self._reader.opened == opened:
                 self._book.remember(text, hint)
             return text
-        return self._once_more(self.verdicts.text(text, found), text, hint, depth)
+        return self._once_more(self.verdicts.text(text, found), text, hint)
 
-    def _once_more(self, masked: Any, text: str, hint: Hint, depth: int) -> Any:
+    def _once_more(self, masked: Any, text: str, hint: Hint) -> Any:
         """Look again where something touches a mark: what stood there may have hidden its neighbour's beginning or end."""
         for _ in range(_MOST_LOOKS):
-            if type(masked) is not str or masked is text or not _TOUCHES.search(masked):
+            if type(masked) is not str or masked is text:
+                break
+            coarser = self.verdicts.made_coarser  # a shorter text may read as something else
+            if not coarser and not _TOUCHES.search(masked):
                 break
             text = masked
-            try:
-                found = self._reader.find(text, hint, depth)
-            except TooMuchError:
-                return self.verdicts.unreadable()
-            found = [f for f in found if text[f.start - 1 : f.start] == ">" or text[f.end : f.end + 1] == "<"]
+            found = self._reader.find_again(text, hint)
+            found = [f for f in found if coarser or text[f.start - 1 : f.start] == ">" or text[f.end : f.end + 1] == "<"]
             masked = self.verdicts.text(text, found) if found else text
         return masked
 

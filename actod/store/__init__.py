@@ -34,6 +34,11 @@ What always holds
         `split` brings a bundle's events back to the journal, under the same numbers, in one transaction with the removal
         of the bundle and the return of its ledger lines; its seq stays used, and the bundles that follow name its hash.
     I6  Every row carries a digest of its fields, and of the content that it names. What does not match is never used.
+    I7  All files of the state folder together never pass `store.max_bytes` (`actod/shares.py`): SQLite refuses pages beyond
+        the database's share, a transaction that would take the WAL beyond its own waits, what a repair sets aside is
+        pruned before the repair needs the room. What is journaled has the room reserved that its bundles will need.
+    I8  Epochs only rise. `spool.lock` notes device and epoch, too: where file and audit log are both gone, the same device
+        begins an epoch that it never had.
 
 What a crash leaves, by the moment of it
     before the commit frame is on disk   nothing of the transaction. The broker sends the group again.
@@ -57,6 +62,7 @@ Why no order of un-synced writes breaks it
     knows better: the difference is counted, numbers, chains and identities go on from the higher of both. Where it left
     pages of several ages in one file, what is gone is counted, but not always to the last message.
 
+A full queue: the archive gives way, then what the operator lets be dropped (`room.py`), else the call is refused.
 A full disk, a read-only one, an I/O error: the transaction is rolled back, TransientError says why, the same call works
 again later. Damage: the file is set aside, each good row is saved, the rest is counted (`salvage.py`), work goes on. The
 pages that say where the tables are can be lost too: they are the same in every store, and put back (`repair.py`).

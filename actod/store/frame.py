@@ -15,6 +15,7 @@ from actod.config import SealConfig, StoreConfig
 from actod.errors import IntegrityError, TransientError
 from actod.model import Bundle, Loss, TrafficClass
 from actod.ports import Clock
+from actod.store.archive import ColdReads
 from actod.store.checkpoint import Known, full_every
 from actod.store.journal import Cut, Journal
 from actod.store.ledger import Chain, Ledger, robot_key
@@ -60,6 +61,7 @@ class StoreFrame:
         self.genesis = False
         self.repaired: Repair | None = None
         self._owed: tuple[str, dict[str, Any]] | None = None
+        self._cold = ColdReads((folder / DATABASE_NAME, folder / f"{DATABASE_NAME}-wal"))
         self._wear = Wear(clock.now().monotonic_ns)
         self._forget_all()
 

@@ -128,6 +128,16 @@ class Outbox:
         self.write(moved)
         return moved
 
+    def keep_whole(self, row: Sealed, body: bytes) -> Sealed:
+        """Write a bundle's content anew, in one piece beside its row."""
+        self._forget(row)
+        numbers = [(number,) for number, _count in parse_ranges(row.chunks)]
+        self._connection.executemany("DELETE FROM chunk WHERE id=?", numbers)
+        self._connection.execute("INSERT OR REPLACE INTO wrap VALUES (?,?,?)", (row.id, body, b""))
+        kept = replace(row, chunks="")
+        self.write(kept)
+        return kept
+
     def delete(self, row: Sealed) -> None:
         """Remove a bundle with its events."""
         self._forget(row)

@@ -13,6 +13,7 @@ import structlog
 
 from actod.errors import TransientError
 from actod.model import PRIORITY, TrafficClass
+from actod.store.archive import is_older, trusted_time
 from actod.store.faults import DamageError
 from actod.store.journal import OpenStream
 from actod.store.outbox import Sealed
@@ -174,6 +175,19 @@ class StoreRoom(StoreFile):
             if row is None or not self._may_drop(row.traffic_class):
                 return
             self._drop_bundle(row, "quarantine_full")
+
+    def _expire_archive(self, server_date: str | None) -> None:
+        """Inside the caller's transaction: drop what was confirmed too long ago, if the time can be trusted."""
+        wall_ns = self._clock.now().wall_ns
+        now = trusted_time(server_date, wall_ns=wall_ns, synchronised=self._clock.synchronised())
+        days = self._config.archive_max_age_days
+        for _ in range(_MOST_GIVEN_UP if now else 0):
+            old = [row for row in self._outbox.oldest(ARCHIVE) if now and is_older(row.note, now, days=days)]
+            if not old:
+                return
+            for row in old:
+                self._count(row, -1)
+                self._outbox.delete(row)
 
     def _trim_archive(self, *, free_bytes: int = 0) -> None:
         """Drop the oldest of the lowest class from the archive: what is beyond its share, and until so much is free."""

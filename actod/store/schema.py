@@ -1,4 +1,10 @@
-"""The file's layout, and how it is opened. Everything here runs on the store's thread."""
+"""The file's layout, and how it is opened. Everything here runs on the store's thread.
+
+VERSION counts the layouts that the version of actod before could not use. What it can pass over does not raise it: another
+table, another row of `state`, another member of its JSON. So an update can be taken back; a file that really is beyond a
+version is refused by name and left alone, never repaired. A new VERSION is reached as a repair is: the rows are copied to a
+new file, which gets the name once it is whole and synced (`repair.py`), so that a power cut leaves the one or the other.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +104,7 @@ def check_schema(connection: sqlite3.Connection) -> None:
     if ours and version > VERSION:
         raise IntegrityError("store_newer", f"schema {version} was made by a newer actod. Fix: install that version")
     found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
-    if not ours or version != VERSION or found != set(_statements()):
+    if not ours or version != VERSION or not found >= set(_statements()):
         raise DamageError("store_damaged", "the tables are not those that actod makes")
 
 

@@ -13,6 +13,7 @@ from actod.errors import IntegrityError, TransientError
 from actod.model import Bundle, ChainHeads, Envelope, Receipt, TrafficClass
 from actod.proof.envelope import proof_id
 from actod.store import split
+from actod.store.archive import READ_BACK
 from actod.store.chunk import parse_ranges
 from actod.store.commits import ROW_BYTES, StoreCommits
 from actod.store.faults import DamageError
@@ -124,15 +125,29 @@ class SqliteStore(StoreCommits):
         row = self._row(envelope.proof_id)
         if row is None or row.place == ARCHIVE:
             return
+        whole = row.traffic_class not in READ_BACK or self._reads_back(row, envelope)
         with self._transaction():
+            if not whole:
+                row = self._outbox.keep_whole(row, envelope.body)
             self._shift(row, ARCHIVE, settled_wall=receipt.received_wall_ns, note=receipt.server_date)
             self._add("settled", row.count)
             self._add("losses", -row.losses)
             self._add("submitted", 1)
             self._trim_archive()
+            self._expire_archive(receipt.server_date)
         self._deferred = {}  # others pass: what was suspect may show whose fault it was
         self._forget(row)
         self._tell("checkpoint.settled")
+
+    def _reads_back(self, row: Sealed, envelope: Envelope) -> bool:
+        """Read a bundle from the disk, past every cache, and compare it with what was delivered."""
+        self._db.execute("PRAGMA shrink_memory")
+        self._cold.forget_cached()
+        stored = self._outbox.envelope(row)
+        if stored is not None and stored.body == envelope.body:
+            return True
+        _log.error("a delivered bundle could not be read back from the disk; it is written anew", proof_id=row.proof_id)
+        return False
 
     def set_aside(self, envelope: Envelope, reason: str) -> None:
         """Quarantine what the collector will never take, and say so in the ledger."""

@@ -151,6 +151,7 @@ class StoreFile(StoreFrame):
         if self._connection:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
+        self._cold.close()
         wall_ns = self._clock.now().wall_ns
         found = repair.repair(
             self._folder,
@@ -216,6 +217,7 @@ class StoreFile(StoreFrame):
             with translated():
                 self._db.close()
         finally:
+            self._cold.close()
             self._lock.release()
 
     def run(self, work: Callable[[], T]) -> T:

@@ -109,7 +109,11 @@ def _moment(text: str) -> str:
 
 def credential_files(config: Config) -> dict[str, Path]:
     """Return the secrets that grow old, by the configuration keys that name their files."""
-    files = {"collector.api_key_file": config.collector.api_key_file, "mqtt.password_file": config.mqtt.password_file}
+    files = {
+        "collector.api_key_file": config.collector.api_key_file,
+        "fleet.api_key_file": config.fleet.api_key_file,
+        "mqtt.password_file": config.mqtt.password_file,
+    }
     return {key: path for key, path in files.items() if path is not None}
 
 

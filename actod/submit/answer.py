@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from actod.model import Envelope
 from actod.submit.backoff import parse_date, retry_after
 from actod.submit.verdict import reason_of_status
 
-_OK = 200
+_OK, _NOT_FOUND = 200, 404
 _CLIENT_ERRORS = 4
 _PROOF_ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -48,6 +49,25 @@ def judge(answer: Answer, proof_id: str) -> tuple[str, str]:
     if named.isascii() and hmac.compare_digest(named, proof_id):
         return "accepted", proof_id
     return "receipt_mismatch", named if _PROOF_ID.match(named) else "(not a proof id)"
+
+
+def compare(answer: Answer, envelope: Envelope) -> str:
+    """Hold the collector's copy of a proof against ours: "same", "proof_missing", "proof_differs", or "" if it says nothing.
+
+    `anchor_ref` is the server's to fill, and outside the hash.
+    """
+    if not _is_json(answer.content_type):
+        return ""
+    if answer.status == _NOT_FOUND:
+        return "proof_missing"
+    if answer.status != _OK or answer.body is None:
+        return ""
+    try:
+        theirs, ours = orjson.loads(answer.body)["envelope"], orjson.loads(envelope.body)
+        same = all(theirs[member] == ours[member] for member in ("payload", "signature_b64", "signer_public_key_b64"))
+    except (ValueError, KeyError, TypeError):
+        return "proof_differs"
+    return "same" if same else "proof_differs"
 
 
 def leaves_connection_usable(answer: Answer, proof_id: str) -> bool:

@@ -17,8 +17,9 @@ _BURST_REQUESTS = 4.0  # at once; the server allows 20
 _BURST_SECONDS = 2.0  # of bytes, at once
 _SLOTS = 60  # of a window: what it counts is forgotten in steps
 _BACK_OFF = 0.5
-_SPEED_UP = 0.1  # of the pace, with each receipt: relative, so that a fleet of any size finds its level
-_STEADY = 0.05  # of the limit, at most
+_SPEED_UP = 0.2  # of the pace, with each receipt: relative, so that a fleet of any size finds its level
+_STEADY = 0.1  # of the limit, at most
+_START = 1 / 512  # of the limit: what a long outage leaves; it takes ten minutes to be at full speed again
 _AHEAD = 100  # a hundredth of a window may be used before the file must say so
 
 
@@ -28,7 +29,7 @@ class Bucket:
     def __init__(self, *, rate_per_second: float, burst: float, now_ns: int) -> None:
         if rate_per_second <= 0 or burst <= 0:
             raise ValueError("a bucket needs a rate and a burst above 0")
-        self.rate_per_second, self._burst = rate_per_second, burst
+        self.rate_per_second, self._burst, self._most = rate_per_second, burst, burst
         self._tokens, self._at_ns = burst, now_ns
 
     def wait_seconds(self, amount: float, now_ns: int) -> float:
@@ -40,6 +41,12 @@ class Bucket:
         """Note that so much leaves now."""
         self._fill(now_ns)
         self._tokens -= amount
+
+    def change(self, rate_per_second: float) -> None:
+        """Take another rate, with a burst in proportion: at half the rate no more than half comes at once, but one may."""
+        self._burst = max(1.0, min(self._most, self._burst * rate_per_second / self.rate_per_second))
+        self.rate_per_second = rate_per_second
+        self._tokens = min(self._tokens, self._burst)
 
     def _fill(self, now_ns: int) -> None:
         elapsed_seconds = max(now_ns - self._at_ns, 0) / 1e9
@@ -122,7 +129,7 @@ class Budget:
     def __init__(self, collector: CollectorConfig, *, now_ns: int) -> None:
         share = collector.fleet_share
         self._limit = collector.requests_per_second * share
-        self._slowest = min(self._limit, 1 / collector.backoff_max_seconds)
+        self._slowest = min(self._limit, 2 / collector.backoff_max_seconds)
         self._requests: Bucket | None = None
         self._bytes: Bucket | None = None
         self.request_windows: list[Window] = []
@@ -180,11 +187,16 @@ class Budget:
 
     def slow_down(self) -> None:
         """Halve the pace: the server said that it is too much."""
-        if self._requests:
-            self._requests.rate_per_second = max(self._slowest, self.pace * _BACK_OFF)
+        self._hold_to(max(self._slowest, self.pace * _BACK_OFF))
+
+    def start_slowly(self) -> None:
+        """Halve the pace, within bounds: a fleet that lost its server must not come back at full speed."""
+        self._hold_to(min(self.pace, max(self._limit * _START, self.pace * _BACK_OFF)))
 
     def speed_up(self) -> None:
         """Raise the pace a little: the server took a request."""
+        self._hold_to(min(self._limit, self.pace + min(self.pace * _SPEED_UP, self._limit * _STEADY)))
+
+    def _hold_to(self, pace: float) -> None:
         if self._requests:
-            step = min(self.pace * _SPEED_UP, self._limit * _STEADY)
-            self._requests.rate_per_second = min(self._limit, self.pace + step)
+            self._requests.change(pace)

@@ -102,3 +102,16 @@ class CredentialFile:
 def api_key_file(path: Path, *, key: str, environment: str, host: str) -> CredentialFile:
     """Return the file of an API key, bound to an environment and a host. Raises ConfigError."""
     return CredentialFile(path, key=key, purpose=f"{environment} {host}", labelled=environment == "prod")
+
+
+def keep_apart(*files: CredentialFile) -> None:
+    """Hold each scope to a key of its own. Raises ConfigError if two files hold the same one."""
+    for index, file in enumerate(files):
+        for other in files[:index]:
+            if file.read() == other.read():
+                raise ConfigError(
+                    key=file.key,
+                    expected=f"another key than {other.key}",
+                    found="the same one",
+                    fix="have the server issue a key for each scope: one that leaks opens nothing else",
+                )

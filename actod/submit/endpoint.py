@@ -34,6 +34,14 @@ def check_url(url: str, environment: str, *, key: str = "collector.url") -> str:
     return url.rstrip("/")
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL, "" if it has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def check_proxy(url: str) -> str:
     """Return the proxy's URL; "" is none. Raises ConfigError for anything but http://host:port."""
     if not url:

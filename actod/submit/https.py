@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,12 +18,11 @@ from actod.model import Envelope, Receipt
 from actod.ports import AuditLog, Clock
 from actod.submit.answer import Answer, judge, leaves_connection_usable
 from actod.submit.credentials import CredentialFile, Secret, api_key_file
-from actod.submit.endpoint import check_proxy, check_url
+from actod.submit.endpoint import check_proxy, check_url, host_of
 from actod.submit.failures import reason_of, seen_pins
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
 
-_LARGEST_ANSWER_BYTES = 64 * 1024
 _KEEP_ALIVE_SECONDS = 30.0
 _OK = 200
 _UNAUTHORISED = 401
@@ -40,6 +38,7 @@ class _Ask:
     proof_id: str = ""
     body: bytes = field(default=b"", repr=False)
     credentials: tuple[Secret, Secret | None] | None = None
+    largest_answer_bytes: int = 64 * 1024
 
 
 class HttpsClient:
@@ -57,18 +56,15 @@ class HttpsClient:
         clock: Clock,
         audit: AuditLog | None = None,
         tls: CollectorTls | None = None,
-        key: str = "collector.api_key_file",
+        api_key: CredentialFile | None = None,
         user_agent: str = f"actod/{__version__}",
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
-        self._base = check_url(collector.url, environment)
+        self._environment, self._base = environment, check_url(collector.url, environment)
         self._proxy = check_proxy(collector.proxy)
         self._tls = tls or CollectorTls(collector=collector, clock=clock, audit=audit)
-        self._api_key = api_key_file(
-            collector.api_key_file,
-            key=key,
-            environment=environment,
-            host=urlsplit(self._base).hostname or "",
+        self._api_key = api_key or api_key_file(
+            collector.api_key_file, key="collector.api_key_file", environment=environment, host=host_of(collector.url)
         )
         self._wallet = CredentialFile(collector.wallet_file, key="collector.wallet_file") if collector.wallet_file else None
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
@@ -97,6 +93,21 @@ class HttpsClient:
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Make one request that is no proof, with this client's key. Raises TransientError."""
         return await self._authorised(_Ask(method, path, body=body))
+
+    async def fetch(self, proof_id: str, *, largest_bytes: int) -> Answer:
+        """GET a proof that the server holds; its body is None if it is longer than that. Raises TransientError."""
+        return await self._authorised(_Ask("GET", f"/v1/proofs/{proof_id}", largest_answer_bytes=largest_bytes))
+
+    def with_key(self, api_key: CredentialFile) -> HttpsClient:
+        """Return another client of the same server, under the same pins, with a key of another scope."""
+        return HttpsClient(
+            collector=self._collector,
+            environment=self._environment,
+            clock=self._clock,
+            audit=self._audit,
+            tls=self._tls,
+            api_key=api_key,
+        )
 
     @property
     def key_proven(self) -> bool:
@@ -134,7 +145,7 @@ class HttpsClient:
         answer, failure = None, TransientError("unreachable")
         try:
             async with asyncio.timeout(self._collector.request_timeout_seconds):
-                answer = await self._converse(connection, self._request(connection, ask))
+                answer = await self._converse(connection, ask)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
@@ -170,10 +181,10 @@ class HttpsClient:
         url = self._base + ask.path
         return httpx.Request(ask.method, url, headers=headers, content=ask.body or None, extensions=extensions)
 
-    async def _converse(self, connection: _Connection, request: httpx.Request) -> Answer:
-        response = await connection.transport.handle_async_request(request)
+    async def _converse(self, connection: _Connection, ask: _Ask) -> Answer:
+        response = await connection.transport.handle_async_request(self._request(connection, ask))
         try:
-            content = await _read(response) if response.status_code < _SERVER_ERRORS else b""
+            content = await _read(response, ask.largest_answer_bytes) if response.status_code < _SERVER_ERRORS else b""
         finally:
             await response.aclose()
         return Answer.of(response.status_code, response.headers, content, now_wall_ns=self._clock.now().wall_ns)
@@ -224,11 +235,11 @@ class _Connection:
             self.secured = True
 
 
-async def _read(response: httpx.Response) -> bytes | None:
-    """Read an answer's body as sent; None if it is longer than any receipt."""
+async def _read(response: httpx.Response, largest_bytes: int) -> bytes | None:
+    """Read an answer's body as sent; None if it is longer than that."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > _LARGEST_ANSWER_BYTES:
+        if len(body) > largest_bytes:
             return None
     return bytes(body)

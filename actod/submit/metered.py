@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actod.ports import Clock
 from actod.submit.backoff import parse_date
+from actod.submit.guard import trusted_time
 
 ROUTES_FILE = Path("/proc/net/route")
 _DEFAULT, _UP, _HOST_MASK = "00000000", 0x1, "00000000"
@@ -58,13 +59,11 @@ class TrustedTime:
 
     def now(self) -> datetime | None:
         """Return the time, None if nobody knows it."""
-        instant = self._clock.now()
-        if self._clock.synchronised() is True:
-            return datetime.fromtimestamp(instant.wall_ns / 1e9, UTC)
-        if self._seen is None:
-            return None
+        now = trusted_time(self._clock)
+        if now is not None or self._seen is None:
+            return now
         when, at_ns = self._seen
-        return (when + timedelta(seconds=(instant.monotonic_ns - at_ns) / 1e9)).astimezone(UTC)
+        return (when + timedelta(seconds=(self._clock.now().monotonic_ns - at_ns) / 1e9)).astimezone(UTC)
 
 
 def default_interface(routes: str) -> str:

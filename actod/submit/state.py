@@ -82,6 +82,7 @@ class SubmitState:
         self._moment = 0  # one more for each beginning and each end of an attempt
         self._passed = 0  # the newest beginning of one that was accepted
         self._failures = 0  # in a row
+        self._level = 0  # of the pauses: a receipt halves it, so that a server that takes one in ten is asked seldom
         self._failed_at = 0  # when the last of them was known
         self._refusals = 0  # in a row
         self._suspects: OrderedDict[str, _Suspect] = OrderedDict()
@@ -110,6 +111,7 @@ class SubmitState:
         self._moment += 1
         self._passed = max(self._passed, attempt)
         self._failures = self._refusals = 0
+        self._level //= 2
         suspect = self._suspects.pop(proof_id, None)
         self._failed_before.append(suspect.failures if suspect is not None else 0)
 
@@ -122,11 +124,12 @@ class SubmitState:
         if verdict.blame is Blame.ITEM:
             return self._refused(failure, again=again)
         self._failures += not again
+        self._level += not again
         self._refusals = 0
         self._show(verdict, failure.reason, asked=failure.retry_after_seconds is not None)
         pause = failure.retry_after_seconds or 0.0
         if not again:
-            pause = self._backoff.pause_seconds(self._failures, retry_after_seconds=failure.retry_after_seconds)
+            pause = self._backoff.pause_seconds(self._level, retry_after_seconds=failure.retry_after_seconds)
         if verdict.blame is Blame.PATH:
             return Step(Fate.RETRY, pause)
         suspect = self._suspect(failure.proof_id)

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -14,6 +13,7 @@ from actod.config import CollectorConfig
 from actod.errors import ActodError, ConfigError, RejectedError, TransientError
 from actod.ports import AuditLog, Clock
 from actod.secretfile import load_identity
+from actod.submit.endpoint import host_of
 from actod.submit.guard import PinGuard
 from actod.submit.pinfile import PinFile
 from actod.submit.pins import hold_to_pins, parse_pins
@@ -25,6 +25,7 @@ _SERVER_MEMORY = "server.json"
 
 _log = structlog.get_logger(__name__)
 _Mark = tuple[int, int, int]
+Check = Callable[[Sequence[bytes]], None]
 
 
 class CollectorTls:
@@ -125,16 +126,22 @@ class CollectorTls:
             self._audit.record(event, **fields)
 
 
-def client_context(collector: CollectorConfig, check: Callable[[Sequence[bytes]], None]) -> ssl.SSLContext:
-    """Return a context whose handshakes end with `check` of the validated chain. Raises ConfigError."""
+def client_context(collector: CollectorConfig, check: Check) -> ssl.SSLContext:
+    """Return a context for the collector whose handshakes end with `check` of the validated chain. Raises ConfigError."""
+    context = validating_context(collector.ca_file, key="collector.ca_file")
+    if collector.certificate_file is not None:
+        load_identity(context, collector.certificate_file, collector.private_key_file, section="collector")
+    hold_to_pins(context, check)
+    return context
+
+
+def validating_context(ca_file: Path | None, *, key: str) -> ssl.SSLContext:
+    """Return a client context that validates chain and host name. `key` names the CA file. Raises ConfigError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # validates chain and host name by itself
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    _trust(context, collector.ca_file)
-    if collector.certificate_file is not None:
-        load_identity(context, collector.certificate_file, collector.private_key_file, section="collector")
-    hold_to_pins(context, check)
+    _trust(context, ca_file, key)
     return context
 
 
@@ -177,13 +184,13 @@ def _pin_file(collector: CollectorConfig, memory: Path | None, *, writes: bool) 
     return PinFile(
         wanted.file,
         operators=Operators.parse(wanted.keys, wanted.threshold),
-        host=urlsplit(collector.url).hostname or "",
+        host=host_of(collector.url),
         memory=memory,
         writes=writes,
     )
 
 
-def _trust(context: ssl.SSLContext, ca_file: Path | None) -> None:
+def _trust(context: ssl.SSLContext, ca_file: Path | None, key: str) -> None:
     try:
         if ca_file is not None:
             context.load_verify_locations(cafile=ca_file)
@@ -194,7 +201,7 @@ def _trust(context: ssl.SSLContext, ca_file: Path | None) -> None:
         context.load_verify_locations(cafile=cafile, capath=capath)
     except (OSError, ssl.SSLError, TypeError) as exc:  # TypeError: the system has neither
         raise ConfigError(
-            key="collector.ca_file",
+            key=key,
             expected="a readable PEM file of CA certificates",
             found=str(ca_file) if ca_file else "no trust store on this system",
             fix="name the CA's certificate file, or install ca-certificates",

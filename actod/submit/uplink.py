@@ -25,6 +25,7 @@ from actod.submit.verdict import VERDICTS, State
 SMALLEST_LIMIT_BYTES = 64 * 1024  # no proxy takes less; below it a 413 is about something else
 _STALE_SECONDS = 5.0  # who waited longer for its turn gives way to what is more urgent now
 _TOLD_SECONDS = 5.0  # a wait for the budget that is worth a word
+_ROUNDING_SECONDS = 1e-6  # so that what was waited for has come
 _BULK = frozenset({TrafficClass.BULK})
 
 _log = structlog.get_logger(__name__)
@@ -174,7 +175,7 @@ class PacedUplink:
         self._spent = wait
         seconds = max(wait.seconds, self.next_attempt_seconds)
         if seconds > 0:
-            await self._pause.wait(seconds)
+            await self._pause.wait(seconds + _ROUNDING_SECONDS)
             return False
         if self._submit_state.failures and self._in_flight:
             await self._quiet.wait()  # a server that fails is asked one thing at a time
@@ -193,7 +194,7 @@ class PacedUplink:
 
     async def _wait(self) -> None:
         while (seconds := self.next_attempt_seconds) > 0:
-            await self._pause.wait(seconds)
+            await self._pause.wait(seconds + _ROUNDING_SECONDS)
 
     def _accepted(self, envelope: Envelope, attempt: int, receipt: Receipt) -> None:
         before = self._sight()
@@ -215,6 +216,8 @@ class PacedUplink:
         self._not_before_ns = max(self._not_before_ns, until_ns)
         if step.slow_down:
             self._budget.slow_down()
+        elif step.fate is Fate.RETRY:
+            self._budget.start_slowly()
         if step.fate is Fate.SET_ASIDE:
             self._audit.record("submit.rejected", proof_id=envelope.proof_id, reason=failure.reason)
         if step.fate is Fate.SPLIT:

@@ -29,11 +29,13 @@ MODULES = (
     Path("/usr/lib/aarch64-linux-gnu/pkcs11/libtpm2_pkcs11.so"),
 )
 MAX_FAILURES, RECOVERY_SECONDS = 31, 600
-_TOOLS = ("swtpm", "pkcs11-tool", "tpm2_dictionarylockout", "tpm2_getcap")
+_TOOLS = ("swtpm", "pkcs11-tool", "tpm2_dictionarylockout", "tpm2_getcap", "tpm2-abrmd", "dbus-daemon")
+_PACKAGES = "swtpm tpm2-tools libtpm2-pkcs11-1 opensc tpm2-abrmd libtss2-tcti-tabrmd0 dbus"
 _ROOT = Path(__file__).resolve().parents[2]
 _FLUSH, _CAPABILITY, _HANDLES, _LOADED = 0x165, 0x17A, 1, (0x80000000, 0x02000000, 0x03000000)
 _HEADER = struct.Struct(">HII")
 _COMMAND = ("swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear")
+_TRIES = 5
 _WRONG = "wrong-pin-4711"
 
 
@@ -42,7 +44,9 @@ def module() -> Path:
     for path in MODULES:
         if path.exists() and all(shutil.which(tool) for tool in _TOOLS):
             return path
-    raise FileNotFoundError("a TPM is missing: apt-get install swtpm tpm2-tools libtpm2-pkcs11-1 opensc")
+    raise FileNotFoundError(
+        "a TPM is missing: apt-get install swtpm tpm2-tools libtpm2-pkcs11-1 opensc tpm2-abrmd libtss2-tcti-tabrmd0"
+    )
 
 
 class Swtpm:
@@ -99,6 +103,8 @@ class Gate:
     def __init__(self, tpm: Swtpm) -> None:
         self._tpm = tpm
         self.port = _two_free_ports()
+        self.tcti = f"swtpm:host=127.0.0.1,port={self.port}"
+        self.environment: dict[str, str] = {}
         self._listeners = [_listener(self.port), _listener(self.port + 1)]
         for offset, listener in enumerate(self._listeners):
             threading.Thread(target=self._accept, args=(listener, offset), daemon=True).start()
@@ -137,12 +143,56 @@ class Gate:
             return _message(upstream)
 
 
+class ResourceManager:
+    """The resource manager that runs as a program (tpm2-abrmd), on a D-Bus of its own; may be ended and started again."""
+
+    def __init__(self, tpm: Swtpm) -> None:
+        self._tpm, self._log = tpm, tpm.folder / "abrmd.log"
+        address = f"unix:path={tpm.folder / 'bus'}"
+        self.tcti = "tabrmd:bus_type=session"
+        self.environment = {"DBUS_SESSION_BUS_ADDRESS": address}
+        self._bus = self._run("dbus-daemon", "--session", "--nofork", f"--address={address}")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and return when the TPM answers through it."""
+        deadline = time.monotonic() + 10
+        while not (self._tpm.folder / "bus").exists():
+            assert time.monotonic() < deadline, "no D-Bus"
+            time.sleep(0.01)
+        tcti = f"--tcti=swtpm:host=127.0.0.1,port={self._tpm.port}"
+        self._process = self._run("tpm2-abrmd", "--session", "--allow-root", tcti)
+        asking = os.environ | self.environment | {"TPM2TOOLS_TCTI": self.tcti}
+        while subprocess.run(["tpm2_getcap", "properties-fixed"], env=asking, capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL: whoever spoke to the TPM through it has lost what was loaded, and must begin anew."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def close(self) -> None:
+        """End it, and its D-Bus."""
+        self.kill()
+        self._bus.kill()
+        self._bus.wait(10)
+
+    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                command, env=os.environ | self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+
 @dataclass(frozen=True)
 class TpmToken(SoftToken):
-    """A token on a TPM, and the TPM."""
+    """A token on a TPM, the TPM, and what stands before it."""
 
     tpm: Swtpm
-    gate: Gate
+    gate: Gate | ResourceManager
 
     def close(self) -> None:
         """End TPM and gate."""
@@ -150,16 +200,20 @@ class TpmToken(SoftToken):
         self.tpm.kill()
 
     def tool(self, *command: str) -> str:
-        """Run one of the TPM's tools; return what it prints."""
+        """Run one of the TPM's tools; return what it prints. A signer that begins meanwhile takes its session from it."""
         environment = os.environ | self.environment
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=30).stdout
+        for left in reversed(range(_TRIES)):
+            done = subprocess.run(command, env=environment, check=not left, capture_output=True, text=True, timeout=30)
+            if done.returncode == 0:
+                break
+        return done.stdout
 
     def lock(self, *, seconds: int) -> None:
         """Lock the TPM, as wrong PINs do, for at most this long."""
         self._protect(MAX_FAILURES, seconds)
         pkcs11 = ("pkcs11-tool", "--module", str(module()), "--token-label", LABEL)
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self.tool(*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
+        wrong = (*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
+        subprocess.run(wrong, env=os.environ | self.environment, check=False, capture_output=True, timeout=30)
         said = re.search(r"LOCKOUT_COUNTER: (\S+)", self.tool("tpm2_getcap", "properties-variable"))
         assert said is not None
         self._protect(int(said[1], 0), seconds)
@@ -173,17 +227,21 @@ class TpmToken(SoftToken):
         self.tool("tpm2_dictionarylockout", "-s", "-n", str(failures), "-t", str(seconds), "-l", str(seconds))
 
 
-def make_token(folder: Path, *, keys: int = 1) -> TpmToken:
-    """Make a TPM in `folder`, a token on it, and the first generation of its key unless `keys` is 0."""
+def make_token(folder: Path, *, managed: bool = False) -> TpmToken:
+    """Make a TPM in `folder`, a token on it, and the first generation of its key; `managed` by tpm2-abrmd."""
     library = module()
     (folder / "store").mkdir(mode=0o700, parents=True)
     tpm = Swtpm(folder / "tpm")
     tpm.start()
-    gate = Gate(tpm)
-    tcti = f"swtpm:host=127.0.0.1,port={gate.port}"
-    environment = {
-        "TPM2_PKCS11_TCTI": tcti,
-        "TPM2TOOLS_TCTI": tcti,
+    gate: Gate | ResourceManager
+    if managed:
+        gate = ResourceManager(tpm)
+        gate.start()
+    else:
+        gate = Gate(tpm)
+    environment = gate.environment | {
+        "TPM2_PKCS11_TCTI": gate.tcti,
+        "TPM2TOOLS_TCTI": gate.tcti,
         "TPM2_PKCS11_STORE": str(folder / "store"),
         "TSS2_LOG": "all+NONE",
     }
@@ -197,9 +255,8 @@ def make_token(folder: Path, *, keys: int = 1) -> TpmToken:
     pkcs11 = ("pkcs11-tool", "--module", str(library))
     token.tool(*pkcs11, "--init-token", "--slot-index", "0", "--label", LABEL, "--so-pin", so_pin)
     token.tool(*pkcs11, "--token-label", LABEL, "--init-pin", "--so-pin", so_pin, "--pin", pin)
-    if keys:
-        make = "import sys; from actod.keys import provision; provision.make_key(sys.argv[1], pin_file=sys.argv[2])"
-        subprocess.run([sys.executable, "-c", make, uri, str(pin_file)], env=os.environ | environment, check=True, cwd=_ROOT)
+    make = "import sys; from actod.keys import provision; provision.make_key(sys.argv[1], pin_file=sys.argv[2])"
+    subprocess.run([sys.executable, "-c", make, uri, str(pin_file)], env=os.environ | environment, check=True, cwd=_ROOT)
     return token
 
 

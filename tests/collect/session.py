@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,7 @@ def make_source(
     intake: dict[str, Any] | None = None,
     broker_drops: BrokerDrops | None = None,
     had_session: bool = False,
+    describe: Callable[[str], tuple[str, str]] = lambda _topic: ("_none", "normal"),
     **mqtt_options: Any,
 ) -> tuple[MqttSource, list[tuple[str, dict[str, Any]]]]:
     """Make a source, and the list of events that it will tell."""
@@ -74,7 +75,7 @@ def make_source(
         clock=SystemClock(),
         on_event=lambda name, **fields: events.append((name, fields)),
         broker_drops=broker_drops or BrokerDrops(),
-        describe=lambda _topic: ("_none", "normal"),
+        describe=describe,
         had_session=had_session,
     )
     return source, events

@@ -244,11 +244,12 @@ def test_a_route_of_the_brokers_own_topics_neither_blocks_nor_is_taken_for_drops
     broker = Broker(tmp_path / "broker", settings="sys_interval 1")
 
     async def run() -> None:
-        async with session(port=broker.port, topic="$SYS/#") as told:
+        drops = BrokerDrops()
+        async with session(port=broker.port, topic="$SYS/#", broker_drops=drops) as told:
             topics: set[str] = set()
             while "$SYS/broker/publish/messages/dropped" not in topics or len(topics) < 30:
                 topics |= {delivery.topic for delivery in await told.messages(1)}
-            assert told.source._broker_drops.take() == {}
+            assert drops.take() == {}
 
     broker.start()
     try:

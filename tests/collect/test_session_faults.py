@@ -352,6 +352,24 @@ def test_qos_0_is_dropped_and_counted_where_it_would_fill_the_bytes() -> None:
     asyncio.run(run())
 
 
+def test_qos_0_of_interventions_is_dropped_last_and_each_drop_is_counted_by_its_route_and_class() -> None:
+    def describe(topic: str) -> tuple[str, str]:
+        return ("stops", "intervention") if topic == "t/stop" else ("rest", "bulk")
+
+    async def run() -> None:
+        async with scripted_session(intake={"max_messages": 40, "max_group": 40}, describe=describe) as parts:
+            _broker, connection, told = parts
+            send_numbers(connection, 0, 40, qos=0)
+            send_numbers(connection, 40, 60, qos=0, topic=b"t/stop")
+            found = await told.messages(40, acknowledge=False)
+            assert [delivery.topic for delivery in found].count("t/stop") == 10
+            told.source.acknowledge(found)
+            assert len(await told.messages(10)) == 10
+            assert told.source.take() == {("qos0_overflow", "bulk", "rest"): 10}
+
+    asyncio.run(run())
+
+
 def test_an_endless_flood_leaves_time_for_everything_else() -> None:
     """A flood of QoS 0 never fills the intake, since what is beyond its share is dropped: only a turn's end ends it."""
     packets = b"".join(publish_packet(number, qos=0) for number in range(1000))

@@ -26,7 +26,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
     *tables, name = key.split(".")
     at: Any = config
     for table in tables:
-        at = at.setdefault(table, [{}] if table in {"rules", "detectors"} else {})
+        at = at.setdefault(table, [{}] if table in {"rules", "detectors", "schemas", "alerts"} else {})
         at = at[0] if isinstance(at, list) else at
     at[name] = value
     return config

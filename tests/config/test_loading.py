@@ -28,11 +28,20 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "mqtt.password_file": {"mqtt.username": "robot"},
     "collector.private_key_file": {"collector.certificate_file": "c.pem"},
     "collector.max_envelope_bytes": {"seal.max_bytes": 8192},
+    "fleet.battery_route": {"routes.name": "another"},
+    "alerts.name": {"alerts.url_file": "u"},
+    "alerts.url_file": {"alerts.name": "x"},
+    "alerts.secret_file": {"alerts.name": "x", "alerts.url_file": "u"},
+    "alerts.shape": {"alerts.name": "x", "alerts.url_file": "u"},
+    "alerts.ca_file": {"alerts.name": "x", "alerts.url_file": "u"},
+    "alerts.pins": {"alerts.name": "x", "alerts.url_file": "u"},
     "masking.rules.type": {"masking.rules.operator": "mask"},
     "masking.rules.path": {"masking.rules.operator": "mask"},
     "masking.rules.profile": {"masking.rules.operator": "mask"},
     "masking.detectors.name": {"masking.detectors.pattern": "x"},
     "masking.detectors.pattern": {"masking.detectors.name": "x"},
+    "masking.schemas.topic": {"masking.schemas.file": "schema.json"},
+    "masking.schemas.file": {"masking.schemas.topic": "a/b"},
     "masking.detectors.keys": {"masking.detectors.name": "x", "masking.detectors.pattern": "x"},
 }
 
@@ -81,6 +90,7 @@ def with_all(key: str, value: Any) -> dict[str, Any]:
     for name, companion in COMPANIONS.get(key, {}).items():
         table, *rest = name.split(".")
         inner = config.setdefault(table, {})
+        inner = inner[0] if isinstance(inner, list) else inner
         for part in rest[:-1]:
             inner = inner[part][0]
         inner[rest[-1]] = companion

@@ -27,8 +27,8 @@ def test_each_environments_example_loads_and_fits_the_units(tmp_path: Path, envi
         assert f"RuntimeDirectory={path.parent.name}\n" in units
     assert f"--socket {config.control_socket}\n" in units
     assert f"User={config.signer.daemon_user}\n" in units
-    for credential in (config.token.pin_file, config.collector.api_key_file):
-        assert f"={credential.name}:/etc/actod/credentials/" in units
+    assert f"={config.token.pin_file.name}:/etc/credstore.encrypted/actod.{config.token.pin_file.name}\n" in units
+    assert f"={config.collector.api_key_file.name}:/etc/actod/credentials/{config.collector.api_key_file.name}\n" in units
 
 
 @pytest.mark.parametrize(("text", "fact"), [("actod-{machine_id}", "machine_id"), ("{hostname}", "hostname"), ("plain", "")])

@@ -16,11 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
 from actod.errors import TransientError
 from actod.keys import healing
 from actod.keys.keeper import TokenKeeper
 from actod.keys.token import Token
 from actod.keys.uri import parse
+from actod.proof import p256
 from tests.keys.ckr import CALLS, CODES
 from tests.keys.parts import Spy
 
@@ -71,8 +75,13 @@ class Bench:
 
         def use(token: Token) -> None:
             pair = token.pair("")
-            pair.sign_p256(MESSAGE)
-            pair.sign_ed25519(MESSAGE)
+            signature = pair.sign_p256(MESSAGE)
+            if signature is not None and not p256.verifies(MESSAGE, signature, str(pair.key.p256_thumbprint)):
+                raise TransientError("wrong")
+            try:
+                VerifyKey(pair.key.ed25519).verify(MESSAGE, pair.sign_ed25519(MESSAGE))
+            except BadSignatureError as exc:
+                raise TransientError("wrong") from exc
 
         return self._reason(lambda: self.keeper.call(use))
 

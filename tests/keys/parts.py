@@ -34,11 +34,21 @@ HASH = "0123456789abcdef" * 4
 KEYMAKER = """
     import sys
     import pkcs11
-    from pkcs11 import Attribute, KeyType, Mechanism
+    from nacl.signing import SigningKey
+    from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
     from pkcs11.util.ec import encode_named_curve_parameters
     from hil.parts.softhsm import KEY, LABEL, module
     kind, pin = sys.argv[1:]
     with pkcs11.lib(str(module())).get_token(token_label=LABEL).open(rw=True, user_pin=pin) as session:
+        if kind == "imported":
+            key = SigningKey.generate()
+            common = {Attribute.KEY_TYPE: KeyType.EC_EDWARDS, Attribute.TOKEN: True, Attribute.LABEL: KEY,
+                      Attribute.EC_PARAMS: encode_named_curve_parameters("1.3.101.112")}
+            session.create_object(common | {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.VALUE: bytes(key),
+                                            Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.SIGN: True})
+            point = bytes([4, 32]) + bytes(key.verify_key)
+            session.create_object(common | {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.EC_POINT: point})
+            sys.exit()
         if kind == "p256":
             parts = KeyType.EC, encode_named_curve_parameters("secp256r1"), Mechanism.EC_KEY_PAIR_GEN
         else:
@@ -50,7 +60,7 @@ KEYMAKER = """
 
 
 def add_key(token: SoftToken, kind: str) -> None:
-    """Make a key that actod would not: p256, extractable, or open (not sensitive)."""
+    """Make a key that actod would not: p256, extractable, open (not sensitive), or imported."""
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KEYMAKER), kind, token.pin],
         env=os.environ | token.environment | {"PYTHONPATH": str(ROOT)},

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 
 from actod.errors import TransientError
 from actod.keys import wire
 from actod.keys.client import SignerClient
+from actod.proof.thumbprint import base64url
 
 HASH = "0123456789abcdef" * 4
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -147,3 +149,64 @@ def test_two_requests_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
             return list(await asyncio.gather(*(client.sign_payload_hash(f"{n:064x}") for n in range(20))))
 
     assert asyncio.run(scenario()) == [f"{n:064x}".encode() for n in range(20)]
+
+
+def entry(number: int) -> dict[str, object]:
+    """Return what a signer says of one generation, with a P-256 key."""
+    key = base64url(bytes([number]) * 32)
+    return {
+        "label": f"k.{number}",
+        "generation": number,
+        "ed25519": key,
+        "ed25519_thumbprint": f"thumbprint-{number}",
+        "p256": {"x": key, "y": key},
+        "p256_thumbprint": f"p256-{number}",
+        "kind": "sealed",
+    }
+
+
+def test_the_choice_of_a_key_is_told_to_each_new_connection_before_that_key_is_asked_for(tmp_path: Path) -> None:
+    asked: list[list[tuple[bytes, bytes]]] = []
+
+    async def noting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append([])
+        while True:
+            operation, body = await wire.receive(reader)
+            asked[-1].append((operation, body))
+            writer.write(wire.pack(b"ok", orjson.dumps({"keys": [entry(1), entry(2)]}) if operation == wire.KEYS else b""))
+
+    async def scenario() -> None:
+        async with behind(tmp_path / "s", noting) as client:
+            keys = await client.keys()
+            assert [(key.generation, key.p256) for key in keys] == [(n, b"\4" + bytes([n]) * 64) for n in (1, 2)]
+            with pytest.raises(TransientError, match="key_choice: the family has 2 keys"):
+                await client.public_keys()
+            await client.sign_payload_hash(HASH)  # the signer's affair, as long as nothing was chosen
+            await client.use("thumbprint-2")
+            assert await client.public_keys() == keys[1].public
+            assert await client.cosign(b"{}") is None
+            await client.sign_payload_hash(HASH)
+            client.close()
+            await client.sign_payload_hash(HASH)
+            await client.sign_payload_hash(HASH)
+
+    asyncio.run(scenario())
+    use, sign = (wire.USE, b"thumbprint-2"), (wire.SIGN_BUNDLE, HASH.encode())
+    assert asked[0] == [(wire.KEYS, b""), (wire.KEYS, b""), sign, use, (wire.KEYS, b""), use, (wire.COSIGN, b"{}"), sign]
+    assert asked[1] == [use, sign, sign]
+
+
+def test_a_key_that_is_not_there_is_kept_as_the_choice_and_nothing_is_signed_with_another(tmp_path: Path) -> None:
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            operation, _ = await wire.receive(reader)
+            known = operation != wire.USE
+            writer.write(wire.pack(b"ok", b"x" * 64) if known else wire.pack(b"error", b"key_unknown\nnone of 2"))
+
+    async def scenario() -> None:
+        async with behind(tmp_path / "s", refusing) as client:
+            for ask in (client.use("gone"), client.sign_payload_hash(HASH), client.cosign(b"{}")):
+                with pytest.raises(TransientError, match="key_unknown: none of 2"):
+                    await ask
+
+    asyncio.run(scenario())

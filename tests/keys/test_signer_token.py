@@ -94,6 +94,7 @@ def test_a_pin_file_that_cannot_be_used_is_named_and_heals_when_it_is_mended(
         (["p256"], "key_kind"),
         (["extractable"], "key_open"),
         (["open"], "key_open"),
+        (["imported"], "key_foreign"),
     ],
 )
 def test_anything_but_one_closed_ed25519_key_is_refused(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -24,9 +26,9 @@ from actod.model import PublicKeys
 from actod.proof import thumbprint
 from actod.proof.envelope import assemble
 from hil.parts import swtpm
-from hil.parts.softhsm import KEY
+from hil.parts.softhsm import KEY, SoftToken, make_token
 from hil.rig import ROOT, wait_for
-from tests.keys.parts import HASH, Signer, ask, write_pin
+from tests.keys.parts import HASH, Signer, Spy, answer, ask, write_config, write_pin
 from tests.proof.conftest import bundle_of, context_of
 
 pytestmark = pytest.mark.tpm
@@ -34,15 +36,20 @@ EVENT = {"data": {"speed": 1.5}, "topic": "a/b", "ts": "2026-01-02T03:04:05Z"}
 PURPOSE = b"actod:witness:v1\nanything"
 
 
-@pytest.fixture
-def tpm(tmp_path: Path) -> Iterator[swtpm.TpmToken]:
-    """Make a TPM with the first generation of a key."""
+def new_tpm(folder: Path, *, managed: bool = False) -> swtpm.TpmToken:
+    """Make a TPM; skip on a laptop that has no means to, and fail in CI."""
     try:
-        token = swtpm.make_token(tmp_path / "token")
+        return swtpm.make_token(folder, managed=managed)
     except FileNotFoundError as exc:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(exc))
+
+
+@pytest.fixture
+def tpm(tmp_path: Path) -> Iterator[swtpm.TpmToken]:
+    """Make a TPM with the first generation of a key."""
+    token = new_tpm(tmp_path / "token")
     yield token
     token.close()
 
@@ -82,6 +89,11 @@ def verify_es256(key: dict[str, Any], message: bytes, signature: bytes) -> None:
 def test_a_sealed_key_signs_and_the_tpm_co_signs_what_it_is_shown_whole(tpm_signer: Signer) -> None:
     (key,) = family(tpm_signer)
     assert (key["label"], key["generation"], key["kind"]) == (KEY, 1, "sealed")
+    assert tpm_signer.stats()["memory_locked"]
+    assert tpm_signer.process is not None
+    locked = re.search(r"VmLck:\s+(\d+) kB", Path(f"/proc/{tpm_signer.process.pid}/status").read_text())
+    assert locked is not None
+    assert int(locked[1]) > 0
     ed25519 = VerifyKey(unpacked(key["ed25519"]))
     word, signature = tpm_signer.ask(wire.SIGN_BUNDLE, HASH.encode())
     assert word == b"ok"
@@ -178,12 +190,12 @@ SPOILER = """
             item.destroy()
         value = bytes(31) if what == "short" else bytes(32)
         session.create_object({Attribute.CLASS: ObjectClass.DATA, Attribute.TOKEN: True, Attribute.LABEL: label,
-                               Attribute.PRIVATE: True, Attribute.APPLICATION: "actod", Attribute.VALUE: value})
+                               Attribute.PRIVATE: what != "public", Attribute.APPLICATION: "actod", Attribute.VALUE: value})
     token.close_quietly(library, session)
 """
 
 
-def spoil(token: swtpm.TpmToken, what: str, generation: int = 1) -> None:
+def spoil(token: SoftToken, what: str, generation: int = 1) -> None:
     command = [sys.executable, "-c", textwrap.dedent(SPOILER), token.uri, str(token.pin_file), what, str(generation)]
     subprocess.run(command, env=os.environ | token.environment | {"PYTHONPATH": str(ROOT)}, check=True, timeout=30)
 
@@ -212,6 +224,22 @@ def test_two_pairs_of_one_label_and_a_short_seed_are_refused(
     assert signer.reason() == reason
     assert signer.ask(wire.KEYS) == (b"error", reason.encode())
     assert signer.stats()["calls"] == 0
+
+
+def test_a_seed_that_can_be_read_without_the_pin_is_refused(
+    tmp_path: Path, spy: Spy, make_signer: Callable[..., Signer]
+) -> None:
+    """A TPM's library makes no such object; SoftHSM, which is made to look like one here, does."""
+    spy.on("no-ed25519")
+    plain = make_token(tmp_path / "soft", keys=0)
+    token = dataclasses.replace(plain, uri=spy.uri, environment=dict(plain.environment) | spy.environment)
+    spoil(token, "pair")
+    spoil(token, "public")
+    signer = make_signer(token, spy=spy)
+    signer.start()
+    assert signer.reason() == "key_open"
+    spoil(token, "private")
+    signer.becomes("")
 
 
 def test_a_tpm_that_is_killed_and_started_anew_signs_on_with_the_same_key(tpm: swtpm.TpmToken, tpm_signer: Signer) -> None:
@@ -257,12 +285,39 @@ def test_a_signer_whose_token_stays_away_ends_so_that_a_new_one_may_try(
     assert asked >= 10
 
 
+def test_a_signer_heals_within_the_request_when_the_tpms_resource_manager_was_started_anew(
+    tmp_path: Path, make_signer: Callable[..., Signer]
+) -> None:
+    token = new_tpm(tmp_path / "managed", managed=True)
+    manager = token.gate
+    assert isinstance(manager, swtpm.ResourceManager)
+    try:
+        signer = make_signer(token)
+        signer.start()
+        (key,) = family(signer)
+        for _ in range(2):
+            assert signer.ask(wire.COSIGN, payload_of(key))[0] == b"ok"
+            manager.kill()
+            manager.start()
+        assert signer.ask(wire.COSIGN, payload_of(key))[0] == b"ok"
+        manager.kill()
+        assert signer.ask(wire.COSIGN, payload_of(key)) == (b"error", b"token_away")
+        manager.start()
+        wait_for(lambda: signer.ask(wire.COSIGN, payload_of(key))[0] == b"ok", what="a co-signature")
+        assert signer.stats()["reason"] is None
+    finally:
+        token.close()
+
+
 def test_a_locked_tpm_is_named_with_its_time_and_the_same_pin_is_tried_again_when_that_is_over(
     tpm: swtpm.TpmToken, tpm_signer: Signer
 ) -> None:
     assert tpm_signer.reason() == ""
     tpm.lock(seconds=4)
     wait_for(lambda: tpm_signer.ask(wire.SIGN_PURPOSE, PURPOSE) == (b"error", b"pin_locked"), what="the lockout")
+    with tpm_signer.connected() as sock:
+        sock.sendall(wire.pack(wire.KEYS))
+        assert re.fullmatch(rb"pin_locked\nthe TPM is locked for at most [0-4] s more", answer(sock)[1])
     stats = tpm_signer.stats()
     assert stats["reason"] == "pin_locked"
     assert 0 < stats["lockout_seconds"] <= 4
@@ -289,7 +344,7 @@ def test_a_wrong_pin_costs_the_tpm_one_failure_however_often_it_is_asked(tpm: sw
     assert tpm_signer.ask(wire.SIGN_PURPOSE, PURPOSE)[0] == b"ok"
 
 
-LOCKED = "inLockout: 1\nTPM2_PT_LOCKOUT_COUNTER: 0x5\nTPM2_PT_MAX_AUTH_FAIL: 0x4\nTPM2_PT_LOCKOUT_INTERVAL: 0xA\n"
+LOCKED = "  inLockout:  1\nTPM2_PT_LOCKOUT_COUNTER: 0x5\nTPM2_PT_MAX_AUTH_FAIL: 0x4\nTPM2_PT_LOCKOUT_INTERVAL: 0xA\n"
 
 
 @pytest.mark.parametrize(
@@ -297,11 +352,29 @@ LOCKED = "inLockout: 1\nTPM2_PT_LOCKOUT_COUNTER: 0x5\nTPM2_PT_MAX_AUTH_FAIL: 0x4
     [
         (LOCKED, 20.0),
         (LOCKED.replace("0x5", "0x4"), 10.0),
-        (LOCKED.replace("inLockout: 1", "inLockout: 0"), 0.0),
+        (LOCKED.replace("inLockout:  1", "inLockout:  0"), 0.0),
         (LOCKED.replace("0xA", "soon"), None),
         ("", None),
         (LOCKED.splitlines()[0], None),
     ],
 )
 def test_what_the_tpm_says_of_its_lockout_is_read_and_anything_else_is_not(text: str, seconds: float | None) -> None:
-    assert lockout.read(text) == seconds
+    said = lockout.read(text)
+    assert (said and said.seconds_left) == seconds
+
+
+def test_check_shows_how_near_the_tpm_is_to_a_lockout(tpm: swtpm.TpmToken, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tpm)
+
+    def said() -> str:
+        command = [sys.executable, "-m", "actod", "check", "--offline", "--config", str(config)]
+        environment = os.environ | tpm.environment
+        return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+    tpm.tpm.kill()
+    tpm.tpm.start()
+    assert re.search(r"ok +tpm lockout: [01] failures of 31 count, one is forgiven every 600 s", said())
+    tpm.lock(seconds=60)
+    locked = said()
+    assert re.search(r"fail +tpm lockout: .*locked for at most 60 s", locked)
+    assert re.search(r"fail +token: pin_locked: the TPM is locked for at most [3-6][0-9] s more", locked)

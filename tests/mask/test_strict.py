@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actod.config import MaskRuleConfig
-from actod.mask.strict import is_plain
+from actod.mask.identifiers import is_plain
 from actod.mask.vda5050 import ANY, COUNT, FLAG, ID, MESSAGES, NUMBER, OWN, TEXT, TIME, UNIT, VERSION, Words
 from actod.proof.canonical import canonical
 from hil.robot.planted import Planter

@@ -13,7 +13,8 @@ import orjson
 from tests.power.trace import Op
 
 _INSIDE = re.compile(
-    rb'\{"payload":\{"device_seq":(\d+),"loss":(.*?),"seq":(\d+),"previous":(null|"\w+"),"events":\[(.*)\]\},"signature"',
+    rb'\{"payload":\{"device_seq":(\d+),"loss":(.*?),"seq":(\d+),"previous":(null|"\w+"),"meta":\{.*?'
+    rb',"events":\[(.*)\]\},"signature"',
     re.DOTALL,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
+import tracemalloc
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -162,3 +163,12 @@ def test_depth_is_exact_in_texts_of_several_megabytes() -> None:
 def test_an_unknown_hash_is_refused_by_name() -> None:
     with pytest.raises(RejectedError, match="hash_alg"):
         digest(b"", "md5")
+
+
+def test_a_result_takes_the_memory_of_its_length() -> None:
+    value = {"joints": [0.125] * 60, "text": "x" * 200}
+    tracemalloc.start()
+    held = [canonical(value) for _ in range(100)]
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 100 * (len(held[0]) + 200)

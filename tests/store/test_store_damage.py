@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from actod.errors import IntegrityError, TransientError
+from actod.errors import TransientError
 from actod.store import repair, salvage
 from actod.store.chunk import digest
 from actod.store.ledger import robot_key
 from actod.store.outbox import Sealed
-from actod.store.schema import APPLICATION_ID, ARCHIVE, PAGE_BYTES, QUARANTINE, STREAM_SHIFT, VERSION
+from actod.store.schema import ARCHIVE, PAGE_BYTES, QUARANTINE, STREAM_SHIFT
 from actod.store.sqlite import SqliteStore
 from tests.store.parts import DEVICE, ROBOT, HandClock, RememberedLog, group, numbers, open_store, receipt, sealed
 
@@ -405,17 +405,6 @@ def test_a_start_that_died_during_genesis_is_no_damage(tmp_path: Path) -> None:
     assert store.genesis
     assert store.epoch == 1
     store.close()
-
-
-def test_a_store_of_a_newer_actod_is_left_alone(state: tuple[Path, RememberedLog, HandClock]) -> None:
-    folder, log, clock = state
-    with contextlib.closing(sqlite3.connect(folder / "spool.db")) as newer:
-        newer.execute(f"PRAGMA user_version={VERSION + 1}")
-        newer.execute(f"PRAGMA application_id={APPLICATION_ID + VERSION + 1}")
-    before = (folder / "spool.db").read_bytes()
-    with pytest.raises(IntegrityError, match="store_newer"):
-        open_store(folder, clock=clock, log=log)
-    assert (folder / "spool.db").read_bytes() == before
 
 
 def test_a_page_that_the_tree_names_again_and_again_is_read_once(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+from actod.config import AlertConfig, FleetConfig
+from actod.service.alerts import ALERTS, QUIET_SECONDS
 from actod.submit.ages import LIMIT_DAYS
 from actod.submit.pins import parse_pins
 from actod.submit.pinset import Operators
 from hil.rig import ROOT
 
 PINS = (ROOT / "docs" / "pins.md").read_text(encoding="utf-8")
+ALERT_PAGE = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
 CREDENTIALS = (ROOT / "docs" / "credentials.md").read_text(encoding="utf-8")
 
 
@@ -48,3 +51,17 @@ def test_the_pages_name_the_reasons_and_days_of_the_code() -> None:
     prod, other = LIMIT_DAYS["prod"], LIMIT_DAYS["dev"]
     assert f"After {prod * 8 // 10} days in prod, and {other * 8 // 10} elsewhere" in CREDENTIALS.replace("\n", " ")
     assert f"after {prod} and {other} again" in CREDENTIALS.replace("\n", " ")
+
+
+def test_the_page_of_alerts_names_each_of_them_and_its_configuration_is_one() -> None:
+    named = {word for row in re.findall(r"^\| (`.*?) \|", ALERT_PAGE, re.MULTILINE) for word in re.findall(r"`(\w+)`", row)}
+    assert named == ALERTS - {"test"}
+    for table in tomllib.loads(blocks(ALERT_PAGE, "toml")[0])["alerts"]:
+        AlertConfig(**table)
+    assert QUIET_SECONDS == 15 * 60
+
+
+def test_the_page_of_fleet_health_shows_the_defaults() -> None:
+    table = tomllib.loads(blocks((ROOT / "docs" / "fleet.md").read_text(encoding="utf-8"), "toml")[0])["fleet"]
+    own = {"api_key_file": table["api_key_file"], "battery_route": table["battery_route"]}
+    assert FleetConfig(**table) == FleetConfig(**own)

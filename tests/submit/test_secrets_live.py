@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from nacl.signing import SigningKey
 
 from actod.cli.state import ask
 from actod.configfile import load
-from actod.submit.pinset import key_text
+from actod.submit.pinset import key_text, sign
 from hil.parts.scan import forms
 from hil.rig import Rig, build, wait_for
+from tests.collect.session import publish
 from tests.submit.parts import write_private
 
 SETTINGS = """
@@ -29,7 +29,20 @@ keys = [{keys}]
 [seal]
 max_age_seconds = 0.1
 heartbeat_seconds = 1
+
+[fleet]
+api_key_file = "fleet-key"
+interval_seconds = 1
+battery_route = "sensors"
+charge_pointer = "/battery/charge"
+
+[[alerts]]
+name = "ops"
+url_file = "alert-url"
+secret_file = "alert-secret"
+ca_file = "ca/ca.pem"
 """
+FLEET_KEY = "acto_CANARY-fleet-key-0123456789abcdefghijklmnop"
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +50,63 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("live") / "r"
     keys = ", ".join(f'"{key_text(bytes(SigningKey(bytes([each]) * 32).verify_key))}"' for each in (1, 2, 3))
     with build(folder, settings=SETTINGS.replace("{keys}", keys)) as rig:
+        write_private(folder / "fleet-key", FLEET_KEY)
+        write_private(folder / "alert-url", f"https://127.0.0.1:{rig.collector.port}/hook/CANARY-hook")
+        write_private(folder / "alert-secret", "CANARY-signing-secret")
+        write_private(folder / "mqtt-password", "CANARY-old-password")
+        text = rig.config_file.read_text().replace(
+            "[mqtt]\n", '[mqtt]\nusername = "robot"\npassword_file = "mqtt-password"\n'
+        )
+        rig.config_file.write_text(text)
+        set_password(rig, "CANARY-old-password")
+        rig.collector.take_keys(rig.api_key, FLEET_KEY)
         rig.actod.start()
         wait_for(rig.envelopes, what="the first bundle")
         yield rig
+
+
+def set_password(rig: Rig, password: str) -> None:
+    """Have the broker know this password of actod's; it ends all connections."""
+    rig.broker.passwords, rig.broker.settings = {"robot": password}, "allow_anonymous true"
+    rig.broker.restart()
+
+
+def reports(rig: Rig) -> list[dict[str, Any]]:
+    """Return the bodies of health reports that the server got."""
+    received = (rig.folder / "collector" / "received.bin").read_bytes()
+    posts = [part for part in received.split(b"\n\n") if b"POST /v1/fleet/devices/" in part]
+    return [json.loads(post.split(b"\n")[-1]) for post in posts]
+
+
+def test_the_machines_health_is_reported_with_a_key_of_its_own(rig: Rig) -> None:
+    publish(rig.broker.port, [{"battery": {"charge": 81.5}}], topic="robot/r7/battery")
+    last = wait_for(lambda: [each for each in reports(rig) if "battery_percent" in each], what="a report")[-1]
+    assert last["battery_percent"] == 81.5
+    assert 0 <= last["cpu_percent"] <= 100
+    assert 0 < last["memory_used_mb"] < last["memory_total_mb"]
+    assert 0 < last["disk_percent"] <= 100
+    assert last["uptime_seconds"] > 0
+    assert isinstance(last["network_connected"], bool)
+    assert set(last["custom_metrics"]) >= {"actod_outbox_bundles", "actod_journal_messages", "actod_quarantined_bundles"}
+    rig.collector.take_keys(rig.api_key)
+    wait_for(lambda: audited(rig, "fleet.away"), what="a refused report")
+    assert audited(rig, "fleet.away")[0]["reason"] == "status_401"
+    delivers_again(rig)
+    rig.collector.take_keys(rig.api_key, FLEET_KEY)
+    wait_for(lambda: audited(rig, "fleet.resumed"), what="a report that is taken")
+
+
+def test_no_scope_is_served_by_the_key_of_another(rig: Rig) -> None:
+    rig.collector.take_keys(FLEET_KEY)
+    wait_for(lambda: state(rig) == "blocked:auth", what="the state")
+    rig.collector.take_keys(rig.api_key, FLEET_KEY)
+    write_private(rig.folder / "api-key", rig.api_key)  # a look at the files wakes what waits
+    delivers_again(rig)
+    file = rig.folder / "same.toml"
+    file.write_text(rig.config_file.read_text().replace('"fleet-key"', '"api-key"'))
+    done = rig.tool("run", "--dry-run", "--config", str(file))
+    assert done.returncode == 78
+    assert "fleet.api_key_file: expected another key than collector.api_key_file" in done.stderr
 
 
 def state(rig: Rig) -> str:
@@ -149,30 +216,41 @@ def test_while_a_rotation_is_under_way_the_old_key_serves_where_the_new_one_fail
     delivers_again(rig)
 
 
+def test_the_brokers_password_is_tried_before_it_is_put_in_place_and_used_without_a_restart(rig: Rig) -> None:
+    new = write_private(rig.folder / "new-password", "CANARY-new-password\n")
+    command = ("credentials", "rotate", "broker", "--new", str(new), "--config", str(rig.config_file))
+    done = rig.tool(*command)
+    assert (done.returncode, "tried: refused" in done.stderr) == (1, True)
+    assert (rig.folder / "mqtt-password").read_text() == "CANARY-old-password"
+    connected = len(audited(rig, "broker.connected"))
+    set_password(rig, "CANARY-new-password")
+    done = rig.tool(*command)
+    assert done.returncode == 0, done.stderr
+    assert "The old credential is refused, and removed here." in done.stdout
+    assert (rig.folder / "mqtt-password").read_text() == "CANARY-new-password\n"
+    wait_for(lambda: len(audited(rig, "broker.connected")) > connected, what="a session under the new password")
+    assert "CANARY" not in done.stdout + rig.actod.log_file.read_text()
+
+
 def test_a_fleet_takes_a_signed_pin_set_from_a_file_alone(rig: Rig, tmp_path: Path) -> None:
-    """Two operators sign with openssl's keys on their own machines; the robot needs the file, and no restart."""
+    """The robot needs the file, and no restart."""
     file, pins = tmp_path / "pins.json", [rig.authority.pin, rig.authority.backup_pin]
-    pems = [write_private(tmp_path / f"{each}.pem", _pem(bytes([each]) * 32)) for each in (2, 3)]
     signed = {"type": "actod-pin-set", "host": "127.0.0.1", "version": 7, "expires": "2999-01-01", "pins": pins}
     file.write_text(json.dumps({"signed": signed}))
-    for pem, verdict in zip(pems, ("pins_too_few_signatures: 1 of 2", "would be taken"), strict=True):
-        assert rig.tool("pins", "sign", "--key", str(pem), str(file)).returncode == 0
+    for number, verdict in ((2, "pins_too_few_signatures: 1 of 2"), (3, "would be taken")):
+        file.write_bytes(sign(file.read_bytes(), SigningKey(bytes([number]) * 32)))
         done = rig.tool("pins", "verify", str(file), "--config", str(rig.config_file))
         assert verdict in done.stdout + done.stderr
         (rig.folder / "signed-pins.json").write_bytes(file.read_bytes())
         event = "pins.in_force" if done.returncode == 0 else "pins.refused"
         wait_for(lambda event=event: audited(rig, event), what=event)
+    wait_for(lambda: audited(rig, "alert.undelivered"), what="an alert, at a server that takes none")
+    assert audited(rig, "alert.undelivered")[0]["reason"] == "status_401"
+    assert "CANARY" not in rig.actod.log_file.read_text()
     shown = rig.tool("pins", "show", "--config", str(rig.config_file)).stdout
     assert "version      7" in shown
     assert all(pin in shown for pin in pins)
-    assert "signatures   2" in rig.tool("pins", "show", str(file)).stdout
-    assert rig.tool("pins", "show", str(rig.authority.ca_file)).stdout.split() == ["pin", rig.authority.pin]
     delivers_again(rig)
-
-
-def _pem(seed: bytes) -> str:
-    der = bytes.fromhex("302e020100300506032b657004220420") + seed  # RFC 8410, section 7
-    return f"-----BEGIN PRIVATE KEY-----\n{base64.b64encode(der).decode()}\n-----END PRIVATE KEY-----\n"
 
 
 def test_a_state_folder_of_one_environment_is_refused_in_another(rig: Rig) -> None:
