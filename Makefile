@@ -28,7 +28,7 @@ soak: setup
 
 # Each CKR_* and each kind of end at each call; then the main job while its TPM is killed KILLS=N (20) times, away for MINUTES=N (5), ...
 soak-token: setup
-	@CKR_STEP=1 .venv/bin/python -m pytest -q tests/keys/test_faults.py
+	@CKR_STEP=1 .venv/bin/python -m pytest -q -o timeout=1500 tests/keys/test_faults.py
 	@.venv/bin/python -m hil.soak_token --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),5)
 
 # Power cuts at every system call of a store's life, in ORDERS=N (default 20) orders of what was not synced; 7 minutes.

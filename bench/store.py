@@ -1,6 +1,6 @@
 """What the store costs: CPU a message, bytes written for each payload byte, queues of a million, start.
 
-    python -m bench.store [cpu] [wear] [queue] [start] [--folder DIR]
+    python -m bench.store [cpu] [wear] [queue] [start] [repair] [--folder DIR]
 
 Ratios are of one run on one machine; the folder must be on a real disk. Bytes written are those of /proc/self/io: what
 the kernel was asked to bring to the device, in pages of 4 KiB, the audit log's checkpoint lines included.
@@ -14,10 +14,11 @@ import hashlib
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from actod.service.clock import SystemClock
 from actod.store.checkpoint import merged
 from actod.store.chunk import digest, pack
 from actod.store.outbox import Sealed, key
-from actod.store.schema import OUTBOX
+from actod.store.schema import OUTBOX, PAGE_BYTES
 from actod.store.sqlite import SqliteStore
 
 PAYLOAD_BYTES = 512
@@ -267,33 +268,62 @@ def stuff(store: SqliteStore, length: int, *, events: bytes = b'{"data":{},"topi
 def start(folder: Path) -> None:
     """Print how long a store of 256 MiB takes to open, closed cleanly and killed: sealed, and never sealed."""
     for kind in ("queue", "journal"):
-        with opened(folder / f"start-{kind}", compress=False) as (store, clock):
-            number = 0
-            while (folder / f"start-{kind}" / "state" / "spool.db").stat().st_size < 256 << 20:
-                made = group(number, 50, clock, lambda n: EVENTS[n % 5000])
-                store.run(partial(store.commit, made))
-                number += 50
-                if kind == "queue" and (bundle := store.run(store.next_bundle)):
-                    store.run(partial(store.put, bundle, sealed(bundle)))
-            (folder / f"killed-{kind}").mkdir(mode=0o700)
-            shutil.copytree(folder / f"start-{kind}" / "state", folder / f"killed-{kind}" / "state")
-            (folder / f"killed-{kind}" / "state" / "spool.db-shm").unlink()
-        os.sync()
+        fill(folder / f"start-{kind}", sealing=kind == "queue", size=256 << 20)
+        copy(folder / f"start-{kind}", folder / f"killed-{kind}")
         for name in (f"start-{kind}", f"killed-{kind}"):
-            began = time.perf_counter()
-            with opened(folder / name):
-                print(f"start  {name:<14} {time.perf_counter() - began:.2f} s")
+            timed(folder / name, name)
+
+
+def repair(folder: Path) -> None:
+    """Print how long a start takes that repairs: a page of the bundles' tree is gone, the queue fills its default share."""
+    for kind in ("queue", "journal"):
+        fill(folder / f"whole-{kind}", sealing=kind == "queue", size=StoreConfig().shares.database)
+        copy(folder / f"whole-{kind}", folder / f"damaged-{kind}")
+        database = folder / f"damaged-{kind}" / "state" / "spool.db"
+        with closing(sqlite3.connect(database)) as file:
+            table = {"queue": "bundle", "journal": "journal"}[kind]
+            (root,) = file.execute("SELECT rootpage FROM sqlite_schema WHERE name=?", (table,)).fetchone()
+        with database.open("r+b") as opened_file:
+            opened_file.seek((root - 1) * PAGE_BYTES)
+            opened_file.write(bytes(PAGE_BYTES))
+        timed(folder / f"damaged-{kind}", f"damaged-{kind}")
+
+
+def fill(folder: Path, *, sealing: bool, size: int) -> None:
+    with opened(folder, compress=False) as (store, clock):
+        number = 0
+        while (folder / "state" / "spool.db").stat().st_size < size:
+            made = group(number, 50, clock, lambda n: EVENTS[n % 5000])
+            store.run(partial(store.commit, made))
+            number += 50
+            if sealing and (bundle := store.run(store.next_bundle)):
+                store.run(partial(store.put, bundle, sealed(bundle)))
+
+
+def copy(folder: Path, to: Path) -> None:
+    to.mkdir(mode=0o700)
+    shutil.copytree(folder / "state", to / "state")
+    (to / "state" / "spool.db-shm").unlink(missing_ok=True)
+    os.sync()
+
+
+def timed(folder: Path, name: str) -> None:
+    began, busy = time.perf_counter(), time.process_time()
+    with opened(folder) as (store, _clock):
+        spent = f"{time.perf_counter() - began:.2f} s, {time.process_time() - busy:.2f} s of CPU"
+        repaired = f", repaired, {store.repaired.kept} chunks and bundles kept" if store.repaired else ""
+        print(f"start  {name:<16} {spent}{repaired}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["cpu", "wear", "queue", "start"])
+    parser.add_argument("parts", nargs="*", default=["cpu", "wear", "queue", "start", "repair"])
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-store-", dir=args.folder))
     try:
         for part in args.parts:
-            {"cpu": cpu, "wear": wear, "queue": queue, "start": start}[part](folder)
+            {"cpu": cpu, "wear": wear, "queue": queue, "start": start, "repair": repair}[part](folder)
     finally:
         shutil.rmtree(folder)
 

@@ -170,7 +170,7 @@ def _state_folder(config: Config) -> Line:
 
 def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
     files = {
-        "token.pin_file": config.token.pin_file,
+        "token.pin_file": config.token.pin_file if config.signer.spawn else None,  # else it is the signer's unit's alone
         "collector.api_key_file": config.collector.api_key_file,
         "collector.wallet_file": config.collector.wallet_file,
         "fleet.api_key_file": config.fleet.api_key_file,
@@ -258,7 +258,11 @@ async def _server(config: Config) -> Line:
         await client.close()
     if status != 200:  # noqa: PLR2004 - OK
         return Line("server", "fail", f"{config.collector.url}/health answers {status}", "check collector.url")
-    return Line("server", "ok", f"{config.collector.url} answers under a pinned key")
+    if tls.guard.report_only:
+        detail, end = f"{config.collector.url} answers; pins only report", config.collector.pins_report_only_until
+        return Line("server", "warn", detail, f"compare pins.would_refuse in the audit log with collector.pins before {end}")
+    pins = f"; pin set {tls.pin_set.version}, until {tls.pin_set.expires:%Y-%m-%d}" if tls.pin_set is not None else ""
+    return Line("server", "ok", f"{config.collector.url} answers under a pinned key{pins}")
 
 
 def _audit(config: Config) -> Line:

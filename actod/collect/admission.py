@@ -61,9 +61,11 @@ class IntakeAdmission:
     def adopt(self, *, config: Config, routes: Routes) -> None:
         """Take other routes, between two groups; the debts of limits that are still there go on."""
         self._take_routes(routes)
-        if self._limits:
-            now_ns, before = self._clock.now().monotonic_ns, self._limits
-            self._limits = Limits(intake=config.intake, routes=config.routes, on_event=self._on_event)
+        self._thinning = Thinning()  # what was kept under other rules cannot be compared
+        now_ns, before = self._clock.now().monotonic_ns, self._limits
+        limits = Limits(intake=config.intake, routes=config.routes, on_event=self._on_event)
+        self._limits = limits if config.intake.limits else None
+        if before and self._limits:
             self._limits.restore(before.saved(now_ns), now_ns, same_boot=True)
 
     def _take_routes(self, routes: Routes) -> None:
@@ -71,7 +73,18 @@ class IntakeAdmission:
         self._replaced = {route.name for route in routes if route.digest}
 
     def admit(self, reading: Reading) -> None:
-        """Let one reading in; see the port."""
+        """Let one reading in; see the port. A defect of ours is a refusal, too: no message must stop the daemon."""
+        try:
+            self._admit(reading)
+        except RejectedError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - as in the router
+            kind = type(exc).__name__
+        else:
+            return
+        raise RejectedError("admission_failed", kind)  # outside of the handler: what was caught may carry content
+
+    def _admit(self, reading: Reading) -> None:
         known = self._once(reading) if reading.retained else None
         route = self._thinned.get(reading.route)
         kept = self._thinning.look(route, reading) if route else None

@@ -50,12 +50,21 @@ class Contents:
 
     def secure(self) -> None:
         """Bring what waits to disk; blocks. Raises TransientError: nothing is forgotten then."""
-        data = b"".join(self._waiting)
         try:
-            self._append(data)
+            while self._waiting:
+                self._append(b"".join(self._waiting[: (count := self._fitting())]))
+                del self._waiting[:count]
         except OSError as exc:
             raise TransientError("contents_refused", exc.strerror or "") from exc
-        self._waiting.clear()
+
+    def _fitting(self) -> int:
+        """Return how many lines go into one file: at least one."""
+        size = 0
+        for count, line in enumerate(self._waiting):
+            size += len(line)
+            if count and size > self._max_bytes // _FILES:
+                return count
+        return len(self._waiting)
 
     def _append(self, data: bytes) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)

@@ -52,4 +52,9 @@ async def _probe(mqtt: MqttConfig) -> str:
     if answer["reason"].is_failure:
         raise TransientError("refused", str(answer["reason"]))
     inflight = getattr(answer["properties"], "ReceiveMaximum", None)
-    return f"receive maximum {inflight}" if inflight else "no receive maximum named"
+    if not inflight:
+        return "no receive maximum named"
+    advice = (
+        "" if inflight >= mqtt.receive_maximum else f" (with {mqtt.receive_maximum} in flight actod would write less often)"
+    )
+    return f"receive maximum {inflight}{advice}"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from actod.keys.healing import PinRefusedError, RebuildError, TokenError
 from actod.keys.meter import Meter
 from actod.keys.provision import make_generation
@@ -22,6 +24,8 @@ T = TypeVar("T")
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _IN_VAIN = 10  # 34 s of pauses: a process that lived longer than 30 s is started anew at once
 _LIBRARYS = {"token_away", "token_absent"}  # what a new process may mend
+
+_log = structlog.get_logger(__name__)
 
 
 class TokenKeeper:
@@ -100,6 +104,8 @@ class TokenKeeper:
         if token is None:
             token = self._watched(self._open, self._admit())
         result = self._watched(use, token)
+        if self._last is not None:
+            _log.info("The token signs again.", after=self._last.reason)
         self._failures, self._last = 0, None
         return result
 
@@ -117,7 +123,7 @@ class TokenKeeper:
     def _admit(self) -> str:
         """Return the PIN, unless nothing must be tried now: after a failure for a while, or with a refused PIN."""
         if self._last is not None and time.monotonic() < self._not_before:
-            raise TokenError(self._last.reason, str(self._last).partition(": ")[2])
+            raise TokenError(self._last.reason, _sentence(self._last))
         pin = self._watched(read_pin, self._pin_file)
         self._refused.hold_back(pin)
         return pin
@@ -127,6 +133,8 @@ class TokenKeeper:
         try:
             return work(*arguments)
         except TokenError as exc:
+            if self._last is None or self._last.reason != exc.reason:
+                _log.warning("The token does not sign.", reason=exc.reason, detail=_sentence(exc))
             self._last = exc
             refused = isinstance(exc, PinRefusedError)
             tpm = self._library is not None and is_tpm(self._library)
@@ -142,3 +150,7 @@ class TokenKeeper:
                 if sentence := self._refused.sentence():
                     raise PinRefusedError(exc.reason, sentence) from exc
             raise
+
+
+def _sentence(exc: TokenError) -> str:
+    return str(exc).partition(": ")[2]

@@ -121,6 +121,7 @@ class SealedPair(Pair):
         """Overwrite the key."""
         super().forget()
         memory.wipe(self._secret)
+        memory.unlock(self._secret)  # all of a token's pairs are forgotten together
 
     def _ed25519(self, message: bytes) -> bytes:
         return bytes(bindings.crypto_sign(message, self._secret)[: bindings.crypto_sign_BYTES])

@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 
 from actod.errors import EXIT_FAILED, StopError
-from actod.keys import memory
 from actod.keys.desk import Desk
 from actod.keys.keeper import TokenKeeper
 from actod.unixsocket import listen
@@ -30,14 +29,13 @@ _log = structlog.get_logger(__name__)
 
 
 def harden(*, parent: int | None) -> None:
-    """No core files, no ptrace by our own user, no swap where we may, and no life after the parent (where there is one).
+    """No core files, no ptrace by our own user, and no life after the parent (where there is one).
 
     SIGTERM, not SIGKILL, when the parent dies: a call to the token must end first, see `serve`.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    memory.lock_everything()
     if parent is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:

@@ -33,7 +33,18 @@ class SignerProcess:
         on_event: Callable[..., None],
         start_seconds: float = 15.0,  # until the first answer: a cold SD card takes its time to load Python
     ) -> None:
-        self._arguments = [sys.executable, "-m", "actod", "signer", "--config", str(config_file), "--socket", str(socket)]
+        # -P: what lies in the folder that the caller stands in is no module of ours.
+        self._arguments = [
+            sys.executable,
+            "-P",
+            "-m",
+            "actod",
+            "signer",
+            "--config",
+            str(config_file),
+            "--socket",
+            str(socket),
+        ]
         self._socket, self._timeout_seconds, self._on_event = socket, timeout_seconds, on_event
         self._start_seconds = max(start_seconds, timeout_seconds)
         self._process: asyncio.subprocess.Process | None = None

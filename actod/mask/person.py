@@ -124,7 +124,7 @@ def _is_ours(word: str) -> bool:
 
 def _judge(run: list[re.Match[str]], before: str) -> Iterator[Finding]:
     """Decide about one run of capitalised words."""
-    if len(run) == 1 and len(run[0][0]) <= _LONGEST_NAME and _is_ours(run[0][0]):
+    if len(run) == 1 and (len(run[0][0]) == 1 or (len(run[0][0]) <= _LONGEST_NAME and _is_ours(run[0][0]))):
         return
     words, titled, cued, cue = _core(run, before)
     if not words or run[0].string[run[-1].end() : run[-1].end() + 1] == "=":  # "Data Source=" is a key

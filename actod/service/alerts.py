@@ -37,6 +37,7 @@ _BY_EVENT = {
     "submit.receipt_mismatch": "receipt_mismatch",
     "pins.refused": "pins_refused",
     "pins.would_refuse": "pin_mismatch",
+    "pins.ends_soon": "pins_end_soon",
     "pins.memory_damaged": "pins_refused",
     "certificate.ends_soon": "certificate_ends_soon",
     "certificate.issuer_changed": "certificate_issuer_changed",

@@ -56,6 +56,16 @@ MESSAGES: dict[str, Message] = {
         "What hung goes on by itself. If it comes back often, measure the disk: a worn card stalls before it dies.",
     ),
     # -- disk ----------------------------------------------------------------------------------------------------------
+    "a delivered bundle could not be read back from the disk; it is written anew": Message(
+        "e02af37bcfb2467cb761fb2df5a67963",
+        "The disk gave other bytes than were written for the bundle @ACTOD_PROOF_ID@. What to do: look at the "
+        "card (journalctl -k), and replace it if this comes again.",
+    ),
+    "The queue has nearly filled its share of store.max_bytes.": Message(
+        "3e62d3675c244316b65e99cdb715f527",
+        "@ACTOD_PERCENT@ % are used. When it is full, store.when_full decides. What mends it: see why nothing "
+        "leaves (actod why), or raise store.max_bytes.",
+    ),
     "the queue is full: the oldest messages of a class are given up": Message(
         "3404d2f525254e579f7a5d8724faeef4",
         "@ACTOD_MESSAGES@ messages were dropped by the rule store.when_full; the signed ledger counts them. What "
@@ -141,6 +151,11 @@ MESSAGES: dict[str, Message] = {
         "Messages on @ACTOD_TOPIC@ are not acknowledged. What mends it: allow QoS 1 at the broker.",
     ),
     # -- token ---------------------------------------------------------------------------------------------------------
+    "What the token signed about its keys is not taken; it is tried again.": Message(
+        "0e258b6e2f7741e18ebe9a46cfe577e9",
+        "The signature does not verify, or names other keys (@ACTOD_REASON@). Sealing waits. What to do if it "
+        "lasts: actod keys list, actod check.",
+    ),
     "The token does not come back in this process; another is tried.": Message(
         "8b326f89da7a479aa9a9b21d4835bdeb",
         "The signer ends, and is started again with a fresh PKCS#11 library. Messages are journaled meanwhile. "
@@ -185,6 +200,21 @@ MESSAGES: dict[str, Message] = {
         "the daemon runs as another user, name it in signer.daemon_user; else find out who it was.",
     ),
     # -- collector -----------------------------------------------------------------------------------------------------
+    "An alert could not be delivered: actod alert test.": Message(
+        "7275e90de4424690a99a168af7e298f0",
+        "The channel @ACTOD_CHANNEL@ does not take alerts (@ACTOD_REASON@). Proofs are not concerned. What mends "
+        "it: its URL and secret; actod alert test tries it.",
+    ),
+    "The machine's health is not reported; proofs are not concerned.": Message(
+        "f87b30ac56674f5ca7335703bf0b41b5",
+        "The collector does not take health reports (@ACTOD_REASON@). What to do: ask who runs it whether it "
+        "knows this device.",
+    ),
+    "The collector does not hold a proof as it confirmed it.": Message(
+        "3a3e4dc32a6d4b63b0c19594a058c183",
+        "A proof that was confirmed (@ACTOD_PROOF_ID@) was fetched and compared: @ACTOD_FINDING@. Treat it as an "
+        "incident: the record here stays valid, so keep it, and ask who runs the collector.",
+    ),
     "A credential grows old: actod credentials rotate.": Message(
         "03e6b3f640474f858d4316743eb04b7e",
         "@ACTOD_KEY@ is @ACTOD_DAYS@ days old; @ACTOD_LIMIT@ are allowed here. What mends it: a new one from the "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,8 +21,11 @@ from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
 from actod.store.ledger import Ledger, robot_key
 from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
 from actod.store.outbox import Outbox, Sealed
-from actod.store.schema import ARCHIVE, OUTBOX, STATE_ROWS, STREAM_SHIFT
+from actod.store.pages import LeafPages
+from actod.store.schema import ARCHIVE, OUTBOX, PLACE_SHIFT, STATE_ROWS, STREAM_SHIFT
 
+_BUNDLE_COLUMNS, _JOURNAL_COLUMNS, _WRAP_COLUMNS, _CHUNK_COLUMNS = 16, 13, 3, 2
+_MOST_TRIES = 64  # of the ways in which one bundle's chunks may be meant
 _MOST_PROBES = 4096  # of unreadable places in one table
 _HIGHEST = (1 << 63) - 1
 
@@ -59,6 +64,11 @@ class Rebuild:
         self._carried = 0  # losses that undelivered bundles tell of
         self._counters: dict[str, Any] = {}
         self._copied: set[int] = set()
+        self._bundles: set[int] = set()
+        self._streams: dict[tuple[str, str], int] = {}
+        self._newest: dict[tuple[int, str], Sealed] = {}  # of each chain, whole or not
+        self._leaves: LeafPages | None = None
+        self._archived = True
 
     def run(self, *, known: Known | None, device: str, wall_ns: int, archived: bool = True) -> None:
         """Copy, count and decide on chains and epoch. Without `archived` what was delivered is left out."""
@@ -66,8 +76,12 @@ class Rebuild:
         old = found.counters or {}
         self._counters = {name: old[name] for name in old if name.startswith(("acknowledged.", "sealed", "submitted"))}
         self._counters["opens"] = old.get("opens", 0)
-        newest = self._copy_bundles(archived=archived)
-        self._copy_journal()
+        self._archived = archived
+        self._copy_bundles(readable_rows(self._old, "bundle", BUNDLE_COLUMNS))
+        self._copy_journal(readable_rows(self._old, "journal", JOURNAL_COLUMNS))
+        if self._expected(old, known) is None or self._expected(old, known) != self._present:
+            self._copy_from_leaves()
+        newest = list(self._newest.values())
         store = found.store or {"device": known.device if known else device, "epoch": 1}
         self._settle(found, known, store, newest)
         self._count_losses(found, known, wall_ns)
@@ -159,9 +173,28 @@ class Rebuild:
                         seen.add(row)
                         yield row[:-1]
 
-    def _copy_journal(self) -> None:
-        numbers: dict[tuple[str, str], int] = {}  # an old page may name a stream by a number that is another's now
-        for row in readable_rows(self._old, "journal", JOURNAL_COLUMNS):
+    def _expected(self, old: dict[str, Any], known: Known | None) -> int | None:
+        """Return how many messages there should be in journal, outbox and quarantine; None if nobody knows."""
+        if "last" in old:
+            return int(old["last"]) - int(old.get("settled", 0))
+        return known.last - known.settled if known else None
+
+    def _copy_from_leaves(self) -> None:
+        """Look for the rest where no tree leads any more; what was settled later than it was queued goes first."""
+        (path,) = (row[2] for row in self._old.execute("PRAGMA database_list") if row[1] == "main")
+        if not path:
+            return
+        with contextlib.suppress(*UNREADABLE, OSError, ValueError):
+            self._old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with contextlib.closing(LeafPages(Path(path))) as self._leaves:
+                rows = [row for row in self._leaves.rows(_BUNDLE_COLUMNS) if isinstance(row[0], int)]
+                self._copy_bundles(iter(sorted(rows, key=lambda row: row[0] >> PLACE_SHIFT != ARCHIVE)))
+                self._copy_journal(self._leaves.rows(_JOURNAL_COLUMNS))
+        self._leaves = None
+
+    def _copy_journal(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        numbers = self._streams  # an old page may name a stream by a number that is another's now
+        for row in rows:
             if digest(row[:-1]) != row[-1] or not self._copy_chunks([(row[1], row[4])], row[11], b"", b""):
                 continue
             number = numbers.setdefault((row[2], row[3]), len(numbers) + 1)
@@ -171,23 +204,21 @@ class Rebuild:
             self._present += row[4]
             self._add("journal", row[4])
 
-    def _copy_bundles(self, *, archived: bool) -> list[Sealed]:
-        """Copy the bundles whose envelope is whole; return the newest row of each chain, whole or not."""
-        newest: dict[tuple[int, str], Sealed] = {}
-        bundles: set[int] = set()
-        self._counters["bundle"] = 0
-        for values in readable_rows(self._old, "bundle", BUNDLE_COLUMNS):
+    def _copy_bundles(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        """Copy the bundles whose envelope is whole."""
+        newest = self._newest
+        for values in rows:
             if digest(values[:-1]) != values[-1]:
                 continue
             row = Sealed(*values[:-1])
             before = newest.get((row.epoch, row.robot))
             newest[row.epoch, row.robot] = row if before is None else max(before, row, key=lambda each: each.seq)
-            self._counters["bundle"] = max(self._counters["bundle"], row.id)
-            wanted = row.id not in bundles and (archived or row.place != ARCHIVE)
+            self._counters["bundle"] = max(self._counters.get("bundle", 0), row.id)
+            wanted = row.id not in self._bundles and (self._archived or row.place != ARCHIVE)
             wrap = self._wrap(row.id) if wanted else None
             if wrap is None or not self._copy_chunks(list(parse_ranges(row.chunks)), row.digest, *wrap):
                 continue
-            bundles.add(row.id)
+            self._bundles.add(row.id)
             self._outbox.insert(row, head=wrap[0], tail=wrap[1])
             name = ("outbox", "archive", "quarantine")[row.place]
             self._add(name, 1)
@@ -197,31 +228,39 @@ class Rebuild:
             if row.place != ARCHIVE:
                 self._present += row.count
                 self._carried += row.losses
-        return list(newest.values())
 
     def _wrap(self, number: int) -> tuple[bytes, bytes] | None:
         with contextlib.suppress(*UNREADABLE):
             for head, tail in self._old.execute("SELECT head, tail FROM wrap WHERE id=?", (number,)):
                 return (head, tail) if isinstance(head, bytes) and isinstance(tail, bytes) else None
+        for _number, head, tail in self._leaves.find(_WRAP_COLUMNS, number) if self._leaves else ():
+            if isinstance(head, bytes) and isinstance(tail, bytes):
+                return head, tail
         return None
 
     def _copy_chunks(self, chunks: list[tuple[int, int]], want: bytes, head: bytes, tail: bytes) -> bool:
         """Copy chunks if, joined between head and tail, they have the digest that they must have."""
-        stored = []
         if any(number in self._copied for number, _count in chunks):
             return False  # an old page came back to life
         for number, count in chunks:
             self._result.first = min(self._result.first or number, number)
             self._result.last = max(self._result.last, number + count - 1)
-            with contextlib.suppress(*UNREADABLE):
-                stored += self._old.execute("SELECT id, body FROM chunk WHERE id=?", (number,)).fetchall()
-        bodies = [unpack(body) for _number, body in stored]
-        if len(bodies) != len(chunks) or digest((), head, b",".join(body or b"" for body in bodies), tail) != want:
-            return False
-        self._new.executemany("INSERT INTO chunk VALUES (?,?)", stored)
-        self._copied.update(number for number, _body in stored)
-        self._result.kept += 1
-        return True
+        for stored in itertools.islice(itertools.product(*(self._chunk(number) for number, _count in chunks)), _MOST_TRIES):
+            bodies = [unpack(body) or b"" for body in stored]
+            if digest((), head, b",".join(bodies), tail) == want:
+                numbers = [number for number, _count in chunks]
+                self._new.executemany("INSERT INTO chunk VALUES (?,?)", zip(numbers, stored, strict=True))
+                self._copied.update(numbers)
+                self._result.kept += 1
+                return True
+        return False
+
+    def _chunk(self, number: int) -> list[bytes]:
+        """Return what may be a chunk, as stored: from its tree and from the leaves, where another table has such rows."""
+        found: list[bytes] = []
+        with contextlib.suppress(*UNREADABLE):
+            found += [row[0] for row in self._old.execute("SELECT body FROM chunk WHERE id=?", (number,))]
+        return found + ([row[1] for row in self._leaves.find(_CHUNK_COLUMNS, number)] if self._leaves else [])
 
     def _add(self, name: str, count: int) -> None:
         self._counters[name] = self._counters.get(name, 0) + count

@@ -11,6 +11,8 @@ The rules, in decreasing strength:
    soon as another was accepted, or when three attempts in a row had no other answer: nothing is lost by it.
 3. 500 is the bundle's only if it came at least three times, another bundle being accepted between each two, and those that
    were accepted had failed so rarely that this cannot be chance. A server that fails a third of requests condemns nobody.
+   All but the first of them are sent alone, after a quiet time that doubles (`doubts`). Who always comes right after
+   another's success would else always meet the rate limit that the other has just used up.
 4. Other failures of the server are never the bundle's; after three in a row it is passed over, so that it cannot hold up
    the rest.
 """
@@ -104,6 +106,11 @@ class SubmitState:
         """Give a new attempt its number."""
         self._moment += 1
         return self._moment
+
+    def doubts(self, proof_id: str) -> int:
+        """Return how many 500s count against this bundle: a further one must be its own, and not that of the pace."""
+        suspect = self._suspects.get(proof_id)
+        return suspect.own_500s if suspect is not None else 0
 
     def accepted(self, proof_id: str, attempt: int) -> None:
         """Note a receipt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,7 @@ from actod.submit.seen import ServerCertificates
 
 PIN_MEMORY = "pins.json"  # in the state folder
 _SERVER_MEMORY = "server.json"
+_WARN_BEFORE = timedelta(days=30)
 
 _log = structlog.get_logger(__name__)
 _Mark = tuple[int, int, int]
@@ -55,7 +56,7 @@ class CollectorTls:
         self.context = client_context(collector, self.guard.check)
         self.generation = 0
         self._marks = self._look()
-        self._told = ""
+        self._told, self._warned = "", 0
         self._begin()
 
     @property
@@ -65,7 +66,8 @@ class CollectorTls:
 
     def refresh(self) -> bool:
         """Look at the files, and take what changed; whether there was anything. Reads and may write small files."""
-        self._certificates.look(self.guard.chain, now=self.guard.trusted_now())
+        now = self.guard.trusted_now()
+        self._certificates.look(self.guard.chain, now=now)
         seen = self._look()
         changed = self._take_pins()
         if seen != self._marks:
@@ -73,6 +75,7 @@ class CollectorTls:
             changed = self._rebuild() or changed
         if changed:
             self.generation += 1
+        self._warn_of_end(now)
         return changed
 
     def _begin(self) -> None:
@@ -105,6 +108,16 @@ class CollectorTls:
             self.guard.hold_to(pin_set.pins, expires=pin_set.expires)
             self._record("pins.in_force", version=pin_set.version, pins=len(pin_set.pins), digest=pin_set.digest)
             _log.info("A signed pin set is in force.", version=pin_set.version, expires=f"{pin_set.expires:%Y-%m-%d}")
+
+    def _warn_of_end(self, now: datetime | None) -> None:
+        """Say once for each set, a month before its end, that nothing will be sent after it."""
+        pin_set = self.pin_set
+        if pin_set is None or now is None or pin_set.version == self._warned or pin_set.expires - now > _WARN_BEFORE:
+            return
+        self._warned = pin_set.version
+        days = max(0, (pin_set.expires - now).days)
+        self._record("pins.ends_soon", version=pin_set.version, days=days)
+        _log.warning("The signed pin set ends soon; after that nothing is sent: sign a newer one.", days=days)
 
     def _rebuild(self) -> bool:
         """Make a new context of new certificate files; ones that cannot be used yet change nothing."""

@@ -64,6 +64,8 @@ class PacedUplink:
                 uniform=uniform or random.SystemRandom().uniform,
             )
         )
+        self._quiet_seconds, self._most_quiet_seconds = collector.backoff_min_seconds, collector.backoff_max_seconds
+        self._left_ns = 0  # when the newest request began
         self._gate = asyncio.Lock()
         self._not_before_ns = 0
         self._spent = Wait(0.0, "")  # the budget that is waited for
@@ -107,7 +109,7 @@ class PacedUplink:
         """Make one attempt; after a failure wait, then raise. See the port."""
         if envelope.count > 1 and len(envelope.body) > self._memory.largest_bytes:
             raise TooLargeError("too_large", most_bytes=events_bytes(self._memory.largest_bytes))
-        attempt = await self._turn(len(envelope.body))
+        attempt = await self._turn(len(envelope.body), envelope.proof_id)
         try:
             receipt = await self._client.submit(envelope)
         except (TransientError, RejectedError) as failure:
@@ -149,35 +151,39 @@ class PacedUplink:
 
     async def take_turn(self, size_bytes: int) -> None:
         """Wait until a request beside the line may leave, and count it. Raises TransientError if that is not soon."""
-        await self._turn(size_bytes)
+        await self._turn(size_bytes, "")
         self._in_flight -= 1
         if not self._in_flight:
             self._quiet.set()
 
-    async def _turn(self, size_bytes: int) -> int:
+    async def _turn(self, size_bytes: int, proof_id: str) -> int:
         """Wait for pace, budgets and the end of any pause; number the attempt, which is in flight from now on."""
+        doubts = self._submit_state.doubts(proof_id)
+        quiet_ns = int(min(self._most_quiet_seconds, self._quiet_seconds * 2 ** min(doubts - 1, 30)) * 1e9) if doubts else 0
         came_ns = self._clock.now().monotonic_ns
         async with self._gate:
-            while not await self._may_leave(size_bytes):
+            while not await self._may_leave(size_bytes, quiet_ns):
                 continue
             if self._clock.now().monotonic_ns - came_ns > _STALE_SECONDS * 1e9:
                 raise TransientError("waited", "something more urgent may have come")
-            self._budget.take(size_bytes, self._clock.now().monotonic_ns)
+            self._left_ns = self._clock.now().monotonic_ns
+            self._budget.take(size_bytes, self._left_ns)
             self._in_flight += 1
             self._quiet.clear()
             return self._submit_state.begin()
 
-    async def _may_leave(self, size_bytes: int) -> bool:
+    async def _may_leave(self, size_bytes: int, quiet_ns: int) -> bool:
         """Tell whether a request may leave now; else wait some of the time until then."""
         if self._stopping:
             await asyncio.get_running_loop().create_future()  # begins nothing more: the daemon cancels us
         wait = self._budget.wait(size_bytes, self._clock.now().monotonic_ns)
         self._spent = wait
-        seconds = max(wait.seconds, self.next_attempt_seconds)
+        calm_seconds = (self._left_ns + quiet_ns - self._clock.now().monotonic_ns) / 1e9 if quiet_ns else 0.0
+        seconds = max(wait.seconds, self.next_attempt_seconds, calm_seconds)
         if seconds > 0:
             await self._pause.wait(seconds + _ROUNDING_SECONDS)
             return False
-        if self._submit_state.failures and self._in_flight:
+        if (self._submit_state.failures or quiet_ns) and self._in_flight:
             await self._quiet.wait()  # a server that fails is asked one thing at a time
             return False
         if self._memory.is_due(size_bytes):

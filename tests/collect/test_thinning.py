@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from actod.cli import main
 from actod.collect.contents import Contents, find
 from actod.collect.routes import Routes
-from actod.config import LimitConfig, MaskingConfig, RouteConfig
+from actod.config import IntakeConfig, LimitConfig, MaskingConfig, RouteConfig
 from actod.errors import ConfigError, RejectedError, TransientError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
@@ -110,6 +111,29 @@ def test_no_intervention_and_no_gap_is_lost_to_thinning() -> None:
     assert door.router.take() == {("sender_gap", "normal", "vda"): 1}
 
 
+def test_other_rules_begin_anew_and_debts_go_on() -> None:
+    door = Door(route(deadband={"/a": 1.0}, limit=LimitConfig(per_day=3)))
+    assert door.takes({"a": 1}, at=1)
+    assert not door.takes({"a": 1}, at=1)
+    for rules in ({"/a": 1.0, "/b": 1.0}, {"/b": 1.0}):
+        config: Any = SimpleNamespace(intake=IntakeConfig(), routes=[route(deadband=rules, limit=LimitConfig(per_day=3))])
+        door.admission.adopt(config=config, routes=Routes.compile(config.routes))
+        assert door.takes({"a": 1, "b": 1}, at=1)
+    assert not door.takes({"a": 9, "b": 9}, at=1)
+    assert door.refused == {"sampled:deadband": 1, "rate_limited": 1}
+
+
+def test_a_defect_of_ours_is_a_refusal_that_quotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("content")
+
+    door = Door(route(on_change=[""]))
+    monkeypatch.setattr(door.admission._thinning, "look", fail)
+    with pytest.raises(RejectedError, match="admission_failed") as caught:
+        door.admission.admit(door.router.route(deliver("t/x")))
+    assert caught.value.__context__ is None
+
+
 def test_endless_topics_take_little_memory() -> None:
     door = Door(route(on_change=[""]))
     for number in range(5000):
@@ -182,16 +206,16 @@ def test_kept_contents_stay_below_their_cap_and_what_made_room_is_told(tmp_path:
     events: list[dict[str, Any]] = []
     contents = Contents(tmp_path / "c", max_bytes=80_000, on_event=lambda _name, **fields: events.append(fields))
     commitments = []
-    for number in range(40):
-        for _ in range(10):
+    for number in range(13):
+        for _ in range(3 if number < 10 else 130):  # of which one group alone is more than may be kept
             event = contents.replace(masked({"n": number, "filler": "lift " * 100})).event
             commitments.append(json.loads(event)["data"]["commitment"].removeprefix("sha256:"))
         contents.secure()
         assert sum(file.stat().st_size for file in (tmp_path / "c").iterdir()) <= 80_000
     gone = sum(fields["contents"] for fields in events)
     found = [find(tmp_path / "c", commitment) is not None for commitment in commitments]
-    assert found == [False] * gone + [True] * (400 - gone)
-    assert 0 < gone < 400
+    assert found == [False] * gone + [True] * (420 - gone)
+    assert 0 < gone < 420
 
 
 def test_half_a_line_of_a_power_cut_is_cut_away_and_a_full_disk_forgets_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hil import lane, soak_token
 from hil.parts import swtpm
 from hil.rig import build
+from tests.keys.seed import forms, found, seed_of
 
 pytestmark = pytest.mark.tpm
 
@@ -29,11 +30,15 @@ def _needs_tpm() -> None:
 def test_nothing_acknowledged_is_lost_over_kills_and_the_stock_verifier_accepts_every_co_signed_bundle(
     tmp_path: Path,
 ) -> None:
-    seed = random.SystemRandom().randrange(1 << 30)
+    chance = random.SystemRandom().randrange(1 << 30)
     with build(tmp_path / "rig", settings=lane.SETTINGS, new_token=swtpm.make_token) as rig:
-        account = lane.run(rig, kills=3, seed=seed)
+        account = lane.run(rig, kills=3, seed=chance)
         marks = [envelope["payload"]["meta"]["actod"] for envelope in rig.envelopes()]
-    assert account["problems"] == [], f"seed {seed}"
+        seed = seed_of(rig.token)
+        (rig.folder / "planted").write_bytes(b"\0".join(forms(seed)))
+        leaks = found([rig.folder], seed)
+    assert leaks == {("planted", form) for form in forms(seed)}
+    assert account["problems"] == [], f"chance {chance}"
     assert account["acknowledged"] >= 3 * lane.BETWEEN
     assert {mark["key"]["kind"] for mark in marks} == {"sealed"}
     assert all(len(mark["cosign"]) == 86 and mark["key"]["p256"] for mark in marks)

@@ -206,6 +206,15 @@ def test_a_container_that_does_not_open_is_redacted(cut: int) -> None:
     assert masked({"raw": packed}) == {"raw": "<UNREADABLE>"}
 
 
+def test_many_small_bombs_of_one_message_share_what_it_may_unfold_to() -> None:
+    bomb = base64.b64encode(gzip.compress(b"all is well. " * 600)).decode()
+    alone = masker().mask_value({"raw": bomb})[0]
+    together = masker().mask_value({"raw": [bomb] * 20})[0]["raw"]
+    assert alone == {"raw": bomb}
+    assert together[0] == bomb
+    assert together[-1] == "<UNREADABLE>"
+
+
 def test_json_in_a_string_that_names_a_member_twice_is_redacted() -> None:
     assert masked({"raw": '{"a": 1, "a": "jo.doe@example.org"}'}) == {"raw": "<UNREADABLE>"}
 

@@ -130,7 +130,14 @@ def test_an_alert_holds_codes_and_counters_only_and_its_signature_covers_time_an
                 alerts,
                 *_,
             ):
-                fields = {"reason": "pins_rollback", "version": 3, "seen": "sha256/x", "path": "/etc/x", "state": "a b"}
+                fields = {
+                    "reason": "pins_rollback",
+                    "version": 3,
+                    "seen": "sha256/x",
+                    "path": "/etc/x",
+                    "state": "a b",
+                    "client_id": "serial-7",
+                }
                 threading.Thread(target=alerts.see, args=("pins.refused", fields)).start()
                 await until(lambda: posted(raw))
             ((headers, body),) = posted(raw)

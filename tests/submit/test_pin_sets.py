@@ -23,7 +23,17 @@ from actod.submit.https import HttpsClient
 from actod.submit.pinset import Operators, Reached, authenticate, key_text, parse_day, sign, verify
 from actod.submit.tls import PIN_MEMORY, CollectorTls
 from hil.parts.certificates import Certificate, CertificateAuthority
-from tests.submit.parts import FakeAudit, FakeClock, collector_config, confirm, envelope, server_context, serving
+from tests.submit.parts import (
+    FakeAudit,
+    FakeClock,
+    Visit,
+    collector_config,
+    confirm,
+    envelope,
+    receipt_for,
+    server_context,
+    serving,
+)
 
 HOST = "127.0.0.1"
 KEYS = [SigningKey(bytes([number]) * 32) for number in range(1, 5)]
@@ -248,6 +258,34 @@ def test_rotation_on_a_running_client_needs_no_restart_closes_connections_and_is
     assert (state / PIN_MEMORY).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_request_under_way_while_pins_change_ends_and_so_does_its_connection(
+    folder: Path, authority: CertificateAuthority, certificate: Certificate
+) -> None:
+    ended = asyncio.Event()
+
+    async def run() -> None:
+        config = configured(folder, authority)
+
+        async def script(visit: Visit) -> None:
+            await visit.secure()
+            request = await visit.request()
+            (folder / "signed-pins.json").write_bytes(document(0, 1, pins=[authority.pin, PINS[0]]))
+            assert tls.refresh()
+            await visit.send(receipt_for(request))
+            assert not await visit.some()
+            ended.set()
+
+        async with serving(script, server_context(certificate)) as raw:
+            config = replace(config, url=f"https://{HOST}:{raw.port}")
+            tls = CollectorTls(collector=config, clock=FakeClock(), state_directory=folder)
+            https = HttpsClient(collector=config, environment="dev", clock=FakeClock(), tls=tls)
+            await https.submit(envelope())
+            async with asyncio.timeout(10):
+                await ended.wait()
+
+    asyncio.run(run())
+
+
 async def reason(client: HttpsClient) -> str:
     with pytest.raises(TransientError) as caught:
         await client.submit(envelope())
@@ -279,6 +317,22 @@ def test_a_set_that_ends_while_it_is_in_force_blocks_until_a_newer_one_comes(
             await https.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("left", "synchronised", "told"), [(31, True, False), (30, True, True), (3, True, True), (3, False, False)]
+)
+def test_the_end_of_a_set_is_told_a_month_before_once(
+    folder: Path, authority: CertificateAuthority, *, left: int, synchronised: bool, told: bool
+) -> None:
+    clock, audit = FakeClock(synchronised=synchronised), FakeAudit()
+    day = dt.datetime.fromtimestamp(clock.now().wall_ns / 1e9, dt.UTC).replace(hour=0, minute=0, second=0)
+    clock.wall_ns = int(day.timestamp() * 1e9) - clock.ns
+    (folder / "signed-pins.json").write_bytes(document(0, 1, expires=f"{day + dt.timedelta(days=left):%Y-%m-%d}"))
+    tls = CollectorTls(collector=configured(folder, authority), clock=clock, audit=audit, state_directory=folder)
+    for _ in range(2):
+        tls.refresh()
+    assert [line["days"] for line in audit.of("pins.ends_soon")] == ([left] if told else [])
 
 
 def test_an_operators_key_that_was_taken_away_takes_its_sets_along_but_not_their_version(

@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +26,7 @@ from actod.errors import ConfigError, TransientError
 from actod.submit.https import HttpsClient
 from actod.submit.pins import PinMismatchError, check_chain, fingerprint, parse_pins, validated_chain
 from actod.submit.tls import CollectorTls
-from hil.parts.certificates import Certificate, CertificateAuthority
+from hil.parts.certificates import Certificate, CertificateAuthority, pin_of
 from tests.submit.parts import (
     API_KEY,
     PAYLOAD,
@@ -34,6 +38,7 @@ from tests.submit.parts import (
     confirm,
     envelope,
     proxying,
+    receipt_for,
     server_context,
     serving,
 )
@@ -241,6 +246,46 @@ def _chain_of_three(folder: Path) -> dict[str, str]:
         assert fingerprint((folder / f"{name}.pem").read_text(encoding="ascii")) == pins[name]
         assert fingerprint(openssl(f"x509 -in {name}.pem -outform der")) == pins[name]
     return pins
+
+
+def test_a_pinned_certificate_written_into_another_one_matches_no_pin(certificate: Certificate) -> None:
+    """A parser that looks for PEM in what it is given would find the pinned certificate there, and not the real one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    carried = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.5"), certificate.cert_file.read_bytes())
+    forged = (
+        x509.CertificateBuilder(name, name, key.public_key(), 7, now() - _DAY, now() + _DAY)
+        .add_extension(carried, critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+    with pytest.raises(PinMismatchError) as caught:
+        check_chain([forged], frozenset({certificate.pin}))
+    assert caught.value.seen == (pin_of(key.public_key()),)
+
+
+def test_tls_1_3_is_spoken_where_both_can_and_1_2_still_is(
+    folder: Path, authority: CertificateAuthority, certificate: Certificate
+) -> None:
+    spoken = []
+
+    async def script(visit: Visit) -> None:
+        await visit.secure()
+        spoken.append(visit.writer.get_extra_info("ssl_object").version())
+        await visit.send(receipt_for(await visit.request()))
+
+    async def run() -> None:
+        for newest in (ssl.TLSVersion.MAXIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_2):
+            context = server_context(certificate)
+            context.maximum_version = newest
+            async with serving(script, context) as raw:
+                client = HttpsClient(
+                    collector=collector_config(folder, authority, raw.port), environment="dev", clock=FakeClock()
+                )
+                assert await attempt(client) == "accepted"
+
+    asyncio.run(run())
+    assert spoken == ["TLSv1.3", "TLSv1.2"]
 
 
 def test_the_pin_also_holds_on_blocking_sockets(

@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 from actod.errors import ActodError, ConfigError, TransientError
-from actod.submit.credentials import CredentialFile
+from actod.submit.credentials import CredentialFile, api_key_file
 from actod.submit.endpoint import check_proxy, check_url
 from actod.submit.https import HttpsClient
 from actod.submit.uplink import PacedUplink
@@ -102,6 +102,33 @@ def test_systemds_credentials_are_taken_with_the_mask_of_their_access_list(
         CredentialFile(file, key="k")
     with pytest.raises(ConfigError):
         CredentialFile(write_private(folder.parent / f"{folder.name}-key", API_KEY, mode=0o440), key="k")
+
+
+@pytest.mark.parametrize(
+    ("environment", "label", "taken"),
+    [
+        ("prod", "for prod collector.example", True),
+        ("prod", "", False),
+        ("prod", "for staging collector.example", False),
+        ("prod", "for prod other.example", False),
+        ("staging", "", True),
+        ("staging", "for prod collector.example", False),
+        ("dev", "for dev collector.example", True),
+        ("dev", "for prod collector.example", False),
+        ("dev", "of prod", False),
+        ("dev", "for dev collector.example\nfor prod x", False),
+    ],
+)
+def test_a_key_of_one_environment_or_server_is_refused_in_another(
+    folder: Path, environment: str, label: str, *, taken: bool
+) -> None:
+    file = write_private(folder / "key", f"{API_KEY}\n{label}")
+    if taken:
+        assert api_key_file(file, key="k", environment=environment, host="collector.example").read().reveal() == API_KEY
+        return
+    with pytest.raises(ConfigError, match=r"k: expected ") as caught:
+        api_key_file(file, key="k", environment=environment, host="collector.example")
+    assert API_KEY not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,17 @@ def test_a_server_that_fails_a_third_of_all_requests_condemns_nobody(folder: Pat
     assert len(line.queue.delivered) == 2000
 
 
+@pytest.mark.parametrize("per_second", [0.5, 1.25, 3.0])
+def test_a_rate_limit_that_falls_below_our_pace_condemns_nobody(per_second: float, folder: Path) -> None:
+    """Who comes again right after another's success meets the limit that the other has just used up, time after time."""
+    calm, busy = (limited(per_second=rate, burst=20, poison=set()) for rate in (5, per_second))
+    line = Line([envelope(number) for number in range(1500)], lambda *item: (calm if item[1] < 100 else busy)(*item), folder)
+    line.run(until=lambda: False)
+    assert not line.queue.aside
+    assert len(line.queue.delivered) == 1500
+    assert len(line.server.times) < 1.35 * 1500
+
+
 def test_poison_is_found_on_a_server_that_fails_a_tenth_of_all_requests(folder: Path) -> None:
     envelopes = [envelope(number) for number in range(500)]
     poison = {item.proof_id for item in envelopes[5::100]}

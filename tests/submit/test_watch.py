@@ -139,6 +139,17 @@ def test_a_credential_is_warned_of_before_its_time_once_and_never_refused(
     assert (folder / "credentials.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_without_the_folders_key_a_digest_says_nothing_of_the_secret(folder: Path) -> None:
+    write_private(folder / "key", "one")
+    kept = []
+    for digest_key in (b"k" * 32, b"l" * 32):
+        memory = folder / f"{digest_key[0]}.json"
+        files = {"collector.api_key_file": folder / "key"}
+        CredentialAges(memory, files=files, digest_key=digest_key, environment="dev", audit=FakeAudit()).look(NOW)
+        kept.append(memory.read_bytes())
+    assert kept[0] != kept[1]
+
+
 def test_an_age_counts_from_the_first_look_by_a_clock_that_was_set(folder: Path) -> None:
     audit = FakeAudit()
     write_private(folder / "key", "one")
