@@ -40,6 +40,7 @@ IN_PLACE: dict[str, tuple[str, ...]] = {
         "max_decode_depth",
         "rules",
         "detectors",
+        "schemas",
     ),
     "collector": (
         "url",
@@ -129,6 +130,9 @@ class Reloader:
     async def _take(self, checked: _Checked, waiting: list[str]) -> dict[str, Any]:
         parts, config = self._parts, checked.config
         changed = sorted(differences(self.config, config))
+        masked_otherwise = any(key.startswith("masking.") for key in changed)
+        if checked.policy.digest != parts.masker.policy_digest and not masked_otherwise:
+            changed.append("masking.schemas")  # a file that it names says something else now
         digest = configfile.digest(config)
         if changed:
             async with self.admitting:

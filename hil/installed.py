@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -30,9 +31,10 @@ from hil.rig import ROOT, wait_for
 from hil.soak import Publisher
 
 MARK = {"bookworm": "12", "trixie": "13"}
-CREDENTIAL = "/etc/credstore.encrypted/actod.token-pin"
+CREDENTIAL = "/etc/actod/credentials/token-pin.cred"
 UNITS = ("actod.service", "actod-signer.service")
 _BATCH = 1000
+_IDLE_SECONDS = 20.0
 _HARDENED = {"actod.service": 1.5, "actod-signer.service": 2.0}
 
 
@@ -99,7 +101,7 @@ def install(site: Site) -> None:
 def provision(site: Site, *, url: str, pins: list[str]) -> None:
     """Have `provision` make token, PIN and key for the signer's user, and write the configuration."""
     machine = site.machine
-    provision = ("/usr/lib/actod/tpm/provision", "softhsm", "--user", "actod-signer", "--seal", "host", "--no-packages")
+    provision = ("/usr/lib/actod/tpm/provision", "softhsm", "--seal", "host", "--no-packages")
     machine.run(*provision)
     again = machine.run(*provision).stdout
     assert "doing" not in again, again
@@ -147,13 +149,22 @@ def start(site: Site) -> None:
 
 
 def figures(machine: Machine) -> dict[str, Any]:
-    """Return the memory of both processes by their own pages (PSS, in MiB)."""
-    found = {}
-    for unit in UNITS:
-        rollup = machine.run("cat", f"/proc/{machine.shows(unit, 'MainPID')}/smaps_rollup").stdout
+    """Return the memory of both processes by their own pages (PSS, in MiB), and what they use of a core while idle (%)."""
+    pids = {unit.removesuffix(".service"): machine.shows(unit, "MainPID") for unit in UNITS}
+    before = {name: _cpu_seconds(machine, pid) for name, pid in pids.items()}
+    time.sleep(_IDLE_SECONDS)  # idleness is what is measured
+    found: dict[str, Any] = {}
+    for name, pid in pids.items():
+        rollup = machine.run("cat", f"/proc/{pid}/smaps_rollup").stdout
         kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        found[f"{unit.removesuffix('.service')}_pss_mib"] = round(kib / 1024, 1)
+        found[f"{name}_pss_mib"] = round(kib / 1024, 1)
+        found[f"{name}_idle_percent"] = round(100 * (_cpu_seconds(machine, pid) - before[name]) / _IDLE_SECONDS, 2)
     return found
+
+
+def _cpu_seconds(machine: Machine, pid: str) -> float:
+    fields = machine.run("cat", f"/proc/{pid}/stat").stdout.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def reload(site: Site) -> None:
@@ -250,7 +261,7 @@ def remove(site: Site) -> None:
     assert stock_verified(site.collector.envelopes_file, None) == count
     say("removed and installed again: one chain, every bundle verifies", bundles=count)
     machine.run("dpkg", "-P", "actod")
-    for path in ("/var/lib/actod", "/var/lib/actod-token", "/etc/actod", CREDENTIAL, "/usr/lib/actod", "/usr/bin/actod"):
+    for path in ("/var/lib/actod", "/var/lib/actod-signer", "/etc/actod", CREDENTIAL, "/usr/lib/actod", "/usr/bin/actod"):
         assert machine.run("test", "-e", path, check=False).returncode == 1, f"{path} is left"
     last = machine.run("journalctl", f"MESSAGE_ID={PURGED.id}", "-o", "cat", "--no-pager").stdout
     assert "are erased" in last

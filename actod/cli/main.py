@@ -30,6 +30,7 @@ _COMMANDS = {
     "alert": ("alert", "try a channel of alerts"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open what a robot sealed to its operator"),
+    "wipe": ("wipe", "erase the state folder for ever, and say last what was in it"),
     "version": ("version", "print the version"),
 }
 

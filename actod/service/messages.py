@@ -151,6 +151,11 @@ MESSAGES: dict[str, Message] = {
         "Messages on @ACTOD_TOPIC@ are not acknowledged. What mends it: allow QoS 1 at the broker.",
     ),
     # -- token ---------------------------------------------------------------------------------------------------------
+    "The token does not sign.": Message(
+        "13c18a7b804c4278a6627b6a84452b94",
+        "The signer could not sign (@ACTOD_REASON@: @ACTOD_DETAIL@). Messages are journaled meanwhile. What mends "
+        "it: actod check names the remedy for the reason.",
+    ),
     "What the token signed about its keys is not taken; it is tried again.": Message(
         "0e258b6e2f7741e18ebe9a46cfe577e9",
         "The signature does not verify, or names other keys (@ACTOD_REASON@). Sealing waits. What to do if it "
@@ -200,6 +205,11 @@ MESSAGES: dict[str, Message] = {
         "the daemon runs as another user, name it in signer.daemon_user; else find out who it was.",
     ),
     # -- collector -----------------------------------------------------------------------------------------------------
+    "The signed pin set ends soon; after that nothing is sent: sign a newer one.": Message(
+        "de702043f5b94a7a90d46d2f367440f7",
+        "@ACTOD_DAYS@ days are left. What mends it: the operators sign a newer set (docs/pins.md), and put it "
+        "where collector.pin_set.file names it.",
+    ),
     "An alert could not be delivered: actod alert test.": Message(
         "7275e90de4424690a99a168af7e298f0",
         "The channel @ACTOD_CHANNEL@ does not take alerts (@ACTOD_REASON@). Proofs are not concerned. What mends "

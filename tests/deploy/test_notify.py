@@ -182,6 +182,8 @@ def test_a_bad_configuration_changes_nothing_and_is_audited_and_a_good_one_is_ta
     assert (done.returncode, done.stderr) == (0, "")
     assert "changed: routes\n" in done.stdout
     assert "takes a restart: mqtt.port\n" in done.stdout
+    again = rig.tool("reload", *control)
+    assert "changed:" not in again.stdout, "nothing changed since"
     publish(rig, 2, "new/gate")
     wait_for(lambda: 2 in numbers(rig), what="a message by the new route")
     publish(rig, 3, "site/gate")
@@ -190,4 +192,4 @@ def test_a_bad_configuration_changes_nothing_and_is_audited_and_a_good_one_is_ta
     assert rig.actod.stop() == 0
     assert 3 not in numbers(rig)
     assert [seen.topic for seen in rig.witness.seen if seen.kind == "publish" and seen.topic == "site/gate"] == ["site/gate"]
-    assert [line["waiting"] for line in audited(rig, "config.reloaded")] == [1]
+    assert [(line["changed"], line["waiting"]) for line in audited(rig, "config.reloaded")] == [(1, 1), (0, 1)]

@@ -40,15 +40,20 @@ def said() -> Iterator[tuple[str, str, set[str]]]:
             yield node.func.attr, str(sentence), {"*"} if any(not word.arg for word in node.keywords) else fields
 
 
-def test_each_warning_and_error_has_an_entry_and_no_entry_is_left_behind() -> None:
-    sentences = {sentence for _, sentence, _ in said()}
-    warned = {sentence for level, sentence, _ in said() if level != "info"}
+@pytest.fixture(scope="module")
+def lines() -> list[tuple[str, str, set[str]]]:
+    return list(said())
+
+
+def test_each_warning_and_error_has_an_entry_and_no_entry_is_left_behind(lines: list[tuple[str, str, set[str]]]) -> None:
+    sentences = {sentence for _, sentence, _ in lines}
+    warned = {sentence for level, sentence, _ in lines if level != "info"}
     assert warned - MESSAGES.keys() == set(), "add it to actod/service/messages.py: what it means, and what mends it"
     assert MESSAGES.keys() - sentences == set(), "nothing says this any more"
 
 
-def test_each_field_that_an_explanation_shows_is_a_field_of_its_line() -> None:
-    for _, sentence, fields in said():
+def test_each_field_that_an_explanation_shows_is_a_field_of_its_line(lines: list[tuple[str, str, set[str]]]) -> None:
+    for _, sentence, fields in lines:
         shown = set(re.findall(r"@ACTOD_([A-Z_]+)@", MESSAGES[sentence].explained)) if sentence in MESSAGES else set()
         assert "*" in fields or shown <= {field.upper() for field in fields}, sentence
 
