@@ -24,7 +24,7 @@ format: setup
 # under a BACKLOG=N (default 100000) at the broker, a message of 60 MB and a flood.
 soak: setup
 	@.venv/bin/python -m hil.soak --kills $(or $(KILLS),5000)
-	@.venv/bin/python -m hil.memory --backlog $(or $(BACKLOG),100000)
+	@.venv/bin/python -m hil.memory --backlog $(or $(BACKLOG),100000) --flood-seconds $(or $(FLOOD_SECONDS),10)
 
 # Each CKR_* and each kind of end at each call; then the main job while its TPM is killed KILLS=N (20) times, away for MINUTES=N (5), ...
 soak-token: setup

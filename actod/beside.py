@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from actod.config import Config
 from actod.ports import AuditLog
@@ -17,12 +16,14 @@ from actod.submit.fleet import FleetReporter
 from actod.submit.uplink import PacedUplink
 from actod.submit.webhook import HttpsWebhook
 
+MONITOR, FLEET = "collector.monitor_api_key_file", "fleet.api_key_file"
+
 
 def admit(config: Config) -> None:
     """Refuse what can be known to be wrong. Raises ConfigError."""
     webhooks(config)
+    scope_keys(config)
     if config.fleet.api_key_file is not None:
-        _fleet_key(config, config.fleet.api_key_file)
         Vitals(config.state_directory)
 
 
@@ -32,18 +33,29 @@ def webhooks(config: Config) -> list[HttpsWebhook]:
     return [HttpsWebhook(channel, proxy=proxy) for channel in config.alerts]
 
 
-def _fleet_key(config: Config, path: Path) -> CredentialFile:
-    """Return the key that reports health. Raises ConfigError if it is not usable, or the one that submits."""
+def scope_keys(config: Config) -> dict[str, CredentialFile]:
+    """Return the API keys beside the one that submits, by the configuration keys that name their files.
+
+    Raises ConfigError if one is not usable, or if two of all of them are the same.
+    """
     host, environment = host_of(config.collector.url), config.environment
-    submit = api_key_file(config.collector.api_key_file, key="collector.api_key_file", environment=environment, host=host)
-    fleet = api_key_file(path, key="fleet.api_key_file", environment=environment, host=host)
-    keep_apart(submit, fleet)
-    return fleet
+    files = {
+        "collector.api_key_file": config.collector.api_key_file,
+        MONITOR: config.collector.monitor_api_key_file,
+        FLEET: config.fleet.api_key_file,
+    }
+    named = {key: path for key, path in files.items() if path is not None}
+    if len(named) == 1:
+        return {}  # whoever submits reads that one
+    keys = {key: api_key_file(path, key=key, environment=environment, host=host) for key, path in named.items()}
+    keep_apart(*keys.values())
+    return {key: file for key, file in keys.items() if key in {MONITOR, FLEET}}
 
 
 def fleet_reporter(
     config: Config,
     *,
+    api_key: CredentialFile | None,
     current: CurrentClient,
     uplink: PacedUplink,
     spool: SqliteSpool,
@@ -51,12 +63,12 @@ def fleet_reporter(
     audit: AuditLog,
 ) -> FleetReporter | None:
     """Return what reports the machine's health, None where no key is named for it. Raises ConfigError."""
-    if config.fleet.api_key_file is None:
+    if api_key is None:
         return None
     vitals = Vitals(config.state_directory)
     return FleetReporter(
         client=lambda: current.client,
-        api_key=_fleet_key(config, config.fleet.api_key_file),
+        api_key=api_key,
         device=spool.device,
         proofs_flow=lambda: uplink.state == "ok",
         health=lambda: {**vitals.read(), **battery.read()},

@@ -230,6 +230,7 @@ class CollectorConfig:
     bulk_hours_utc: str = ""  # "22:00-06:00": bulk waits for these hours; empty: it does not
     bulk_interfaces: list[str] = field(default_factory=list)  # "eth*": or for a default route over one of these
     proof_sample_seconds: float = 3600.0  # one own proof is fetched and compared, now and then
+    monitor_api_key_file: Path | None = None  # the key that fetches it; empty: the one that submits
     backoff_min_seconds: float = 1.0
     backoff_max_seconds: float = 300.0
 
@@ -284,6 +285,26 @@ class FleetConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VaultConfig:
+    """Vault's KV version 2, for `actod credentials fetch` alone. Needs actod[vault]."""
+
+    url: str = ""
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    mount: str = "secret"
+    fetch: dict[str, str] = field(default_factory=dict)  # a configuration key -> "path#field"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsConfig:
+    """AWS Secrets Manager, for `actod credentials fetch` alone. Needs actod[aws]."""
+
+    region: str = ""
+    credentials_file: Path | None = None  # in AWS's own form, profile [default]
+    fetch: dict[str, str] = field(default_factory=dict)  # a configuration key -> "name" or "name#field"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertConfig:
     """A webhook for the few events that matter. Its URL is a secret: whoever has it can post there."""
 
@@ -315,6 +336,8 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
+    vault: VaultConfig = field(default_factory=VaultConfig)
+    aws: AwsConfig = field(default_factory=AwsConfig)
     alerts: list[AlertConfig] = field(default_factory=list)
 
     @property

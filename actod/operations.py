@@ -119,8 +119,7 @@ async def _credentials(parts: Parts) -> Mapping[str, Any]:
     """Return each credential's age, and whether the server took what its file holds now (None: not asked)."""
     await asyncio.to_thread(parts.ages.look, parts.tls.guard.trusted_now())
     proven = {"collector.api_key_file": parts.client.key_proven}
-    if parts.fleet is not None:
-        proven["fleet.api_key_file"] = parts.fleet.api_key.proven
+    proven |= {key: file.proven for key, file in parts.scope_keys.items()}
     return {key: {**dataclasses.asdict(age), "proven": proven.get(key)} for key, age in parts.ages.ages.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
 from actod.submit.ages import CredentialAges, credential_files
+from actod.submit.credentials import CredentialFile
 from actod.submit.current import CurrentClient
 from actod.submit.fleet import FleetReporter
 from actod.submit.https import HttpsClient
@@ -79,6 +80,7 @@ class Parts:
     ages: CredentialAges
     alerts: Alerts
     fleet: FleetReporter | None
+    scope_keys: Mapping[str, CredentialFile]  # beside the one that submits
     collecting_masker: Masker  # the masker above, watched for the battery's charge where that is reported
     records: OwnRecords
     notifier: Notifier
@@ -235,6 +237,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         audit=audit,
         uplink=uplink,
     )
+    scope_keys = beside.scope_keys(config)
     battery = BatteryWatch(masker, fleet=config.fleet, clock=clock)
     return Parts(
         config=config,
@@ -263,7 +266,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
             audit=audit,
         ),
         alerts=alerts,
-        fleet=beside.fleet_reporter(config, current=current, uplink=uplink, spool=spool, battery=battery, audit=audit),
+        fleet=beside.fleet_reporter(
+            config,
+            api_key=scope_keys.get(beside.FLEET),
+            current=current,
+            uplink=uplink,
+            spool=spool,
+            battery=battery,
+            audit=audit,
+        ),
+        scope_keys=scope_keys,
         collecting_masker=battery if config.fleet.battery_route else masker,
         own_masker=own_masker,
         records=records,

@@ -9,7 +9,9 @@ from contextlib import suppress
 
 import structlog
 
+from actod.beside import MONITOR
 from actod.errors import TransientError
+from actod.model import Envelope
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
@@ -117,7 +119,18 @@ async def sample_proofs(parts: Parts) -> None:
         with suppress(TransientError):
             envelope = await parts.spool.sample(random.SystemRandom().random())
             if envelope is not None and parts.uplink.state == "ok":
-                await compare_with_collector(envelope, client=parts.client, uplink=parts.uplink, audit=parts.audit)
+                await _compare(parts, envelope)
+
+
+async def _compare(parts: Parts, envelope: Envelope) -> None:
+    """Compare one, with the key for that if there is one."""
+    key = parts.scope_keys.get(MONITOR)
+    client = parts.client.with_key(key) if key is not None else parts.client
+    try:
+        await compare_with_collector(envelope, client=client, uplink=parts.uplink, audit=parts.audit)
+    finally:
+        if key is not None:
+            await client.close()
 
 
 async def watch_the_queue(parts: Parts) -> None:

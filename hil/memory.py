@@ -32,6 +32,7 @@ max_bytes = 4194304
 max_messages = 5000
 """
 MOST_GROWTH_BYTES = 24 << 20  # the intake's 4 MiB of payloads as Python's objects, a group's work, a bundle and its request
+_AT_ONCE = 20_000  # paho has a packet id for each
 _OVERSIZE_BYTES = 60_000_000
 _BODY = json.dumps({"joints": [0.125] * 60, "state": "ok", "text": "x" * 200}).encode()
 
@@ -87,6 +88,8 @@ def publish(rig: Rig, count: int, *, qos: int, body: bytes = _BODY) -> None:
     last = None
     for number in range(count):
         last = client.publish(f"robot/{number % 3}/joints", body, qos=qos)
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            last.wait_for_publish(600)
     if last is not None:
         last.wait_for_publish(600)
     client.disconnect()

@@ -173,6 +173,7 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
         "token.pin_file": config.token.pin_file if config.signer.spawn else None,  # else it is the signer's unit's alone
         "collector.api_key_file": config.collector.api_key_file,
         "collector.wallet_file": config.collector.wallet_file,
+        "collector.monitor_api_key_file": config.collector.monitor_api_key_file,
         "fleet.api_key_file": config.fleet.api_key_file,
         "mqtt.password_file": config.mqtt.password_file,
     }
@@ -182,7 +183,7 @@ def _secrets(config: Config, file: Path) -> Iterator[tuple[str, Line]]:
 
 
 def _secret(config: Config, key: str, path: Path) -> Line:
-    if key in {"collector.api_key_file", "fleet.api_key_file"}:
+    if key.endswith("api_key_file"):
         host = host_of(config.collector.url)
         api_key_file(path, key=key, environment=config.environment, host=host)
     else:

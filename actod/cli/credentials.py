@@ -1,4 +1,4 @@
-"""`actod credentials list|rotate|finish`: API keys and the broker's password."""
+"""`actod credentials list|rotate|finish|fetch`: API keys and the broker's password."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from actod import configfile
 from actod.cli.state import add_config_argument, ask, count
 from actod.collect.probe import probe_broker
 from actod.config import Config, LogConfig
+from actod.durable import write_whole
 from actod.errors import EXIT_FAILED, ActodError, ConfigError, RejectedError, TransientError
 from actod.secretfile import read_labelled
 from actod.service import log
@@ -23,9 +24,15 @@ from actod.submit import rotation
 from actod.submit.ages import credential_files
 from actod.submit.endpoint import host_of
 from actod.submit.https import HttpsClient
+from actod.submit.secretstores import stores
 from actod.submit.tls import CollectorTls
 
-_KEYS = {"submit": "collector.api_key_file", "fleet": "fleet.api_key_file", "broker": "mqtt.password_file"}
+_KEYS = {
+    "submit": "collector.api_key_file",
+    "monitor": "collector.monitor_api_key_file",
+    "fleet": "fleet.api_key_file",
+    "broker": "mqtt.password_file",
+}
 _POLL_SECONDS = 0.2
 _OK, _UNAUTHORISED, _NOT_ITS_SCOPE = 200, 401, 403
 
@@ -45,7 +52,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     rotate.add_argument("--wait", type=count, default=60, metavar="SECONDS", help="for its first use (default 60)")
     finish = actions.add_parser("finish", help="check that the old credential is refused, and remove it")
     finish.add_argument("scope", choices=sorted(_KEYS))
-    for action in (listing, rotate, finish):
+    fetch = actions.add_parser(
+        "fetch",
+        help="write the files that [vault] and [aws] name; for a timer",
+        epilog="Exit codes: 0 all are as the store says, 1 some could not be fetched, 78 the configuration is refused.",
+    )
+    for action in (listing, rotate, finish, fetch):
         add_config_argument(action)
 
 
@@ -55,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     log.configure(LogConfig(level="error"))
     if args.action == "list":
         return _list(config)
+    if args.action == "fetch":
+        return _fetch(config)
     key = _KEYS[args.scope]
     path = credential_files(config).get(key)
     if path is None:
@@ -112,6 +126,35 @@ def _finish(config: Config, scope: str, key: str, path: Path) -> int:
     rotation.end(path)
     print("The old credential is refused, and removed here.")
     return 0
+
+
+def _fetch(config: Config) -> int:
+    """Write what changed. A store that is away leaves the files as they are."""
+    files, failed = credential_files(config), False
+    for store, wanted in stores(config):
+        for key, name in wanted.items():
+            if key not in files:
+                known = ", ".join(files)
+                raise ConfigError(key=key, expected=f"a credential that is set ({known})", fix="correct the key in fetch")
+            try:
+                secret = store.fetch(name)
+            except TransientError as exc:
+                failed = True
+                print(f"actod credentials fetch: {key}: {exc}", file=sys.stderr)
+                continue
+            label = "" if key == _KEYS["broker"] else f"{config.environment} {host_of(config.collector.url)}"
+            text = rotation.text_of(secret, label)
+            if _differs(files[key], text):
+                write_whole(files[key], text, like=files[key] if files[key].exists() else None)
+                print(f"{key}: written")
+    return EXIT_FAILED if failed else 0
+
+
+def _differs(path: Path, text: bytes) -> bool:
+    try:
+        return not hmac.compare_digest(path.read_bytes(), text)
+    except FileNotFoundError:
+        return True
 
 
 def _is_used(config: Config, key: str) -> bool:

@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-import structlog
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -32,6 +31,7 @@ from actod.collect.dial import dial
 from actod.collect.intake import Intake
 from actod.collect.link import Link, authenticate, make_client
 from actod.collect.patience import Patience
+from actod.collect.standing import Standing
 from actod.collect.subscriber import Subscriber
 from actod.collect.subscriptions import Subscriptions
 from actod.collect.transport import FrameSocket
@@ -40,10 +40,7 @@ from actod.errors import ConfigError
 from actod.model import Delivery
 from actod.ports import Clock
 
-TAKEN_OVER = "mqtt:taken_over"  # what `state` says then
 _TAKEN_OVER_CODE = 0x8E
-
-_log = structlog.get_logger(__name__)
 
 
 class MqttSource:
@@ -61,7 +58,8 @@ class MqttSource:
         describe: Callable[[str], tuple[str, str]],
         had_session: bool = False,
     ) -> None:
-        self._mqtt, self._on_event, self._had_session = mqtt, on_event, had_session
+        self._mqtt, self._had_session = mqtt, had_session
+        self._standing = Standing(client_id=mqtt.client_id, on_event=on_event)
         self._largest_payload_bytes = intake.largest_payload_bytes
         self._subscriptions = Subscriptions(subscriptions)
         self._intake = Intake(intake, receive_maximum=mqtt.receive_maximum, clock=clock)
@@ -84,7 +82,11 @@ class MqttSource:
         self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
         self._link = Link(self._client, has_room=self._has_room, on_read=self._after_reading, on_lost=self._on_lost)
-        self.state = "connecting"
+
+    @property
+    def state(self) -> str:
+        """Say in a word how the session fares."""
+        return self._standing.state
 
     # -- the Source port ---------------------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class MqttSource:
         if connected:
             await self._link.finish()
         self._drop_connection()
-        self._on_event("broker.disconnected", why="stopped")
+        self._standing.stopped()
 
     async def _keep_session(self) -> None:
         while not self._ended:
@@ -153,8 +155,8 @@ class MqttSource:
                 began = self._loop.time()
                 await self._lost.wait()
                 steady_seconds = self._loop.time() - began
-                if self._patience.ended(steady_seconds, on_purpose=self._paused) and self.state != TAKEN_OVER:
-                    self._name_takeover(told=False)
+                if self._patience.ended(steady_seconds, on_purpose=self._paused) and not self._standing.is_taken_over:
+                    self._taken_over(told=False)
             else:
                 self._patience.refused()
             if self._intake.full():
@@ -168,16 +170,9 @@ class MqttSource:
             async with asyncio.timeout(seconds):
                 await self._stopped.wait()
 
-    def _name_takeover(self, *, told: bool) -> None:
-        """Say that another client uses our id: by the broker's word, or since it ends each session as soon as it began."""
+    def _taken_over(self, *, told: bool) -> None:
         self._patience.taken_over()
-        self.state = TAKEN_OVER
-        self._on_event("broker.taken_over", client_id=self._mqtt.client_id, told=told)
-        _log.error(
-            "Another client uses our client id and has our session; it is left to it for a while. Give each its own id.",
-            client_id=self._mqtt.client_id,
-            told_by_the_broker=told,
-        )
+        self._standing.taken_over(told=told)
 
     async def _connect(self) -> bool:
         """Connect. Returns whether the broker accepted."""
@@ -224,11 +219,7 @@ class MqttSource:
         )
 
     def _refused(self, reason: str, detail: str) -> bool:
-        state = f"away:{reason}"
-        if self.state != state:
-            self.state = state
-            self._on_event("broker.away", reason=reason)
-            _log.warning("The broker is away; it is tried again.", reason=reason, detail=detail)
+        self._standing.away(reason, detail)
         return False
 
     async def _tick(self) -> None:
@@ -246,27 +237,24 @@ class MqttSource:
             self._drop_connection()
             return
         kept = bool(flags.session_present)
+        forgotten, self._had_session = self._had_session and not kept, True
         self._connected = True
         self._settled.set()
-        self.state = "connected"
-        self._on_event("broker.connected", session_present=kept)
-        _log.info("The broker is connected.", session_present=kept)
-        if self._had_session and not kept:
+        self._standing.connected(session_kept=kept, session_lost=forgotten)
+        if forgotten:
             self._arrivals.lost["session_lost", "normal", "_broker"] += 1
-            _log.warning("The broker has forgotten our session: how much it kept for us, nobody can tell any more.")
-        self._had_session = True
         named = getattr(properties, "SubscriptionIdentifierAvailable", 1) != 0
         self._subscriber.subscribe(session_kept=kept, names_subscriptions=named)
 
     def _on_subscribe(self, _client: Any, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         self._subscriber.answered(mid, reasons)
         if self._subscriber.refused:
-            self.state = "subscription_refused"
+            self._standing.subscription_refused()
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.value == _TAKEN_OVER_CODE:
             self._connected = False
-            self._name_takeover(told=True)
+            self._taken_over(told=True)
         self._link.close()
         self._on_lost(int(reason.value))
 
@@ -283,8 +271,7 @@ class MqttSource:
 
     def _on_lost(self, code: int = 0) -> None:
         if self._connected and not self._ended:
-            self.state = "away:lost"
-            self._on_event("broker.lost", code=code)
+            self._standing.lost(code)
         self._drop_connection()
         self._intake.arm()
 
@@ -314,8 +301,7 @@ class MqttSource:
     def _leave(self) -> None:
         """No room for half a keep-alive: disconnect on purpose; the broker keeps the session."""
         if self._paused and self._connected:
-            self.state = "intake:full"
-            self._on_event("intake.full")
+            self._standing.full()
             self._link.leave()
             self._drop_connection()
 

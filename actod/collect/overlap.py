@@ -2,7 +2,8 @@
 
 Filters that only cross (`a/+` and `+/b`) each bring a message that both match; the broker names the subscription of each
 copy by its identifier (MQTT 5, 3.8.2.1.2). The n-th message of a content under one filter is the n-th under the other: the
-first copy of each is taken, whichever filter brings it. A broker that drops one of the copies thus costs nothing.
+first copy of each is taken, whichever filter brings it. A broker that drops one of the copies thus costs nothing, unless
+contents repeat within seconds and it drops now the one filter's copy and then the other's.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ The verdicts:
 - rebuild: forget key, session and token, initialise the library anew, find, log in, probe, and do the request once more, at
   once. After a restart of a TPM or of its resource manager nothing less helps: each call would give CKR_GENERAL_ERROR.
 - wait: forget and close everything; the first request after a pause that grows to 5 s builds anew. A request that makes
-  a key is never repeated by itself. When this was in vain for half a minute, the process ends, and is started anew.
+  a key is never repeated by itself. When this was in vain for 100 s, the process ends, and is started anew.
 - stop: this PIN is not sent again. Another PIN in its file is; and where a TPM has locked itself, the same one once the
   lockout has ended. A wrong PIN (not: a locked one) is never repeated.
 
@@ -125,7 +125,7 @@ def ask(call: Call, work: Callable[[], T]) -> T:
     for last in (False, True):
         try:
             return work()
-        except (PKCS11Error, RuntimeError, OSError) as exc:  # RuntimeError: the module cannot be loaded
+        except (PKCS11Error, RuntimeError, OSError, ValueError) as exc:  # no module there, or text that is none
             reason, verdicts = _BY_EXCEPTION.get(type(exc), ANY_OTHER)
             verdict = verdicts[call]
             if verdict is Verdict.RETRY:

@@ -22,8 +22,8 @@ from actod.model import EnrolledKey
 
 T = TypeVar("T")
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_IN_VAIN = 10  # 34 s of pauses: a process that lived longer than 30 s is started anew at once
-_LIBRARYS = {"token_away", "token_absent"}  # what a new process may mend
+_IN_VAIN = 24  # 104 s of pauses: each new process is two lines in the audit log, and costs a second of CPU
+_OF_THE_LIBRARY = {"token_away", "token_absent"}  # what a new process may mend
 
 _log = structlog.get_logger(__name__)
 
@@ -70,7 +70,10 @@ class TokenKeeper:
                 self.close()
                 self._watched(self._make, self._admit(), generation)
                 keys = self._use(lambda token: token.keys)
-            return next(key for key in keys if key.generation == generation)
+            for key in keys:
+                if key.generation == generation:
+                    return key
+            raise TokenError("key_count", f"generation {generation} is there in part, and cannot be finished")
 
     def busy_seconds(self) -> float:
         """Return how long the present call has been running; 0 when there is none. Any thread may ask."""
@@ -78,7 +81,7 @@ class TokenKeeper:
 
     def in_vain(self) -> bool:
         """Whether so many attempts failed that only a new process may mend it. Any thread may ask."""
-        return self._failures >= _IN_VAIN and self._last is not None and self._last.reason in _LIBRARYS
+        return self._failures >= _IN_VAIN and self._last is not None and self._last.reason in _OF_THE_LIBRARY
 
     def stats(self) -> dict[str, Any]:
         """Return the calls that went well, the newest latencies in seconds, failures by reason, and how the token is.

@@ -16,6 +16,7 @@ from actod.keys import lockout
 from actod.keys.healing import PinRefusedError
 
 _LOCKED = "pin_locked"
+_SHORTEST_SECONDS = 1.0  # where the TPM says that it is not locked, and yet refuses the PIN as locked
 _LOOK_SECONDS = 5.0  # between two looks at a lockout that an operator may have ended
 
 _log = structlog.get_logger(__name__)
@@ -47,14 +48,13 @@ class RefusedPin:
 
     def refuse(self, reason: str, *, ends_by_itself: bool) -> bool:
         """Remember that the PIN sent last was refused; False if that was known. A locked TPM unlocks itself."""
-        if self._sent == self._mark and reason == self._because and self._ends is None:
-            return False
         known = self._sent == self._mark and reason == self._because
         self._mark, self._because, self._ends = self._sent, reason, None
         if reason == _LOCKED and ends_by_itself:
             now = time.monotonic()
             self._look(now)
-            self._ends = now + self._lockout_seconds if self._ends is None else self._ends
+            known_end = now + self._lockout_seconds if self._ends is None else self._ends
+            self._ends = max(known_end, now + _SHORTEST_SECONDS)
             _log.error(
                 "The TPM has locked itself after failed PINs or unclean stops; the PIN is tried again when that has ended.",
                 at_most_seconds=round(self._ends - now),

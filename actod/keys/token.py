@@ -168,16 +168,21 @@ def by_generation(session: Any, family: str, kind: ObjectClass) -> dict[int, lis
     """Return the objects of one class that belong to the family."""
 
     def find() -> list[tuple[int, Any]]:
-        return [
-            (generation, item)
-            for item in session.get_objects({Attribute.CLASS: kind})
-            for generation in _generation(family, item[Attribute.LABEL])
-        ]
+        items = list(session.get_objects({Attribute.CLASS: kind}))
+        return [(generation, item) for item in items for generation in _generation(family, _label(item))]
 
     found = defaultdict(list)
     for generation, item in ask(Call.FIND, find):
         found[generation].append(item)
     return found
+
+
+def _label(item: Any) -> str:
+    """Return an object's label; "" for one that has none or is no text: others may use the token too."""
+    try:
+        return str(item[Attribute.LABEL])
+    except (AttributeTypeInvalid, UnicodeDecodeError):
+        return ""
 
 
 def _generation(family: str, label: str) -> Iterator[int]:

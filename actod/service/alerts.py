@@ -35,6 +35,8 @@ _KEY_LOCKED = {"pin_locked", "pin_incorrect", "pin_last_try"}
 _BY_EVENT = {
     "submit.pin_mismatch": "pin_mismatch",
     "submit.receipt_mismatch": "receipt_mismatch",
+    "submit.proof_missing": "proof_changed",
+    "submit.proof_differs": "proof_changed",
     "pins.refused": "pins_refused",
     "pins.would_refuse": "pin_mismatch",
     "pins.ends_soon": "pins_end_soon",

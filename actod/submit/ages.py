@@ -111,6 +111,7 @@ def credential_files(config: Config) -> dict[str, Path]:
     """Return the secrets that grow old, by the configuration keys that name their files."""
     files = {
         "collector.api_key_file": config.collector.api_key_file,
+        "collector.monitor_api_key_file": config.collector.monitor_api_key_file,
         "fleet.api_key_file": config.fleet.api_key_file,
         "mqtt.password_file": config.mqtt.password_file,
     }

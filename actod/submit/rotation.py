@@ -31,8 +31,13 @@ def begin(path: Path, *, key: str, secret: str, label: str) -> Path:
     if previous(path).exists():
         raise RejectedError("rotation_under_way", f"{previous(path)} is still there: end that rotation first (`finish`)")
     staged = path.with_name(path.name + _NEXT)
-    write_whole(staged, f"{secret}\n{f'for {label}' if label else ''}".rstrip("\n").encode() + b"\n", like=path)
+    write_whole(staged, text_of(secret, label), like=path)
     return staged
+
+
+def text_of(secret: str, label: str) -> bytes:
+    """Return what a credential's file holds: the secret, and under it what it is for ("" for one without a label)."""
+    return f"{secret}\nfor {label}\n".encode() if label else f"{secret}\n".encode()
 
 
 def swap(path: Path) -> None:

@@ -166,7 +166,8 @@ class SubmitState:
             return Step(Fate.SPLIT, 0.0)
         if self._refusals <= 1 and self.state is State.OK:
             return Step(Fate.DEFER, 0.0)  # the next bundle tells whose fault it is
-        self.state, self.reason = State.REJECTED_ALL, failure.reason
+        if not failure.can_be_split:
+            self.state, self.reason = State.REJECTED_ALL, failure.reason
         return Step(Fate.DEFER, 0.0 if again else self._backoff.pause_seconds(self._failures))
 
     def _suspected(self, proof_id: str) -> Fate:

@@ -5,14 +5,14 @@
 | 200 with the right proof id | accepted | ok | delivered |
 | 200 with another proof id | receipt_mismatch | blocked:gate | stays; an alarm |
 | 200 with HTML, 3xx, 511 | captive_portal | blocked:network | stays; never followed, never a receipt |
-| 200 without a receipt, other 2xx, no HTTP | malformed_response | slow:server | stays |
+| 200 without a receipt or not as JSON, other 2xx, no HTTP | malformed_response | slow:server | stays |
 | 400, 422 | refused_400, refused_422 | ok, then blocked:rejected-all | its own only if another was accepted since |
 | 401 | unauthorised | blocked:auth | stays; the key is read again first |
 | 402, 429 | quota_exceeded, rate_limited | blocked:quota | stays; Retry-After is honoured |
 | 403, 451 | gate_closed | blocked:gate | stays |
 | 404, 405 and every other 4xx | endpoint_missing | blocked:gate | stays |
 | 408, 425, no answer in time | response_timeout | slow:server | stays |
-| 413 | too_large | ok, then blocked:rejected-all | as a 400 |
+| 413 | too_large | ok, then blocked:rejected-all | sealed again in smaller ones; a single reading: as a 400 |
 | 500 | server_error | slow:server | its own only if it repeats while others pass |
 | 501 to 599 but 511 | server_unavailable | slow:server | stays |
 | connection cut after TLS | cut_off | slow:server | stays |

@@ -21,8 +21,8 @@ from machine import Machine, ProvisionError
 from pkcs11 import Module
 
 LABEL, OBJECT = "actod", "actod-ed25519"
-STORE = "/var/lib/actod-signer"  # StateDirectory of actod-signer.service
-SECRETS = "/etc/actod/credentials"
+STORE = "/var/lib/actod-token"  # StateDirectory of actod-signer.service
+SECRETS, ENCRYPTED = "/etc/actod/credentials", "/etc/credstore.encrypted"
 TOKENS = f"{STORE}/tokens"  # SoftHSM's
 SOFTHSM_CONF = "/etc/actod/softhsm2.conf"
 MADE = f"{STORE}/.made"  # the token has its PIN: tpm2-pkcs11 says so of tokens that have none yet
@@ -204,13 +204,13 @@ class Plan:
 
     def secret_file(self, name: str) -> str:
         """Return where a secret is stored: encrypted, or (seal file) for root's eyes."""
-        return f"{SECRETS}/{name}" if self.seal == "file" else f"{SECRETS}/{name}.cred"
+        return f"{SECRETS}/{name}" if self.seal == "file" else f"{ENCRYPTED}/actod.{name}"
 
     def _has_pins(self) -> bool:
         return all(self.machine.path(self.secret_file(name)).exists() for name in ("token-pin", "token-so-pin"))
 
     def _store_pins(self) -> None:
-        self.machine.folder(SECRETS, 0o700, owned=False)
+        self.machine.folder(SECRETS if self.seal == "file" else ENCRYPTED, 0o700, owned=False)
         for name in ("token-so-pin", "token-pin"):
             if self.machine.path(self.secret_file(name)).exists():
                 continue  # a kill came between the two

@@ -44,9 +44,7 @@ def module() -> Path:
     for path in MODULES:
         if path.exists() and all(shutil.which(tool) for tool in _TOOLS):
             return path
-    raise FileNotFoundError(
-        "a TPM is missing: apt-get install swtpm tpm2-tools libtpm2-pkcs11-1 opensc tpm2-abrmd libtss2-tcti-tabrmd0"
-    )
+    raise FileNotFoundError(f"a TPM in software is missing: apt-get install {_PACKAGES}")
 
 
 class Swtpm:

@@ -28,7 +28,7 @@ REFUSED = [
     ("collector.pin", ["x"], "no secret", "pin_file"),
     ("collector.pinns", ["x"], "a known key", "did you mean pins?"),
     ("collectr", {}, "a known key", "did you mean collector?"),
-    ("zzz", 1, "a known key", "known keys are alerts, audit, collector"),
+    ("zzz", 1, "a known key", "known keys are alerts, audit, aws, collector"),
     ("routes.topics", "x", "a known key", "did you mean topic?"),
     ("masking.rules.operatr", "mask", "a known key", "did you mean operator?"),
     ("mqtt", [], "a table", "[mqtt]"),

@@ -46,7 +46,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.next = 0
         self.lives = 0
         self.journal: dict[Stream, list[int]] = {stream: [] for stream in STREAMS}
-        self.outbox: list[tuple[Envelope, list[int], int, int]] = []  # with what its ledger counts, device_seq
+        self.outbox: list[tuple[Envelope, list[int], int, int]] = []  # with what its ledger counts, and its number
         self.deferred: dict[TrafficClass, int] = {}
         self.delivered: list[int] = []
         self.withheld: list[int] = []
@@ -55,7 +55,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.losses: Counter[str] = Counter()  # ever brought about
         self.reported: Counter[str] = Counter()  # in bundles
         self.heads: dict[str | None, tuple[int, str]] = {}
-        self.device_seq = 0
+        self.device_seq, self.epoch, self.put_count = 0, 1, 0
         self.bundles: dict[str, Bundle] = {}
 
     # -- ordinary life
@@ -145,6 +145,12 @@ class StoreMachine(RuleBasedStateMachine):
         for loss in bundle.loss:
             self.reported[loss.reason] -= loss.count
 
+    @rule()
+    def begin_an_epoch(self) -> None:
+        self.epoch += 1
+        assert self.store.run(partial(self.store.begin_epoch, "key_adopted")) == self.epoch
+        self.heads, self.device_seq = {}, 0
+
     # -- what goes wrong
 
     @rule(garbage=st.sampled_from([b"", b"\0" * 5000, b"\xff" * 3000]))
@@ -204,7 +210,7 @@ class StoreMachine(RuleBasedStateMachine):
         counters = self.store._counters
         outside = sum(len(inside) for _envelope, inside, _carried, _seq in self.outbox) + len(self.withheld)
         assert counters.get("last", 0) == counters.get("settled", 0) + waiting + outside == self.next
-        assert (self.store.device, self.store.epoch) == (self.device, 1)
+        assert (self.store.device, self.store.epoch) == (self.device, self.epoch)
 
     def teardown(self) -> None:
         """Whatever happened: all that was acknowledged comes out in the end, once, or is counted."""
@@ -248,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert len(bundle.events) <= SEAL.max_bytes or bundle.count == 1
         seq, head = self.heads.get(bundle.stream.robot_id, (0, None))
         assert (bundle.seq, bundle.previous) == (seq + 1, head)
-        assert bundle.device_seq == self.device_seq + 1
+        assert (bundle.epoch, bundle.device_seq) == (self.epoch, self.device_seq + 1)
         assert bundle.replaces == bundle.stream.replaces
         envelope = sealed(bundle)
         self.bundles[envelope.proof_id] = bundle
@@ -257,7 +263,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.heads[bundle.stream.robot_id] = (bundle.seq, envelope.payload_hash)
         self.device_seq += 1
         carried = sum(loss.count for loss in bundle.loss)
-        self.outbox.append((envelope, inside, carried, bundle.device_seq))
+        self.put_count += 1
+        self.outbox.append((envelope, inside, carried, self.put_count))
         for loss in bundle.loss:
             self.reported[loss.reason] += loss.count
 

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from actod.config import AlertConfig, FleetConfig
+from actod.config import AlertConfig, AwsConfig, FleetConfig, VaultConfig
 from actod.service.alerts import ALERTS, QUIET_SECONDS
 from actod.submit.ages import LIMIT_DAYS
 from actod.submit.pins import parse_pins
@@ -59,6 +59,12 @@ def test_the_page_of_alerts_names_each_of_them_and_its_configuration_is_one() ->
     for table in tomllib.loads(blocks(ALERT_PAGE, "toml")[0])["alerts"]:
         AlertConfig(**table)
     assert QUIET_SECONDS == 15 * 60
+
+
+def test_the_stores_on_the_page_of_credentials_are_configuration() -> None:
+    table = tomllib.loads(blocks(CREDENTIALS, "toml")[1])
+    assert len(VaultConfig(**table["vault"]).fetch) == 2
+    assert len(AwsConfig(**table["aws"]).fetch) == 1
 
 
 def test_the_page_of_fleet_health_shows_the_defaults() -> None:

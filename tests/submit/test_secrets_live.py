@@ -19,8 +19,12 @@ from hil.rig import Rig, build, wait_for
 from tests.collect.session import publish
 from tests.submit.parts import write_private
 
+# So many requests a second, since each harm below halves the pace: a fleet must not come back at full speed.
 SETTINGS = """
 backoff_max_seconds = 300.0
+requests_per_second = 2000.0
+proof_sample_seconds = 1.0
+monitor_api_key_file = "monitor-key"
 
 [collector.pin_set]
 file = "signed-pins.json"
@@ -42,6 +46,7 @@ url_file = "alert-url"
 secret_file = "alert-secret"
 ca_file = "ca/ca.pem"
 """
+MONITOR_KEY = "acto_CANARY-monitor-key-0123456789abcdefghijklm"
 FLEET_KEY = "acto_CANARY-fleet-key-0123456789abcdefghijklmnop"
 
 
@@ -59,7 +64,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         )
         rig.config_file.write_text(text)
         set_password(rig, "CANARY-old-password")
-        rig.collector.take_keys(rig.api_key, FLEET_KEY)
+        write_private(folder / "monitor-key", MONITOR_KEY)
+        rig.collector.take_keys(rig.api_key, FLEET_KEY, MONITOR_KEY)
         rig.actod.start()
         wait_for(rig.envelopes, what="the first bundle")
         yield rig
@@ -94,6 +100,20 @@ def test_the_machines_health_is_reported_with_a_key_of_its_own(rig: Rig) -> None
     delivers_again(rig)
     rig.collector.take_keys(rig.api_key, FLEET_KEY)
     wait_for(lambda: audited(rig, "fleet.resumed"), what="a report that is taken")
+
+
+def test_own_proofs_are_fetched_with_a_key_of_its_own(rig: Rig) -> None:
+    """The collector's own counters: fetched without the monitor's key, they are refused, and nothing else is."""
+    rig.collector.take_keys(rig.api_key, FLEET_KEY, MONITOR_KEY)
+    wait_for(lambda: b"GET /v1/proofs/" in (rig.folder / "collector" / "received.bin").read_bytes(), what="a fetched proof")
+    listed = wait_for(
+        lambda: ask(load(rig.config_file), "credentials")["collector.monitor_api_key_file"]["proven"], what="a key in use"
+    )
+    assert listed
+    rig.collector.take_keys(rig.api_key, FLEET_KEY)
+    refused = rig.collector.stats()["stats"].get("status_401", 0)
+    wait_for(lambda: rig.collector.stats()["stats"].get("status_401", 0) > refused, what="a fetch that is refused")
+    delivers_again(rig)
 
 
 def test_no_scope_is_served_by_the_key_of_another(rig: Rig) -> None:

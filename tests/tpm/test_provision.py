@@ -18,6 +18,7 @@ from hil.parts.swtpm import Gate, Swtpm
 from hil.rig import ROOT
 
 PROGRAMS = ROOT / "deploy" / "tpm"
+STORE = "/var/lib/actod-token"
 
 
 class Machine:
@@ -45,7 +46,7 @@ class Machine:
     def files(self) -> dict[str, tuple[int, bytes]]:
         """Return mode and content of everything, the token's own files left out: reading may touch them."""
         found = {str(path.relative_to(self.root)): path for path in self.root.rglob("*")}
-        kept = {name: path for name, path in found.items() if not name.startswith("var/lib/actod-signer/")}
+        kept = {name: path for name, path in found.items() if not name.startswith(f"{STORE[1:]}/")}
         return {name: (path.stat().st_mode, path.read_bytes() if path.is_file() else b"") for name, path in kept.items()}
 
 
@@ -92,7 +93,7 @@ def take_back(machine: Machine, made: dict[str, tuple[int, bytes]]) -> None:
     assert machine.files() == made
     assert machine.run("unprovision", "--destroy-keys").returncode == 0
     assert {name for name, (_, content) in machine.files().items() if content} == set()
-    assert not (machine.root / "var/lib/actod-signer").exists()
+    assert not (machine.root / STORE[1:]).exists()
 
 
 def test_softhsm_is_provisioned_with_a_pin_that_nobody_saw_and_taken_back(softhsm: Machine, tmp_path: Path) -> None:
@@ -120,8 +121,9 @@ def test_a_tpm_is_provisioned_with_limits_and_a_pin_sealed_to_it_and_taken_back(
     drop_in = made["etc/systemd/system/actod-signer.service.d/token.conf"][1].decode()
     assert drop_in == f"[Service]\nEnvironment=TPM2_PKCS11_TCTI={tpm.options[3]}\n"  # the rest stands in the unit
     unit = (ROOT / "deploy/systemd/actod-signer.service").read_text()
-    assert "LoadCredentialEncrypted=token-pin:/etc/actod/credentials/token-pin.cred" in unit
-    assert made["etc/actod/credentials/token-pin.cred"][0] & 0o777 == 0o600
+    assert "LoadCredentialEncrypted=token-pin:/etc/credstore.encrypted/actod.token-pin\n" in unit
+    assert f"StateDirectory={STORE.removeprefix('/var/lib/')}\n" in unit
+    assert made["etc/credstore.encrypted/actod.token-pin"][0] & 0o777 == 0o600
     limits = subprocess.run(
         ["tpm2_getcap", "-T", tpm.options[3], "properties-variable"], capture_output=True, text=True, check=True
     ).stdout
