@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 
@@ -71,3 +72,6 @@ def test_a_second_process_on_the_same_state_folder_is_refused(rig: Rig) -> None:
     assert second.returncode == 75
     assert "another actod works" in second.stderr
     assert rig.actod.running()
+    why = rig.tool("why", "--config", str(rig.config_file))
+    assert (why.returncode, why.stderr) == (0, "")
+    assert re.fullmatch(r"(nothing waits|no bundle waits;|\d+ bundles wait, the oldest).*\n", why.stdout)

@@ -87,7 +87,8 @@ class Facts:
 
     def told(self, elsewhere: set[str]) -> Counter[str]:
         """Sum up the losses that envelopes carried away which are not among `elsewhere`."""
-        return sum((inside.losses for proof, (_hash, inside) in self.left.items() if proof not in elsewhere), Counter())
+        gone = [proof for proof in self.left if proof not in elsewhere and self.settling.get(proof) != "split"]
+        return sum((self.left[proof][1].losses for proof in gone), Counter())  # what was split tells of its losses anew
 
 
 def numbers_in(events: bytes) -> list[int]:

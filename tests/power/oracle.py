@@ -149,7 +149,7 @@ def _chained(held: Held, facts: Facts) -> list[str]:
     for proof, (payload_hash, inside) in facts.left.items():
         row, _inside = held.bundles.get(proof, (None, None))
         allowed = {facts.settled[proof]} if proof in facts.settled else {"outbox", facts.settling.get(proof, "outbox")}
-        if row is None and facts.settling.get(proof) != "archive" and not facts.damaged:
+        if row is None and facts.settling.get(proof) not in ("archive", "split") and not facts.damaged:
             wrong.append(f"bundle {inside.device_seq} left and is gone")
         if facts.damaged:
             allowed.add("outbox")  # an older file has it still: it is sent again, to the same proof id

@@ -54,7 +54,7 @@ def test_the_trace_holds_everything_that_happens_to_a_store(trace: Sequence[Op])
     assert count(trace, "u", ".jsonl") > 1, "and removed"
     assert count(trace, "c", "spool.db-wal") == 3, "two clean ends, each beginning again with a new WAL"
     marks = [op.data for op in trace if op.kind == "m"]
-    for word in (b'"ack"', b'"left"', b'"archive"', b'"quarantine"', b'"open"'):
+    for word in (b'"ack"', b'"left"', b'"archive"', b'"quarantine"', b'"split"', b'"open"'):
         assert sum(word in mark for mark in marks) > 2
 
 

@@ -78,16 +78,20 @@ class Life:
         await self._settle(envelope)
 
     async def _settle(self, envelope: Envelope) -> None:
-        verdict = self._chance.choices(("archive", "quarantine", "defer", ""), (6, 2, 1, 1))[0]
+        verdict = self._chance.choices(("archive", "quarantine", "split", "defer", ""), (6, 2, 2, 1, 1))[0]
+        if envelope.count == 1 and verdict == "split":  # it cannot be cut
+            verdict = ""
         if verdict == "defer":
             await self._spool.defer(envelope)
         elif not verdict:
             await self._spool.give_back(envelope)
-        if verdict not in ("archive", "quarantine"):
+        if verdict not in ("archive", "quarantine", "split"):
             return
         self.mark("settle", proof=envelope.proof_id, place=verdict)
         if verdict == "archive":
             await self._spool.receipt(envelope, receipt(envelope))
+        elif verdict == "split":
+            assert await self._spool.split(envelope, most_bytes=2000)
         else:
             await self._spool.set_aside(envelope, "http_422")
         self.mark("settled", proof=envelope.proof_id, place=verdict)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actod.config import CollectorConfig
@@ -120,6 +120,8 @@ class Robot:
 
 @pytest.mark.parametrize("key", ["requests_per_hour", "requests_per_day"])
 @settings(max_examples=15, deadline=None)
+@example(steps=["many", "many", "many", "kill", "many", "kill", "many"])
+@example(steps=["many", "many", "stop", "many", "reboot", "many", "kill", "many"])
 @given(steps=st.lists(st.sampled_from(["send", "send", "many", "kill", "stop", "wait", "reboot"]), max_size=40))
 def test_no_restart_kill_or_reboot_makes_a_budget_larger(
     key: str, steps: list[str], tmp_path_factory: pytest.TempPathFactory
