@@ -16,7 +16,7 @@ from actod.config import CollectorConfig
 _BURST_REQUESTS = 4.0  # at once; the server allows 20
 _BURST_SECONDS = 2.0  # of bytes, at once
 _SLOTS = 60  # of a window: what it counts is forgotten in steps
-_BACK_OFF = 0.5
+_BACK_OFF, _BACK_OFF_GENTLY = 0.5, 0.8  # with the second a link that cuts a quarter of all requests costs little pace
 _SPEED_UP = 0.2  # of the pace, with each receipt: relative, so that a fleet of any size finds its level
 _STEADY = 0.1  # of the limit, at most
 _START = 1 / 512  # of the limit: what a long outage leaves; it takes ten minutes to be at full speed again
@@ -185,9 +185,9 @@ class Budget:
         if self._bytes:
             self._bytes.take(size_bytes, now_ns)
 
-    def slow_down(self) -> None:
-        """Halve the pace: the server said that it is too much."""
-        self._hold_to(max(self._slowest, self.pace * _BACK_OFF))
+    def slow_down(self, *, gently: bool = False) -> None:
+        """Halve the pace: the server said that it is too much. Gently where it may have been the link."""
+        self._hold_to(max(self._slowest, self.pace * (_BACK_OFF_GENTLY if gently else _BACK_OFF)))
 
     def start_slowly(self) -> None:
         """Halve the pace, within bounds: a fleet that lost its server must not come back at full speed."""

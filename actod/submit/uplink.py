@@ -26,6 +26,8 @@ SMALLEST_LIMIT_BYTES = 64 * 1024  # no proxy takes less; below it a 413 is about
 _STALE_SECONDS = 5.0  # who waited longer for its turn gives way to what is more urgent now
 _TOLD_SECONDS = 5.0  # a wait for the budget that is worth a word
 _ROUNDING_SECONDS = 1e-6  # so that what was waited for has come
+_OUTAGE = 3  # failures in a row: less is a bad link, which is no reason to send less
+_MAY_BE_THE_LINK = "cut_off"
 _BULK = frozenset({TrafficClass.BULK})
 
 _log = structlog.get_logger(__name__)
@@ -221,8 +223,8 @@ class PacedUplink:
         until_ns = self._clock.now().monotonic_ns + int(step.pause_seconds * 1e9)
         self._not_before_ns = max(self._not_before_ns, until_ns)
         if step.slow_down:
-            self._budget.slow_down()
-        elif step.fate is Fate.RETRY:
+            self._budget.slow_down(gently=failure.reason == _MAY_BE_THE_LINK)
+        elif self._submit_state.failures >= _OUTAGE:
             self._budget.start_slowly()
         if step.fate is Fate.SET_ASIDE:
             self._audit.record("submit.rejected", proof_id=envelope.proof_id, reason=failure.reason)

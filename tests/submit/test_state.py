@@ -267,6 +267,16 @@ def test_a_rate_limit_that_falls_below_our_pace_condemns_nobody(per_second: floa
     assert len(line.server.times) < 1.35 * 1500
 
 
+@pytest.mark.parametrize("reason", ["cut_off", "unreachable", "server_unavailable", "response_timeout"])
+def test_a_link_that_fails_a_quarter_of_all_requests_is_no_reason_to_send_less(reason: str, folder: Path) -> None:
+    chance = random.Random(5)  # noqa: S311 - repeatable
+    envelopes = [envelope(number) for number in range(1000)]
+    line = Line(envelopes, lambda *_: reason if chance.random() < 0.25 else "accepted", folder)
+    line.run(until=lambda: False)
+    assert not line.queue.aside
+    assert line.seconds() < 3 * 1000 / 4, "the pauses, and little more"
+
+
 def test_poison_is_found_on_a_server_that_fails_a_tenth_of_all_requests(folder: Path) -> None:
     envelopes = [envelope(number) for number in range(500)]
     poison = {item.proof_id for item in envelopes[5::100]}
