@@ -101,7 +101,7 @@ def install(site: Site) -> None:
 def provision(site: Site, *, url: str, pins: list[str]) -> None:
     """Have `provision` make token, PIN and key for the signer's user, and write the configuration."""
     machine = site.machine
-    provision = ("/usr/lib/actod/tpm/provision", "softhsm", "--user", "actod-signer", "--seal", "host", "--no-packages")
+    provision = ("/usr/lib/actod/tpm/provision", "softhsm", "--seal", "host", "--no-packages")
     machine.run(*provision)
     again = machine.run(*provision).stdout
     assert "doing" not in again, again
