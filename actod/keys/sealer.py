@@ -13,7 +13,7 @@ from actod.errors import TransientError
 from actod.keys.ring import KeyRing
 from actod.model import Bundle, Envelope, PublicKeys
 from actod.ports import AuditLog, Signer
-from actod.proof.envelope import SealContext, assemble
+from actod.proof.envelope import SEALED, SealContext, assemble
 
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _LATE_SECONDS = 60.0
@@ -52,7 +52,8 @@ class TokenSealer:
             self._audit.record("key.used", ed25519=keys.ed25519_thumbprint, kind=keys.kind)
             self._keys = keys
         draft = assemble(bundle, keys=keys, context=self._context())
-        unsigned = draft.finish(await self._signer.cosign(draft.canonical))
+        cosign = await self._signer.cosign(draft.canonical) if keys.kind == SEALED else None
+        unsigned = draft.finish(cosign)
         envelope = unsigned.sign(await self._signer.sign_payload_hash(unsigned.payload_hash))
         self._ring.signed(bundle)
         return envelope
