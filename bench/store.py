@@ -1,6 +1,6 @@
 """What the store costs: CPU a message, bytes written for each payload byte, queues of a million, start.
 
-    python -m bench.store [cpu] [wear] [queue] [start] [repair] [--folder DIR]
+    python -m bench.store [cpu] [wear] [layout] [queue] [start] [repair] [--folder DIR]
 
 Ratios are of one run on one machine; the folder must be on a real disk. Bytes written are those of /proc/self/io: what
 the kernel was asked to bring to the device, in pages of 4 KiB, the audit log's checkpoint lines included.
@@ -27,6 +27,7 @@ from actod.config import AuditConfig, SealConfig, StoreConfig
 from actod.model import Bundle, Envelope, Group, Instant, MaskedReading, Receipt, Stream, TrafficClass
 from actod.proof.canonical import canonical
 from actod.service.clock import SystemClock
+from actod.store import schema
 from actod.store.checkpoint import merged
 from actod.store.chunk import digest, pack
 from actod.store.outbox import Sealed, key
@@ -195,6 +196,28 @@ def wear(folder: Path) -> None:
         )
 
 
+def layout(folder: Path) -> None:
+    """Print the same figure by page size and checkpoint interval, with what the last checkpoint brings to the file."""
+    chosen_layout = schema.PAGE_BYTES, schema.CHECKPOINT_PAGES
+    for page, wal_kib in ((512, 1024), (512, 4096), (512, 16384), (1024, 4096), (4096, 4096)):
+        schema.PAGE_BYTES, schema.CHECKPOINT_PAGES = page, (wal_kib << 10) // page
+        os.sync()
+        before, payload = written(), 0
+        with opened(folder / f"layout-{page}-{wal_kib}") as (store, clock):
+            for number in range(0, RATE * 600, RATE // 2):
+                store.run(partial(store.commit, group(number, RATE // 2, clock, lambda n: EVENTS[n % 5000])))
+                payload += RATE // 2 * PAYLOAD_BYTES
+                clock.ahead_ns += 500_000_000
+                while bundle := store.run(store.next_bundle):
+                    envelope = sealed(bundle)
+                    store.run(partial(store.put, bundle, envelope))
+                    store.run(store.next_envelope)
+                    store.run(partial(store.receipt, envelope, Receipt(envelope.proof_id, 1, None)))
+        ratio = (written() - before) / payload
+        print(f"layout pages of {page:>4} B, checkpoint at {wal_kib:>5} KiB  {ratio:.2f} bytes a payload byte", flush=True)
+    schema.PAGE_BYTES, schema.CHECKPOINT_PAGES = chosen_layout
+
+
 def queue(folder: Path) -> None:
     """Print what sealing into, and delivering from, a queue costs by its length."""
     base: dict[str, float] = {}
@@ -317,13 +340,13 @@ def timed(folder: Path, name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["cpu", "wear", "queue", "start", "repair"])
+    parser.add_argument("parts", nargs="*", default=["cpu", "wear", "layout", "queue", "start", "repair"])
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-store-", dir=args.folder))
     try:
         for part in args.parts:
-            {"cpu": cpu, "wear": wear, "queue": queue, "start": start, "repair": repair}[part](folder)
+            {"cpu": cpu, "wear": wear, "layout": layout, "queue": queue, "start": start, "repair": repair}[part](folder)
     finally:
         shutil.rmtree(folder)
 

@@ -31,7 +31,7 @@ from hil.rig import ROOT, wait_for
 from hil.soak import Publisher
 
 MARK = {"bookworm": "12", "trixie": "13"}
-CREDENTIAL = "/etc/actod/credentials/token-pin.cred"
+CREDENTIAL = "/etc/credstore.encrypted/actod.token-pin"
 UNITS = ("actod.service", "actod-signer.service")
 _BATCH = 1000
 _IDLE_SECONDS = 20.0
@@ -261,7 +261,7 @@ def remove(site: Site) -> None:
     assert stock_verified(site.collector.envelopes_file, None) == count
     say("removed and installed again: one chain, every bundle verifies", bundles=count)
     machine.run("dpkg", "-P", "actod")
-    for path in ("/var/lib/actod", "/var/lib/actod-signer", "/etc/actod", CREDENTIAL, "/usr/lib/actod", "/usr/bin/actod"):
+    for path in ("/var/lib/actod", "/var/lib/actod-token", "/etc/actod", CREDENTIAL, "/usr/lib/actod", "/usr/bin/actod"):
         assert machine.run("test", "-e", path, check=False).returncode == 1, f"{path} is left"
     last = machine.run("journalctl", f"MESSAGE_ID={PURGED.id}", "-o", "cat", "--no-pager").stdout
     assert "are erased" in last

@@ -27,7 +27,7 @@ def test_each_environments_example_loads_and_fits_the_units(tmp_path: Path, envi
         assert f"RuntimeDirectory={path.parent.name}\n" in units
     assert f"--socket {config.control_socket}\n" in units
     assert f"User={config.signer.daemon_user}\n" in units
-    assert f"={config.token.pin_file.name}:/etc/actod/credentials/{config.token.pin_file.name}.cred\n" in units
+    assert f"={config.token.pin_file.name}:/etc/credstore.encrypted/actod.{config.token.pin_file.name}\n" in units
     assert f"={config.collector.api_key_file.name}:/etc/actod/credentials/{config.collector.api_key_file.name}\n" in units
 
 

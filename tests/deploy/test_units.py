@@ -74,3 +74,13 @@ def test_the_two_units_share_neither_user_nor_state_and_only_the_signer_has_the_
     assert re.findall(r"^DeviceAllow=(.+)$", signer, re.MULTILINE) == ["/dev/tpmrm0 rw"]
     assert "PrivateNetwork=yes" in signer
     assert "-/var/lib/actod " in signer
+
+
+def test_the_signers_unit_looks_where_provision_puts_token_and_pin() -> None:
+    unit = (UNITS / "actod-signer.service").read_text(encoding="utf-8")
+    steps = (ROOT / "deploy" / "tpm" / "steps.py").read_text(encoding="utf-8")
+    (store,) = re.findall(r'^STORE = "/var/lib/([^"]+)"', steps, re.MULTILINE)
+    (folder,) = re.findall(r'^SECRETS, ENCRYPTED = "[^"]+", "([^"]+)"', steps, re.MULTILINE)
+    assert f"\nStateDirectory={store}\n" in unit
+    assert f"TPM2_PKCS11_STORE=/var/lib/{store} " in unit
+    assert f"\nLoadCredentialEncrypted=token-pin:{folder}/actod.token-pin\n" in unit

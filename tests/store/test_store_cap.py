@@ -19,6 +19,7 @@ from actod.audit.log import AuditLog
 from actod.config import AuditConfig, SealConfig, StoreConfig
 from actod.errors import TransientError
 from actod.model import Delivery, Group, Instant, MaskedReading, Stream, TrafficClass
+from actod.store import repair
 from actod.store.checkpoint import merged
 from actod.store.outbox import CLASSES
 from actod.store.schema import OUTBOX, QUARANTINE
@@ -51,6 +52,7 @@ class Robot:
     config: StoreConfig
     clock: HandClock = field(default_factory=HandClock)
     highest: int = 0
+    repairs: int = 0
     received: dict[int, TrafficClass] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     delivered: set[int] = field(default_factory=set)
@@ -132,11 +134,26 @@ def robots() -> Iterator[list[Robot]]:
         robot.audit.close()
 
 
-def test_the_folder_never_passes_its_cap_and_every_message_is_somewhere(tmp_path: Path, robots: list[Robot]) -> None:
+def measure_in_repairs(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the folder each time that a repair syncs it, too: the new file is whole and the old one still there."""
+    sync = repair.sync_folder
+
+    def measured(folder: Path) -> None:
+        robot.measure()
+        robot.repairs += 1
+        sync(folder)
+
+    monkeypatch.setattr(repair, "sync_folder", measured)
+
+
+def test_the_folder_never_passes_its_cap_and_every_message_is_somewhere(
+    tmp_path: Path, robots: list[Robot], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was received is delivered, queued, or counted as dropped or damaged: exactly, in each class."""
     robot = Robot(tmp_path / "state", StoreConfig(max_bytes=CAP, **DROP))
     robots.append(robot)
     robot.open()
+    measure_in_repairs(robot, monkeypatch)
     vault = SealedVault(
         robot.folder / FOLDER, operator_key=make_operator_key(tmp_path / "key"), max_bytes=robot.config.shares.vault
     )
@@ -166,6 +183,7 @@ def test_the_folder_never_passes_its_cap_and_every_message_is_somewhere(tmp_path
             assert robot.store.repaired
             robot.measure()
     assert robot.highest <= CAP
+    assert robot.repairs > 2
     assert disk_usage(robot.folder / FOLDER) > 150_000, "the vault was filled"
     missing = Counter(robot.received[number] for number in robot.received.keys() - robot.queued() - robot.delivered)
     dropped, damaged = robot.ledger("queue_full"), robot.ledger("damaged")["damaged normal"]  # a page says no class
