@@ -24,6 +24,7 @@ from actod.submit.verdict import VERDICTS, State
 
 SMALLEST_LIMIT_BYTES = 64 * 1024  # no proxy takes less; below it a 413 is about something else
 _STALE_SECONDS = 5.0  # who waited longer for its turn gives way to what is more urgent now
+_MOST_DOUBLINGS = 2  # of the quiet time before a bundle in doubt: everyone waits for it
 _TOLD_SECONDS = 5.0  # a wait for the budget that is worth a word
 _ROUNDING_SECONDS = 1e-6  # so that what was waited for has come
 _OUTAGE = 3  # failures in a row: less is a bad link, which is no reason to send less
@@ -66,7 +67,7 @@ class PacedUplink:
                 uniform=uniform or random.SystemRandom().uniform,
             )
         )
-        self._quiet_seconds, self._most_quiet_seconds = collector.backoff_min_seconds, collector.backoff_max_seconds
+        self._quiet_seconds = collector.backoff_min_seconds
         self._left_ns = 0  # when the newest request began
         self._gate = asyncio.Lock()
         self._not_before_ns = 0
@@ -161,12 +162,12 @@ class PacedUplink:
     async def _turn(self, size_bytes: int, proof_id: str) -> int:
         """Wait for pace, budgets and the end of any pause; number the attempt, which is in flight from now on."""
         doubts = self._submit_state.doubts(proof_id)
-        quiet_ns = int(min(self._most_quiet_seconds, self._quiet_seconds * 2 ** min(doubts - 1, 30)) * 1e9) if doubts else 0
+        quiet_ns = int(self._quiet_seconds * 2 ** min(doubts - 1, _MOST_DOUBLINGS) * 1e9) if doubts else 0
         came_ns = self._clock.now().monotonic_ns
         async with self._gate:
             while not await self._may_leave(size_bytes, quiet_ns):
                 continue
-            if self._clock.now().monotonic_ns - came_ns > _STALE_SECONDS * 1e9:
+            if not quiet_ns and self._clock.now().monotonic_ns - came_ns > _STALE_SECONDS * 1e9:
                 raise TransientError("waited", "something more urgent may have come")
             self._left_ns = self._clock.now().monotonic_ns
             self._budget.take(size_bytes, self._left_ns)
