@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS
 
+_CREDENTIAL = re.compile(rb'"credential:[A-Za-z0-9._-]+"')  # the name of a secret that lies elsewhere
 _BROKER_REMEDIES = {
     "unreachable": "start the broker, and check mqtt.host and mqtt.port; under TLS mqtt.ca_file must hold its CA",
     "refused": "check mqtt.username, mqtt.password_file and the broker's access list",
@@ -141,7 +143,7 @@ def _no_secret(file: Path) -> Line:
     name, files = "no secret in configuration", configfile.files(file)
     masker = PolicyMasker(policy=Policy.compile(MaskingConfig()), pseudonym_key=secrets.token_bytes(32))
     for one in files:
-        for place, decision in search(masker, one.read_bytes(), profile="secrets-only"):
+        for place, decision in search(masker, _CREDENTIAL.sub(b'""', one.read_bytes()), profile="secrets-only"):
             detail = f"{one}, line {place.rstrip(':') or '?'}: looks like a secret ({decision.type})"
             return Line(name, "fail", detail, "move it to a file of mode 0600, name that file's path, and change the secret")
     return Line(name, "ok", f"{len(files)} files searched")

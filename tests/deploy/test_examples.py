@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actod import configfile, facts
+from actod.cli.check import _no_secret
 from actod.errors import ConfigError
 from hil.rig import ROOT
 
@@ -22,6 +23,7 @@ def test_each_environments_example_loads_and_fits_the_units(tmp_path: Path, envi
     shutil.copy(EXAMPLES / "conf.d" / f"50-{environment}.toml", tmp_path / "conf.d")
     config = configfile.load(tmp_path / "actod.toml")
     assert config.environment == environment
+    assert _no_secret(tmp_path / "actod.toml").level == "ok"
     units = "".join((ROOT / "deploy" / "systemd" / f"{unit}.service").read_text() for unit in ("actod", "actod-signer"))
     for path in (config.control_socket, config.signer_socket):
         assert f"RuntimeDirectory={path.parent.name}\n" in units
