@@ -222,6 +222,7 @@ class Plan:
                 self.machine.write(self.secret_file(name), self.machine.run(command, given=secret), 0o600)
 
     def _remove_pins(self) -> None:
+        self.machine.remove(MEANWHILE)
         for name in ("token-pin", "token-so-pin"):
             self.machine.remove(self.secret_file(name))
 
