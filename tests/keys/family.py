@@ -34,7 +34,7 @@ class Family:
     """Implements the Signer port: generations in memory, all on one make-believe token."""
 
     def __init__(self, *, sealed: bool = False, generations: int = 1) -> None:
-        self._sealed = sealed
+        self._sealed, self.half_made = sealed, 0
         self.holders = {number: Holder.make(sealed=sealed) for number in range(1, generations + 1)}
 
     def connection(self) -> Connection:
@@ -54,6 +54,8 @@ class Family:
         )
 
     def make(self, generation: int) -> EnrolledKey:
+        if generation == self.half_made:
+            raise TransientError("key_count")
         self.holders.setdefault(generation, Holder.make(sealed=self._sealed))
         return self.enrolled(generation)
 

@@ -250,6 +250,12 @@ def test_an_adoption_is_refused_by_name_where_it_does_not_fit(robot: Robot) -> N
     run(robot, with_a_wrong_signature, after_the_chains_went_on)
 
 
+def test_half_a_pair_that_a_kill_left_on_the_token_does_not_stop_rotations(robot: Robot) -> None:
+    robot.family.half_made = 2
+    run(robot, report, rotate, report)
+    assert signers(verify(robot)) == [robot.family.enrolled(number).ed25519_thumbprint for number in (1, 3)]
+
+
 def test_a_rotation_needs_the_key_in_use(robot: Robot) -> None:
     async def rotate_with_another_token(life: Life) -> None:
         with pytest.raises(TransientError, match="key_gone"):
