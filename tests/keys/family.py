@@ -21,7 +21,7 @@ from actod.keys.ring import KeyRing
 from actod.keys.sealer import TokenSealer
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
-from actod.model import EnrolledKey, PublicKeys, PurposeSignature
+from actod.model import EnrolledKey, PurposeSignature
 from actod.proof.envelope import SealContext, iso
 from actod.service.records import OwnRecords
 from actod.store.spool import SqliteSpool
@@ -75,9 +75,6 @@ class Connection:
     async def use(self, ed25519_thumbprint: str) -> None:
         self.chosen = ed25519_thumbprint
         await self._turn()
-
-    async def public_keys(self) -> PublicKeys:
-        return (await self._holder()).public
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         return (await self._holder()).ed25519.sign(payload_hash.encode()).signature

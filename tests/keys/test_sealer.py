@@ -14,7 +14,7 @@ from nacl.signing import SigningKey
 from actod.errors import IntegrityError, TransientError
 from actod.keys.ring import KeyRing
 from actod.keys.sealer import TokenSealer
-from actod.model import EnrolledKey, Envelope, PublicKeys, PurposeSignature
+from actod.model import EnrolledKey, Envelope, PurposeSignature
 from tests.proof.conftest import bundle_of, context_of, keys_of
 from tests.store.parts import HandClock
 
@@ -45,9 +45,6 @@ class ScriptedSigner:
 
     async def use(self, ed25519_thumbprint: str) -> None:
         self.chosen = ed25519_thumbprint
-
-    async def public_keys(self) -> PublicKeys:
-        return keys_of(self.key)
 
     async def sign_purpose(self, message: bytes) -> PurposeSignature:
         return PurposeSignature(self.key.sign(message).signature, None)
