@@ -17,7 +17,7 @@ from actod import pipeline
 from actod.config import MaskingConfig, SealConfig, StoreConfig
 from actod.errors import TransientError
 from actod.keys.life import KeyLife
-from actod.keys.ring import KeyRing
+from actod.keys.ring import KeyRing, last_used_key
 from actod.keys.sealer import TokenSealer
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
@@ -215,7 +215,7 @@ async def live(robot: Robot, scenario: Callable[[Life], Any], *, seal: bool = Tr
         signer=signer,
         audit=robot,
         clock=clock,
-        last_used=lambda: next((fields["ed25519"] for fields in reversed(robot.events("key.used"))), None),
+        last_used=lambda: last_used_key(robot.audit),
     )
     write = ring.write
 
