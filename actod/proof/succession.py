@@ -200,7 +200,7 @@ class _Succession:
         number, head = statement.after
         if number >= one.device_seq:
             yield "it names a place that does not lie before its own"
-        elif any(member.payload_hash != head for member in self._at(one.epoch, number, number)):
+        elif head is not None and any(member.payload_hash != head for member in self._at(one.epoch, number, number)):
             yield f"it follows another bundle than device_seq {number}"
 
     def _back_dated(self, one: Checked, statement: Statement) -> Iterator[str]:

@@ -349,6 +349,16 @@ def test_a_clock_that_went_back_does_not_hide_what_is_disputed() -> None:
     assert [bool(one.disputed) for one in report.envelopes] == [False, True, True, True, False]
 
 
+def test_a_statement_whose_maker_had_not_the_newest_bundle_any_more_counts() -> None:
+    old, new = Holder.make(), Holder.make()
+    device = Device(old)
+    device.seal()
+    device.rotate(new, after=(1, None))  # delivered, and gone from the archive
+    device.say(device.retirement(old, after=(2, None)))
+    report = verify(device.chain, trust_of(old))
+    assert (report.verdict, report.problems, report.marks) == (Verdict.VALID, [], [])
+
+
 def test_a_suspected_time_that_is_none_disputes_everything() -> None:
     device, old = retired(suspected_since="last week")
     report = verify(device.chain, trust_of(old))
