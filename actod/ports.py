@@ -18,7 +18,6 @@ from actod.model import (
     Group,
     Instant,
     MaskedReading,
-    PublicKeys,
     PurposeSignature,
     Reading,
     Receipt,
@@ -187,9 +186,6 @@ class Signer(Protocol):
 
         The choice is kept even where it could not be told to the signer now.
         """
-
-    async def public_keys(self) -> PublicKeys:
-        """Return the chosen key, or the family's only one. Raises TransientError("key_choice") where there are several."""
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         """Sign 64 hex characters with Ed25519 (64 bytes)."""

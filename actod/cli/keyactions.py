@@ -6,13 +6,14 @@ import argparse
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from actod.cli.state import ask
 from actod.config import Config
-from actod.errors import ConfigError, TransientError
+from actod.errors import ConfigError, RejectedError, TransientError
 from actod.keys import operators, provision
 from actod.keys.enquiry import ask_keys
 from actod.keys.listing import describe, forms
@@ -20,7 +21,7 @@ from actod.keys.ring import RingState, read_state
 from actod.model import EnrolledKey
 from actod.proof import thumbprint
 from actod.proof.envelope import iso
-from actod.proof.statements import Key
+from actod.proof.statements import ADOPTION, Key, parse
 from actod.proof.trust import Trust
 from actod.service.clock import SystemClock
 from actod.store.inspection import PLACES, inspect
@@ -102,14 +103,19 @@ def adopt(config: Config, args: argparse.Namespace) -> dict[str, Any]:
 def sign_statement(args: argparse.Namespace) -> dict[str, Any]:
     """Sign a statement with an operator's key; return what it says."""
     text = args.statement.read_bytes()
-    if not text.startswith(b"actod:adoption:v1\n"):
-        raise ConfigError(
-            key="STATEMENT", expected="what actod keys adopt --out wrote", found=str(args.statement), fix="name that file"
-        )
+    try:
+        statement = parse(text)
+    except RejectedError as exc:
+        raise _no_statement(args.statement) from exc
+    if statement.purpose != ADOPTION:
+        raise _no_statement(args.statement)
     signer, out = operators.read_signer(args.key), args.out or args.statement.with_name(f"{args.statement.name}.sig")
     out.write_bytes(signer.sign(text).signature)
-    statement: dict[str, Any] = orjson.loads(text.partition(b"\n")[2])
-    return statement | {"signature": str(out)}
+    return statement.body | {"signature": str(out)}
+
+
+def _no_statement(file: Path) -> ConfigError:
+    return ConfigError(key="STATEMENT", expected="what actod keys adopt --out wrote", found=str(file), fix="name that file")
 
 
 def export(config: Config, args: argparse.Namespace) -> Any:

@@ -13,7 +13,7 @@ import orjson
 
 from actod.errors import TransientError
 from actod.keys import wire
-from actod.model import EnrolledKey, PublicKeys, PurposeSignature
+from actod.model import EnrolledKey, PurposeSignature
 
 _SIGNATURE_BYTES = 64
 _CHOOSERS = {wire.SIGN_BUNDLE, wire.SIGN_PURPOSE, wire.SIGN_ATTESTATION, wire.COSIGN}  # what the chosen key does
@@ -39,16 +39,6 @@ class SignerClient:
         """Choose the key that signs from now on, also over later connections. Raises TransientError("key_unknown")."""
         self._chosen = ed25519_thumbprint
         await self._ask(wire.USE, ed25519_thumbprint.encode("ascii"))
-
-    async def public_keys(self) -> PublicKeys:
-        """Return the chosen key, or the family's only one."""
-        keys = await self.keys()
-        if not self._chosen and len(keys) != 1:
-            raise TransientError("key_choice", f"the family has {len(keys)} keys, and none was chosen")
-        for key in keys:
-            if self._chosen in {"", key.ed25519_thumbprint}:
-                return key.public
-        raise TransientError("key_unknown", f"none of the family's {len(keys)} keys has this thumbprint")
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         """Have 64 hex characters signed with Ed25519."""

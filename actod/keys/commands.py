@@ -67,7 +67,7 @@ def utc(text: str) -> str:
     """Return an ISO 8601 time in UTC; one without a zone is UTC. Raises RejectedError."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as exc:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError) as exc:  # a time in the year 1 or 9999 may lie outside of both in UTC
         raise RejectedError("argument_malformed", "a time is ISO 8601, such as 2026-01-02T03:04:05Z") from exc
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

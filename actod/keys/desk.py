@@ -8,7 +8,7 @@ r"""What the signer answers, and what it refuses. It is no oracle: it signs four
 | sign_bundle | a payload_hash, 64 hex characters | an Ed25519 signature |
 | cosign | a canonical payload without payload_hash and co-signature | ES256 as r\|\|s, or empty for an on-token key |
 | sign_purpose | `actod:<purpose>:v1\n` and more, 16 KiB in all | {"ed25519", "p256"}, base64url |
-| sign_attestation | DSSE's encoding of an in-toto statement about a bundle | {"ed25519", "p256"}, base64url |
+| sign_attestation | DSSE's encoding of an in-toto statement about a bundle that verifies | {"ed25519", "p256"}, base64url |
 | ping | (empty) | how many seconds the present call has been running |
 | stats | (empty) | see `keeper.TokenKeeper.stats` |
 

@@ -232,7 +232,13 @@ class KeyLife:
         unused = [key for key in generations if key.ed25519_thumbprint not in used and key.generation > after]
         if unused:
             return unused[-1]
-        return await self._signer.make_next(max((key.generation for key in generations), default=0) + 1)
+        generation = max((key.generation for key in generations), default=0) + 1
+        try:
+            return await self._signer.make_next(generation)
+        except TransientError as exc:
+            if exc.reason != "key_count":
+                raise
+        return await self._signer.make_next(generation + 1)  # half a pair, of a process that was killed, keeps its label
 
     async def _statement(self, purpose: str, *, new: EnrolledKey, **members: Any) -> Statement:
         heads = await self._chain.heads()

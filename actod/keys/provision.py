@@ -13,8 +13,18 @@ from pkcs11.constants import DEFAULT
 from actod.errors import StopError
 from actod.keys import memory
 from actod.keys.healing import Call, ask
-from actod.keys.pairs import ED25519_PARAMETERS, ED25519_POINT_BYTES, P256_PARAMETERS, SEED_BYTES, point_of
-from actod.keys.token import by_generation, close_quietly, find_token, has_ed25519, label_of, load_library, log_in, read_pin
+from actod.keys.pairs import ED25519_PARAMETERS, ED25519_POINT_BYTES, P256_PARAMETERS, SEED_BYTES, Pair, point_of
+from actod.keys.token import (
+    by_generation,
+    close_quietly,
+    find_token,
+    has_ed25519,
+    label_of,
+    load_library,
+    log_in,
+    pairs_of,
+    read_pin,
+)
 from actod.keys.uri import TokenUri, parse
 
 _APPLICATION = "actod"  # CKA_APPLICATION of the seed, for who lists the token's objects
@@ -27,7 +37,8 @@ _VERIFY_ONLY = {Attribute.ENCRYPT: DEFAULT, Attribute.WRAP: DEFAULT}
 def make_key(uri: str, *, pin_file: Path | str, beside_others: bool = True) -> bytes:
     """Make the first generation that the URI names; return its 32-byte Ed25519 key. Raises TransientError, ConfigError.
 
-    Unless `beside_others`, raises StopError("key_exists") where there is a key of this label: with two, none is used.
+    Unless `beside_others`, only what is missing is made, as after a power cut in the middle, and StopError("key_exists") is
+    raised where nothing is: with two of a label, none is used.
     """
     wanted = parse(uri)
     library = load_library(wanted)
@@ -35,11 +46,22 @@ def make_key(uri: str, *, pin_file: Path | str, beside_others: bool = True) -> b
     try:
         found = find_token(library, wanted)
         session = log_in(found, pin=read_pin(Path(pin_file)), writable=True)
-        if not beside_others and _missing(session, wanted.object, 1, on_token=has_ed25519(found)) is None:
+        on_token = has_ed25519(found)
+        both = {"pair": True, "seed": True}
+        missing = both if beside_others else _missing(session, wanted.object, 1, on_token=on_token)
+        if missing is None:
             raise StopError("key_exists", f"the token holds a key with the label {wanted.object!r}; it is kept")
-        return _make(session, wanted.object, on_token=has_ed25519(found), seed=True, pair=True)
+        made = _make(session, wanted.object, on_token=on_token, **missing)
+        return made or _first_of(pairs_of(session, found, wanted))
     finally:
         close_quietly(library, session)
+
+
+def _first_of(pairs: tuple[Pair, ...]) -> bytes:
+    """Return the first generation's public key, and let go of what is secret."""
+    for pair in pairs:
+        pair.forget()
+    return pairs[0].key.ed25519
 
 
 def make_generation(library: Any, uri: TokenUri, *, pin: str, generation: int) -> None:

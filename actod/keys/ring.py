@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,23 +101,25 @@ def read_state(folder: Path) -> RingState | None:
     return state
 
 
-def last_used_key(lines: Iterable[tuple[str, JsonObject]]) -> str | None:
-    """Return the thumbprint of the key that the audit log says signed last; `lines` are (event, fields), oldest first."""
+def last_used_key(lines: Iterable[tuple[str, JsonObject]]) -> Key | None:
+    """Return the key that the audit log says signed last; `lines` are (event, fields), oldest first."""
     found = None
     for event, fields in lines:
         if event == "key.used":
-            found = fields.get("ed25519")
+            with suppress(RejectedError):
+                found = Key.read({name: fields.get(name) for name in ("ed25519", "public", "p256", "kind")})
     return found
 
 
 class KeyRing:
     """Holds the file, and tells the sealer which key signs the next bundle.
 
-    `last_used` finds the thumbprint that the audit log named last: the way back where the file is lost or damaged.
+    `last_used` finds the key that the audit log named last: the way back where the file is lost or damaged. Where the token
+    does not hold it, no other goes on without an operator.
     """
 
     def __init__(
-        self, folder: Path, *, signer: Signer, audit: AuditLog, clock: Clock, last_used: Callable[[], str | None]
+        self, folder: Path, *, signer: Signer, audit: AuditLog, clock: Clock, last_used: Callable[[], Key | None]
     ) -> None:
         self._path, self._signer, self._audit, self._clock = folder / FILE, signer, audit, clock
         self._last_used = last_used
@@ -174,11 +177,10 @@ class KeyRing:
         generations = await self._signer.keys()
         if self.state.current is None:
             last_used = await asyncio.to_thread(self._last_used)
-            known = [key for key in generations if key.ed25519_thumbprint == last_used]
-            if not generations:
+            if last_used is None and not generations:
                 raise TransientError("key_count", "the token holds no key")
-            first = (known or generations)[-1]
-            await self.write(replace(self.state, current=Key.of(first.public), since=self.now()))
+            first = last_used or Key.of(generations[-1].public)
+            await self.write(replace(self.state, current=first, since=self.now()))
         key = self.in_use(generations)
         await self._signer.use(key.ed25519_thumbprint)
         return key

@@ -14,6 +14,7 @@ from actod.keys.ring import KeyRing
 from actod.model import Bundle, Envelope, PublicKeys
 from actod.ports import AuditLog, Signer
 from actod.proof.envelope import SEALED, SealContext, assemble
+from actod.proof.statements import Key
 
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _LATE_SECONDS = 60.0
@@ -49,7 +50,7 @@ class TokenSealer:
     async def _attempt(self, bundle: Bundle) -> Envelope:
         keys = await self._ring.key_for(bundle, anew=self.waiting is not None)
         if keys != self._keys:
-            self._audit.record("key.used", ed25519=keys.ed25519_thumbprint, kind=keys.kind)
+            self._audit.record("key.used", **dataclasses.asdict(Key.of(keys)))
             self._keys = keys
         draft = assemble(bundle, keys=keys, context=self._context())
         cosign = await self._signer.cosign(draft.canonical) if keys.kind == SEALED else None

@@ -104,7 +104,7 @@ def open_token(library: Any, uri: TokenUri, *, pin: str, allow_software: bool = 
         raise TokenError("token_software", "a software token is refused in prod")
     session = log_in(found, pin=pin)
     try:
-        token = Token(library, session, _pairs(session, found, uri))
+        token = Token(library, session, pairs_of(session, found, uri))
         if len(token.keys) == 1:
             token.pair("")
     except BaseException:
@@ -192,7 +192,7 @@ def _generation(family: str, label: str) -> Iterator[int]:
         yield int(label[len(family) + 1 :])
 
 
-def _pairs(session: Any, found: Any, uri: TokenUri) -> tuple[Pair, ...]:
+def pairs_of(session: Any, found: Any, uri: TokenUri) -> tuple[Pair, ...]:
     """Read the family. A later generation that was never finished, for want of one of its objects, is passed over."""
     on_token = has_ed25519(found)
     classes = [ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY] + ([] if on_token else [ObjectClass.DATA])

@@ -14,6 +14,7 @@ import orjson
 from actod.errors import RejectedError
 from actod.proof.canonical import canonical
 from actod.proof.envelope import proof_id
+from actod.proof.verify import Verdict, verify_envelope
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -42,7 +43,10 @@ def pae(body: bytes) -> bytes:
 
 
 def is_pae(message: bytes) -> bool:
-    """Whether a message is exactly the encoding of a statement about a bundle, and of nothing else."""
+    """Whether a message is exactly the encoding of a statement about a bundle that verifies, and of nothing else.
+
+    So nobody chooses the digest of the subject: it is that of the bundle inside, and never of a file of his.
+    """
     head = pae(b"").removesuffix(b"0 ")
     if not message.startswith(head):
         return False
@@ -55,6 +59,7 @@ def is_pae(message: bytes) -> bool:
             and value.keys() == _MEMBERS
             and (value["_type"], value["predicateType"]) == (STATEMENT_TYPE, PREDICATE_TYPE)
             and statement(value["predicate"]["envelope"]) == body
+            and verify_envelope(value["predicate"]["envelope"]).verdict is Verdict.VALID
         )
     except (ValueError, TypeError, KeyError, AttributeError, RejectedError):
         return False

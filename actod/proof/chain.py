@@ -100,6 +100,7 @@ def verify_set(
     for key in sorted(by_device):
         _device(key, by_device[key], replaced, report)
     _epochs(by_device, found.adopted, report)
+    _shared_keys(unique.values(), report)
     return report
 
 
@@ -207,6 +208,19 @@ def _epochs(devices: Iterable[tuple[str, int]], adopted: set[tuple[str, int]], r
             for epoch in epochs
             if epoch > 1 and (device, epoch) not in adopted
         ]
+
+
+def _shared_keys(envelopes: Iterable[Checked], report: Report) -> None:
+    """Mark a key that signs for several devices: a state folder made anew, or one robot that speaks for another."""
+    devices: dict[str, set[str]] = defaultdict(set)
+    for one in envelopes:
+        if one.device is not None:
+            devices[one.signers[0]].add(one.device)
+    report.marks += [
+        f"key {key} signs for more than one device: {', '.join(sorted(names))}"
+        for key, names in sorted(devices.items())
+        if len(names) > 1
+    ]
 
 
 def _holes(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

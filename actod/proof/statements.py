@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import orjson
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
@@ -165,10 +166,14 @@ def heads_digest(heads: Iterable[tuple[str | None, int, str]]) -> str:
     )
 
 
-def parse(text: bytes, body: Any) -> Statement:
-    """Read a statement from the message that was signed (`text`) and its JSON. Raises RejectedError."""
-    purpose = text.partition(b"\n")[0].removeprefix(b"actod:").removesuffix(b":v1").decode("ascii", "replace")
-    statement = _statement(purpose, body)
+def parse(text: bytes) -> Statement:
+    """Read a statement from the message that is signed. Raises RejectedError."""
+    head, _, body = text.partition(b"\n")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise RejectedError(_FORM, "no JSON") from exc
+    statement = _statement(head.removeprefix(b"actod:").removesuffix(b":v1").decode("ascii", "replace"), value)
     if statement.message != text:
         raise RejectedError(_FORM, "not the canonical form of a statement")
     return statement

@@ -22,6 +22,7 @@ from actod.proof.trust import Trust
 from actod.proof.verify import Checked
 
 _SLACK_SECONDS = 60.0  # between the time that a statement names and the bundle that carries it: a token may be slow
+_EARLIEST, _LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901
 _Identity = tuple[str, str | None, str]  # Ed25519, P-256 (thumbprints), kind
 
 
@@ -139,6 +140,8 @@ class _Succession:
             return
         if not late:
             faults += self._misplaced(one, statement)
+        if statement.purpose == ROTATION and not faults and _identity(statement.new) == self._current:
+            return  # the same once more, and the first lies before this set
         key = statement.old if statement.purpose == ROTATION else statement.new
         if key is None or _identity(key) != self._current:
             faults.append("it does not speak of the key that is in use there")
@@ -197,7 +200,7 @@ class _Succession:
         number, head = statement.after
         if number >= one.device_seq:
             yield "it names a place that does not lie before its own"
-        elif any(member.payload_hash != head for member in self._at(one.epoch, number, number)):
+        elif head is not None and any(member.payload_hash != head for member in self._at(one.epoch, number, number)):
             yield f"it follows another bundle than device_seq {number}"
 
     def _back_dated(self, one: Checked, statement: Statement) -> Iterator[str]:
@@ -216,7 +219,7 @@ class _Succession:
         """Mark what the key signed from the first bundle at the suspected time on, by place: a clock may have gone back."""
         if statement.suspected_since is None or statement.old is None:
             return
-        since, reached = _moment(statement.suspected_since), False
+        since, reached = _moment(statement.suspected_since, unreadable=_EARLIEST), False
         for member in members:
             reached = reached or _moment(member.created_at) >= since
             if reached and member.signers[0] == statement.old.ed25519:
@@ -249,10 +252,10 @@ def _place(one: Checked) -> str:
     return f"epoch {one.epoch} device_seq {one.device_seq}"
 
 
-def _moment(text: str) -> datetime:
-    """Read a time; one that is none lies after every other, so that it is disputed rather than not."""
+def _moment(text: str, *, unreadable: datetime = _LATEST) -> datetime:
+    """Read a time. A bundle's that is none lies after every other, so that it is disputed rather than not."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
+        moment = unreadable
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -5,8 +5,8 @@
      "operators": [{"ed25519": ..., "public": ...}]}
 
 `ed25519` and `p256` are RFC 7638 thumbprints, `public` is the raw Ed25519 key in base64url. A device that is null enrols its
-keys before the device has drawn its id. A member `report` may stand beside these: what provisioning says of the machine, for
-people. That a key lives in a chip rests on whoever wrote the file.
+keys before the device has drawn its id; they speak for no device that is named. A member `report` may stand beside these:
+what provisioning says of the machine, for people. That a key lives in a chip rests on whoever wrote the file.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Trust:
     operators: frozenset[str] = frozenset()
 
     def keys(self, device: str) -> tuple[Key, ...]:
-        """Return the keys with which a device may begin."""
-        return self.devices.get(device, ()) + self.devices.get(None, ())
+        """Return the keys with which a device may begin: its own; of one that no file names, those without a device."""
+        return self.devices.get(device) or self.devices.get(None, ())
 
     @property
     def file(self) -> JsonObject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(name: str) -> int:
     if os.geteuid() != 0 and args.root == Path("/"):
         print(f"{name}: run this as root", file=sys.stderr)
         return 1
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a token's library that crashes here, or in a child, knows the PIN
     plan = _plan(args)
     try:
         return _provision(plan, dry=args.dry_run) if name == "provision" else _unprovision(plan, args)

@@ -12,7 +12,6 @@ import re
 import secrets
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ SNIPPET, REPORT = "/etc/actod/conf.d/40-token.toml", "/etc/actod/report.json"
 DROP_IN = "/etc/systemd/system/actod-signer.service.d/token.conf"
 UDEV_RULE = "/etc/udev/rules.d/60-actod-tpm.rules"
 DEVICE = "/dev/tpmrm0"
+MEANWHILE = "/run/actod-provision"  # in memory
 _RULE = b'SUBSYSTEM=="tpmrm", KERNEL=="tpmrm[0-9]*", GROUP="tss", MODE="0660"\n'
 _FREE_PCR = (
     23  # for applications: no firmware measures into it, so no update locks us out; systemd 252 cannot do without one
@@ -222,6 +222,7 @@ class Plan:
                 self.machine.write(self.secret_file(name), self.machine.run(command, given=secret), 0o600)
 
     def _remove_pins(self) -> None:
+        self.machine.remove(MEANWHILE)
         for name in ("token-pin", "token-so-pin"):
             self.machine.remove(self.secret_file(name))
 
@@ -258,12 +259,13 @@ class Plan:
     @contextlib.contextmanager
     def _configured(self) -> Iterator[list[str]]:
         """Yield the arguments of a configuration with which actod reaches the token. The PIN lies in memory meanwhile."""
-        self.machine.folder("/run", 0o755, owned=False)
-        with tempfile.TemporaryDirectory(prefix="actod-provision-", dir=self.machine.path("/run")) as name:
-            folder = Path(name)
+        folder = self.machine.path(MEANWHILE)
+        self.machine.remove(MEANWHILE)  # of a run that was killed
+        try:
+            self.machine.folder(MEANWHILE, 0o700, owned=False)
             for file, data in (
                 ("pin", self.secret("token-pin")),
-                ("actod.toml", _CONFIGURATION.format(folder=name, uri=self.uri).encode()),
+                ("actod.toml", _CONFIGURATION.format(folder=folder, uri=self.uri).encode()),
             ):
                 path = folder / file
                 path.touch(0o600)
@@ -271,6 +273,8 @@ class Plan:
                 shutil.chown(path, *self.machine.ids())
             shutil.chown(folder, *self.machine.ids())
             yield ["--config", str(folder / "actod.toml")]
+        finally:
+            self.machine.remove(MEANWHILE)
 
     def _actod(self, *arguments: str) -> bytes:
         with self._configured() as configuration:

@@ -101,8 +101,10 @@ def test_a_bundle_that_does_not_verify_is_not_attested(tmp_path: Path) -> None:
     assert "not attested: payload_hash does not match the content" in done.stderr
 
 
-def test_the_signer_knows_a_statement_about_a_bundle_by_its_form_alone() -> None:
-    body = statement(Device(Holder.make()).seal())
+def test_the_signer_knows_a_statement_about_a_bundle_that_verifies_and_signs_no_other() -> None:
+    bundle = Device(Holder.make()).seal()
+    body = statement(bundle)
+    of_a_file = bundle | {"payload": bundle["payload"] | {"payload_hash": hashlib.sha256(b"a file").hexdigest()}}
     assert is_pae(pae(body))
     assert all(is_pae(pae(statement(ENVELOPES[name]["envelope"]))) for name in VERIFIED)
     for message in (
@@ -117,6 +119,9 @@ def test_the_signer_knows_a_statement_about_a_bundle_by_its_form_alone() -> None
         pae(b"{}"),
         pae(b"[]"),
         pae(b"null"),
+        pae(statement({"payload": {"hash_alg": "sha256", "payload_hash": "a" * 64}})),
+        pae(statement(of_a_file)),
+        pae(statement(bundle | {"signature_b64": base64.b64encode(bytes(64)).decode()})),
         pae(body).replace(b"application/vnd.in-toto+json", b"application/vnd.other+json12"),
         b"actod:rotation:v1\n" + pae(body),
         b"0" * 64,

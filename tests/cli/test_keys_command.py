@@ -152,6 +152,28 @@ def test_a_driver_that_ends_the_process_is_named_and_not_waited_for(
     assert "is started again" not in done.stderr
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "yesterday", ""])
+def test_a_time_that_is_none_is_named(tmp_path: Path, empty: SoftToken, time: str) -> None:
+    done = keys(tmp_path, empty, "retire", "--suspected-since", time)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a time in ISO 8601 is expected" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"actod:adoption:v1\n", b"actod:adoption:v1\n{}", b"actod:rotation:v1\n[1]", b"\xff:v1\n1"]
+)
+def test_only_a_statement_gets_an_operators_signature(tmp_path: Path, text: bytes) -> None:
+    key, statement = tmp_path / "operator.pem", tmp_path / "statement"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ED25519", "-out", str(key)], check=True, capture_output=True)
+    key.chmod(0o600)
+    statement.write_bytes(text)
+    command = [sys.executable, "-m", "actod", "keys", "sign-statement", str(statement), "--key", str(key)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "expected what actod keys adopt --out wrote" in done.stderr
+    assert not statement.with_name("statement.sig").exists()
+
+
 def test_nothing_is_left_behind(tmp_path: Path, empty: SoftToken) -> None:
     keys(tmp_path, empty, "init")
     keys(tmp_path, empty, "show")

@@ -21,7 +21,7 @@ from actod.errors import TransientError
 from actod.keys import wire
 from actod.keys.client import SignerClient
 from actod.keys.desk import Desk, is_payload
-from actod.model import EnrolledKey, PublicKeys, PurposeSignature
+from actod.model import EnrolledKey, PurposeSignature
 from actod.proof.attestation import is_pae
 
 _US = 1000
@@ -45,14 +45,14 @@ async def _speak(data: bytes) -> None:
     assert len(answers) == len(frames)
     assert writer.closed
     assert all(word in {b"ok", b"error"} for word, _ in answers)
-    for ask in (SignerClient.public_keys, SignerClient.stats, SignerClient.busy_seconds, _sign, _sign_purpose, _make_next):
+    for ask in (SignerClient.keys, SignerClient.stats, SignerClient.busy_seconds, _sign, _sign_purpose, _make_next):
         client = SignerClient(Path("/nowhere"), timeout_seconds=5)
         client._streams = (_reader(data), cast("Any", _Writer()))
         try:
             answer = await cast("Callable[[SignerClient], Any]", ask)(client)
         except TransientError:
             continue
-        assert isinstance(answer, PublicKeys | EnrolledKey | PurposeSignature | dict | float | bytes)
+        assert isinstance(answer, tuple | PurposeSignature | dict | float | bytes)
 
 
 async def _sign(client: SignerClient) -> bytes:

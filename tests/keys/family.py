@@ -17,11 +17,11 @@ from actod import pipeline
 from actod.config import MaskingConfig, SealConfig, StoreConfig
 from actod.errors import TransientError
 from actod.keys.life import KeyLife
-from actod.keys.ring import KeyRing
+from actod.keys.ring import KeyRing, last_used_key
 from actod.keys.sealer import TokenSealer
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
-from actod.model import EnrolledKey, PublicKeys, PurposeSignature
+from actod.model import EnrolledKey, PurposeSignature
 from actod.proof.envelope import SealContext, iso
 from actod.service.records import OwnRecords
 from actod.store.spool import SqliteSpool
@@ -34,7 +34,7 @@ class Family:
     """Implements the Signer port: generations in memory, all on one make-believe token."""
 
     def __init__(self, *, sealed: bool = False, generations: int = 1) -> None:
-        self._sealed = sealed
+        self._sealed, self.half_made = sealed, 0
         self.holders = {number: Holder.make(sealed=sealed) for number in range(1, generations + 1)}
 
     def connection(self) -> Connection:
@@ -54,6 +54,8 @@ class Family:
         )
 
     def make(self, generation: int) -> EnrolledKey:
+        if generation == self.half_made:
+            raise TransientError("key_count")
         self.holders.setdefault(generation, Holder.make(sealed=self._sealed))
         return self.enrolled(generation)
 
@@ -73,9 +75,6 @@ class Connection:
     async def use(self, ed25519_thumbprint: str) -> None:
         self.chosen = ed25519_thumbprint
         await self._turn()
-
-    async def public_keys(self) -> PublicKeys:
-        return (await self._holder()).public
 
     async def sign_payload_hash(self, payload_hash: str) -> bytes:
         return (await self._holder()).ed25519.sign(payload_hash.encode()).signature
@@ -216,7 +215,7 @@ async def live(robot: Robot, scenario: Callable[[Life], Any], *, seal: bool = Tr
         signer=signer,
         audit=robot,
         clock=clock,
-        last_used=lambda: next((fields["ed25519"] for fields in reversed(robot.events("key.used"))), None),
+        last_used=lambda: last_used_key(robot.audit),
     )
     write = ring.write
 

@@ -60,7 +60,6 @@ def answering(frame: bytes) -> Serve:
         (wire.pack(b"ok", b"{}"), "signer_protocol"),
         (wire.pack(b"ok", b"[1]"), "signer_protocol"),
         (wire.pack(b"ok", b'{"keys":[{"label":"k","generation":1,"ed25519":1}]}'), "signer_protocol"),
-        (wire.pack(b"ok", b'{"keys":[]}'), "key_choice"),
         (wire.pack(b"error", b"token_away\na sentence"), "token_away"),
         (b"\0\0\0\0", "signer_away"),
         (b"\xff\xff\xff\xff", "signer_away"),
@@ -71,7 +70,7 @@ def test_what_is_no_answer_is_an_absence_with_a_reason(tmp_path: Path, frame: by
     async def scenario() -> str:
         async with behind(tmp_path / "s", answering(frame)) as client:
             with pytest.raises(TransientError) as caught:
-                await client.public_keys()
+                await client.keys()
             return caught.value.reason
 
     assert asyncio.run(scenario()) == reason
@@ -179,11 +178,8 @@ def test_the_choice_of_a_key_is_told_to_each_new_connection_before_that_key_is_a
         async with behind(tmp_path / "s", noting) as client:
             keys = await client.keys()
             assert [(key.generation, key.p256) for key in keys] == [(n, b"\4" + bytes([n]) * 64) for n in (1, 2)]
-            with pytest.raises(TransientError, match="key_choice: the family has 2 keys"):
-                await client.public_keys()
             await client.sign_payload_hash(HASH)  # the signer's affair, as long as nothing was chosen
             await client.use("thumbprint-2")
-            assert await client.public_keys() == keys[1].public
             assert await client.cosign(b"{}") is None
             await client.sign_payload_hash(HASH)
             client.close()
@@ -192,7 +188,7 @@ def test_the_choice_of_a_key_is_told_to_each_new_connection_before_that_key_is_a
 
     asyncio.run(scenario())
     use, sign = (wire.USE, b"thumbprint-2"), (wire.SIGN_BUNDLE, HASH.encode())
-    assert asked[0] == [(wire.KEYS, b""), (wire.KEYS, b""), sign, use, (wire.KEYS, b""), use, (wire.COSIGN, b"{}"), sign]
+    assert asked[0] == [(wire.KEYS, b""), sign, use, use, (wire.COSIGN, b"{}"), sign]
     assert asked[1] == [use, sign, sign]
 
 

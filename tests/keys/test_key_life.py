@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from actod.proof.thumbprint import base64url
 from actod.proof.trust import Trust
 from actod.proof.verify import Verdict
 from tests.keys.family import Family, Life, Robot, killed, live
-from tests.proof.device import trust_of
+from tests.proof.device import Holder, trust_of
 
 OPERATOR = SigningKey.generate()
 TRUSTED = base64url(bytes(OPERATOR.verify_key))
@@ -175,15 +176,16 @@ async def adopt(life: Life) -> None:
     await life.keys.adopt(signature=base64url(OPERATOR.sign(statement.encode()).signature))
 
 
-def test_where_the_key_is_gone_sealing_waits_and_an_operators_signature_begins_an_epoch(robot: Robot) -> None:
-    async def wait_and_adopt(life: Life) -> None:
-        await life.records.write("heartbeat")
-        await life.spool.seal_now()
-        while life.sealer.waiting != "key_gone":
-            await asyncio.sleep(0.005)
-        await adopt(life)
-        await life.sealed()
+async def wait_and_adopt(life: Life) -> None:
+    await life.records.write("heartbeat")
+    await life.spool.seal_now()
+    while life.sealer.waiting != "key_gone":
+        await asyncio.sleep(0.005)
+    await adopt(life)
+    await life.sealed()
 
+
+def test_where_the_key_is_gone_sealing_waits_and_an_operators_signature_begins_an_epoch(robot: Robot) -> None:
     run(robot, report, rotate, report)
     first = robot.family.holders[1]
     dead(robot)
@@ -250,6 +252,12 @@ def test_an_adoption_is_refused_by_name_where_it_does_not_fit(robot: Robot) -> N
     run(robot, with_a_wrong_signature, after_the_chains_went_on)
 
 
+def test_half_a_pair_that_a_kill_left_on_the_token_does_not_stop_rotations(robot: Robot) -> None:
+    robot.family.half_made = 2
+    run(robot, report, rotate, report)
+    assert signers(verify(robot)) == [robot.family.enrolled(number).ed25519_thumbprint for number in (1, 3)]
+
+
 def test_a_rotation_needs_the_key_in_use(robot: Robot) -> None:
     async def rotate_with_another_token(life: Life) -> None:
         with pytest.raises(TransientError, match="key_gone"):
@@ -302,9 +310,22 @@ def test_an_old_key_is_told_once_a_day(robot: Robot) -> None:
 
 
 def test_the_last_used_key_is_read_from_the_audit_log() -> None:
-    lines: list[tuple[str, Any]] = [("key.used", {"ed25519": "a"}), ("seal.waiting", {}), ("key.used", {"ed25519": "b"})]
-    assert last_used_key(lines) == "b"
+    first, second = Holder.make().key, Holder.make(sealed=True).key
+    lines: list[tuple[str, Any]] = [("key.used", asdict(first)), ("seal.waiting", {}), ("key.used", asdict(second))]
+    assert last_used_key(lines) == second
+    assert last_used_key([*lines, ("key.used", {"ed25519": "b"})]) == second
     assert last_used_key([]) is None
+
+
+def test_a_lost_file_and_another_token_are_no_way_around_the_operator(robot: Robot) -> None:
+    run(robot, report, rotate, report)
+    (robot.folder / FILE).unlink()
+    lost = robot.family.holders[1]
+    dead(robot)
+    run(robot, wait_and_adopt, report)
+    robot.family.holders[1], robot.family.holders[9] = lost, robot.family.holders[1]
+    report_ = verify(robot)
+    assert [(chain.epoch, chain.problems) for chain in report_.chains] == [(1, []), (2, [])]
 
 
 def test_no_private_key_stands_in_the_file(robot: Robot) -> None:

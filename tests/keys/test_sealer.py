@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from nacl.signing import SigningKey
 from actod.errors import IntegrityError, TransientError
 from actod.keys.ring import KeyRing
 from actod.keys.sealer import TokenSealer
-from actod.model import EnrolledKey, Envelope, PublicKeys, PurposeSignature
+from actod.model import EnrolledKey, Envelope, PurposeSignature
+from actod.proof.statements import Key
 from tests.proof.conftest import bundle_of, context_of, keys_of
 from tests.store.parts import HandClock
 
@@ -45,9 +47,6 @@ class ScriptedSigner:
 
     async def use(self, ed25519_thumbprint: str) -> None:
         self.chosen = ed25519_thumbprint
-
-    async def public_keys(self) -> PublicKeys:
-        return keys_of(self.key)
 
     async def sign_purpose(self, message: bytes) -> PurposeSignature:
         return PurposeSignature(self.key.sign(message).signature, None)
@@ -116,8 +115,7 @@ def test_the_keys_are_asked_for_once_and_their_use_is_recorded(sealer_of: Sealer
     sealer = sealer_of(signer, audit)
     assert len(seal(sealer, 3)) == 3
     assert signer.failures == []  # one question for the keys, three signatures
-    thumbprint = keys_of(signer.key).ed25519_thumbprint
-    assert audit.lines == [("key.used", {"ed25519": thumbprint, "kind": "software"})]
+    assert audit.lines == [("key.used", dataclasses.asdict(Key.of(keys_of(signer.key))))]
     assert sealer.waiting is None
 
 

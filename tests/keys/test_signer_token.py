@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from actod import secretfile
 from actod.keys import wire
 from actod.keys.remedies import remedy
-from hil.parts.softhsm import SoftToken, make_token
+from hil.parts.softhsm import KEY, SoftToken, make_token, module
 from tests.keys.parts import Signer, Spy, add_key, write_pin
 
 
@@ -211,3 +213,20 @@ def test_every_reason_of_token_and_pin_has_a_remedy_of_its_own() -> None:
     of_the_process = {"signer_away", "signer_protocol", "parent_gone", "request_refused"}
     assert len(raised) > 15
     assert {reason for reason in raised if "signer itself" in remedy(reason)} == of_the_process
+
+
+@pytest.mark.parametrize("half", ["pubkey", "privkey"])
+def test_half_a_pair_keeps_its_place_and_the_next_generation_is_made_behind_it(
+    token: SoftToken, make_signer: Callable[..., Signer], half: str
+) -> None:
+    signer = make_signer(token)
+    signer.start()
+    assert signer.ask(wire.MAKE_NEXT, b"2")[0] == b"ok"
+    assert signer.end() == 0
+    tool = ("pkcs11-tool", "--module", str(module()), "--login", "--pin", token.pin, "--delete-object", "--type", half)
+    subprocess.run([*tool, "--label", f"{KEY}.2"], env=os.environ | token.environment, check=True, capture_output=True)
+    signer = make_signer(token)
+    signer.start()
+    assert signer.ask(wire.MAKE_NEXT, b"2") == (b"error", b"key_count")
+    assert signer.ask(wire.MAKE_NEXT, b"3")[0] == b"ok"
+    assert [key["generation"] for key in orjson.loads(signer.ask(wire.KEYS)[1])["keys"]] == [1, 3]

@@ -26,7 +26,7 @@ from pathlib import Path
 from actod.keys.client import SignerClient
 os.setgroups([])
 os.setresuid(*[pwd.getpwnam(sys.argv[2]).pw_uid] * 3)  # only now: the interpreter may lie where he cannot read
-print(asyncio.run(SignerClient(Path(sys.argv[1]), timeout_seconds=10).public_keys()).kind)
+print(asyncio.run(SignerClient(Path(sys.argv[1]), timeout_seconds=10).keys())[0].kind)
 """
 
 

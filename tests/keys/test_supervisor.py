@@ -56,7 +56,7 @@ def test_a_signer_that_cannot_start_is_tried_with_growing_pauses(supervised: Cal
                 times.append(loop.time())
             assert child.ended() == ["exit 78"] * 3
             with pytest.raises(TransientError, match="signer_away"):
-                await child.client.public_keys()
+                await child.client.keys()
         return times
 
     times = asyncio.run(scenario())

@@ -215,6 +215,27 @@ def test_a_generation_that_was_never_finished_is_passed_over_and_finished_when_i
     assert [key["generation"] for key in family(signer)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("half", ["pair", "seed"])
+def test_a_first_key_that_was_never_finished_is_finished_by_init(
+    tmp_path: Path, spy: Spy, make_signer: Callable[..., Signer], half: str
+) -> None:
+    """A power cut between a TPM's key pair and the seed beside it: provisioning is repeated, and must come through."""
+    spy.on("no-ed25519")
+    plain = make_token(tmp_path / "soft", keys=0)
+    token = dataclasses.replace(plain, uri=spy.uri, environment=dict(plain.environment) | spy.environment)
+    spoil(token, half)
+    config = write_config(tmp_path, token, uri=spy.uri)
+    command = [sys.executable, "-m", "actod", "keys", "init", "--json", "--config", str(config)]
+    done = subprocess.run(
+        command, env=os.environ | token.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    signer = make_signer(token, spy=spy)
+    signer.start()
+    assert signer.reason() == ""
+    assert [unpacked(key["ed25519"]).hex() for key in family(signer)] == [orjson.loads(done.stdout)["ed25519"]]
+
+
 @pytest.mark.parametrize(("what", "reason"), [("pair", "key_count"), ("short", "key_kind")])
 def test_two_pairs_of_one_label_and_a_short_seed_are_refused(
     tpm: swtpm.TpmToken, make_signer: Callable[..., Signer], what: str, reason: str

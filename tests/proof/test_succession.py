@@ -89,6 +89,29 @@ def test_a_key_that_nobody_enrolled_is_refused_and_so_is_an_unknown_device() -> 
     assert verify(device.chain, trust_of(device.holder, device=None)).verdict is Verdict.VALID
 
 
+def test_a_robot_whose_id_nobody_noted_cannot_speak_for_one_that_is_named() -> None:
+    unnamed, named = Holder.make(sealed=True), Holder.make(sealed=True)
+    trust = Trust({None: (unnamed.key,), "device-1": (named.key,)}, frozenset())
+    device = Device(unnamed)
+    device.seal()
+    report = verify(device.chain, trust)
+    assert (report.verdict, "signed by a key that is not enrolled" in told(report)) == (Verdict.INVALID, True)
+    device.holder, device.chain, device.device_seq, device.heads = named, [], 0, {}
+    device.seal()
+    assert verify(device.chain, trust).verdict is Verdict.VALID
+
+
+def test_one_key_that_signs_for_two_devices_is_marked() -> None:
+    holder = Holder.make()
+    chains = [Device(holder, name=name) for name in ("device-1", "device-2")]
+    for device in chains:
+        device.seal()
+    report = verify([one for device in chains for one in device.chain], trust_of(holder, device=None))
+    assert report.verdict is Verdict.VALID
+    assert report.marks == [f"key {holder.key.ed25519} signs for more than one device: device-1, device-2"]
+    assert verify(chains[0].chain, trust_of(holder, device=None)).marks == []
+
+
 def forge(change: Callable[[Device, Holder, Holder], None], *, sealed: bool = True) -> Report:
     """Verify a life in which something was forged, against the enrolment of its first key."""
     old, new = Holder.make(sealed=sealed), Holder.make(sealed=sealed)
@@ -192,6 +215,7 @@ def test_a_rotation_that_is_repeated_says_nothing_new_and_one_key_never_comes_ba
     device.seal()
     device.say(said)
     assert verify(device.chain, trust_of(old)).verdict is Verdict.VALID
+    assert verify(device.chain[4:], trust_of(new)).verdict is Verdict.VALID  # a window behind its first place
     device.seal(holder=old)
     report = verify(device.chain, trust_of(old))
     assert "signed by a key that was replaced at epoch 1 device_seq 5" in told(report)
@@ -323,6 +347,23 @@ def test_a_clock_that_went_back_does_not_hide_what_is_disputed() -> None:
     device.say(device.retirement(old, suspected_since=since))
     report = verify(device.chain, trust_of(old))
     assert [bool(one.disputed) for one in report.envelopes] == [False, True, True, True, False]
+
+
+def test_a_statement_whose_maker_had_not_the_newest_bundle_any_more_counts() -> None:
+    old, new = Holder.make(), Holder.make()
+    device = Device(old)
+    device.seal()
+    device.rotate(new, after=(1, None))  # delivered, and gone from the archive
+    device.say(device.retirement(old, after=(2, None)))
+    report = verify(device.chain, trust_of(old))
+    assert (report.verdict, report.problems, report.marks) == (Verdict.VALID, [], [])
+
+
+def test_a_suspected_time_that_is_none_disputes_everything() -> None:
+    device, old = retired(suspected_since="last week")
+    report = verify(device.chain, trust_of(old))
+    disputed = [bool(one.disputed) for one in report.envelopes]
+    assert (report.verdict, disputed) == (Verdict.VALID, [True] * 6 + [False])
 
 
 def test_a_retired_keys_later_bundle_is_refused_by_name() -> None:

@@ -77,7 +77,13 @@ def provision_twice(machine: Machine, trace: Path) -> dict[str, tuple[int, bytes
     assert "would do" in words(machine.run("provision", "--dry-run"))
     assert machine.files() == {}
     assert machine.run("provision", actod="false").returncode == 1  # what a run leaves that ends in the middle is completed
+    limits = machine.root.with_name("limits")
+    assert machine.run("provision", actod=f"sh -c 'cat /proc/self/limits > {limits}; exit 1'").returncode == 1
+    assert re.search(r"^Max core file size +0 +0 ", limits.read_text(), re.MULTILINE)  # no core file with a PIN in it
     begun = {name: content for name, content in machine.files().items() if "token-" in name}
+    left = machine.root / "run" / "actod-provision"  # where a run that is killed leaves the PIN
+    left.mkdir(parents=True)
+    (left / "pin").touch()
     assert words(machine.run("provision", trace=trace)) == {"done", "doing"}
     made = machine.files()
     assert begun
