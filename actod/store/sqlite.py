@@ -110,13 +110,13 @@ class SqliteStore(StoreCommits):
         row = self._out.get(envelope.proof_id)
         if row:
             self._deferred[row.traffic_class] = max(row.id, self._deferred.get(row.traffic_class, -1))
-            self._taken.discard(row.at)
+            self._forget(row)
 
     def give_back(self, envelope: Envelope) -> None:
         """Let an envelope that was taken be sent by another."""
         row = self._out.get(envelope.proof_id)
         if row:
-            self._taken.discard(row.at)
+            self._forget(row)
 
     def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Archive what the collector confirmed. Once more is no error."""
