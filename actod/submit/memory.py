@@ -1,8 +1,8 @@
 """What submission keeps over restarts: what was used of the budgets, and the largest bundle that the server takes.
 
 The file says beforehand that a little more was used (`Window.reserve`), so that it is written seldom, and a kill never
-makes a budget larger. What lies between two boots is known only where the clock was synchronised before and is now; else no time
-has passed: a board that woke up in 1970 would see its budget of today as half a century old.
+makes a budget larger. What lies between two boots is known only where the clock was synchronised before and is now; else
+no time has passed: a board that woke up in 1970 would take its budget of today for one of half a century ago.
 """
 
 from __future__ import annotations
