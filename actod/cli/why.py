@@ -37,15 +37,19 @@ def _left(folder: Path) -> str:
         status = inspection.status(wall_ns=time.time_ns())
     submit = {"state": "ok", "reason": ""}
     sealing: str | None = None
+    refused = ""
     for line in _lines(folder / "audit"):
         if line["event"] == "submit.state":
             submit = line
+        elif line["event"] in {"store.blocked", "store.resumed"}:
+            refused = line["reason"] if line["event"] == "store.blocked" else ""
         elif line["event"].startswith("seal."):
             sealing = line["reason"] if line["event"] == "seal.waiting" else None
     reason = submit["reason"]
     remedy = VERDICTS[reason].remedy if reason in VERDICTS else "nothing is wrong"
     standing = Standing(
         intake="",
+        disk_refuses=refused,
         sealing_waits_for=sealing,
         uplink_state=submit["state"],
         uplink_why=f"{submit['state']} ({reason}): {remedy}" if reason else "ok: nothing is wrong",
