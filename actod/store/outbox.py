@@ -242,7 +242,7 @@ class Outbox:
     def envelope(self, row: Sealed) -> Envelope | None:
         """Put the envelope together again, to the byte; None if a part is missing or damaged."""
         wrap = self._connection.execute("SELECT head, tail FROM wrap WHERE id=?", (row.id,)).fetchone()
-        if wrap is None:
+        if wrap is None or not all(isinstance(part, bytes) for part in wrap):  # one flipped bit makes another type
             return None
         events = list(self.chunks(number for number, _count in parse_ranges(row.chunks)))
         body = b"".join((wrap[0], b",".join(events), wrap[1]))
