@@ -13,6 +13,7 @@ from actod.audit.files import log_files, whole_lines
 from actod.cli.state import NotRunningError, add_config_argument, ask
 from actod.service.why import Standing, explain
 from actod.store.inspection import inspect
+from actod.store.schema import DATABASE_NAME
 from actod.submit.verdict import VERDICTS
 
 
@@ -27,6 +28,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         print(ask(config, "why")["why"])
     except NotRunningError:
+        if not (config.state_directory / DATABASE_NAME).exists():
+            print(f"actod does not run, start it: `systemctl start actod`. There is no store in {config.state_directory}")
+            return 0
         print(f"actod does not run, start it: `systemctl start actod`. When it ended: {_left(config.state_directory)}")
     return 0
 
