@@ -19,7 +19,6 @@ from hil.rig import ROOT, wait_for
 
 PACKAGES = "systemd,systemd-sysv,dbus,udev,mosquitto,softhsm2,python3,python3-systemd,openssl,ca-certificates,man-db"
 _ROOTS = ROOT / ".cache" / "hil"
-_MIRROR = "http://deb.debian.org/debian"
 
 
 class Machine:
@@ -100,9 +99,7 @@ def root_of(release: str) -> Path:
         _ROOTS.mkdir(parents=True, exist_ok=True)
         new = root.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
-        subprocess.run(
-            ["mmdebstrap", "-q", "--variant=minbase", f"--include={PACKAGES}", release, str(new), _MIRROR], check=True
-        )
+        subprocess.run(["mmdebstrap", "-q", "--variant=minbase", f"--include={PACKAGES}", release, str(new)], check=True)
         (new / "etc/machine-id").write_text("", encoding="ascii")  # each machine gets one of its own
         new.rename(root)
     return root
