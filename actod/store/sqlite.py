@@ -135,7 +135,8 @@ class SqliteStore(StoreCommits):
             self._add("submitted", 1)
             self._trim_archive()
             self._expire_archive(receipt.server_date)
-        self._deferred = {}  # others pass: what was suspect may show whose fault it was
+        if not self._journal.replacing():  # else all that is too large, and must wait, would come first again each time
+            self._deferred = {}  # others pass: what was suspect may show whose fault it was
         self._forget(row)
         self._tell("checkpoint.settled")
 
