@@ -8,7 +8,7 @@ demo: setup
 	@.venv/bin/python -m hil.demo
 
 test: setup lint
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	@.venv/bin/ruff check --quiet .

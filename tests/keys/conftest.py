@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -100,3 +101,12 @@ def supervised(tmp_path: Path, token: SoftToken, spy: Spy, monkeypatch: pytest.M
             await asyncio.gather(task, return_exceptions=True)
 
     return supervise
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that every user can reach, as the test's own is not."""
+    folder = Path(tempfile.mkdtemp(prefix="signer-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -133,15 +131,6 @@ def test_stats_count_calls_latencies_and_nothing_else(signer: Signer) -> None:
     assert (stats["calls"], stats["errors"], stats["refused"]) == (3, {}, 0)
     assert 0 < stats["p50_seconds"] <= stats["p99_seconds"] < 5
     assert float(signer.ask(wire.PING)[1]) == 0.0
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Make a folder that every user can reach, as the test's own is not."""
-    folder = Path(tempfile.mkdtemp(prefix="signer-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 STRANGER = """

@@ -54,12 +54,10 @@ def ask(socket: Path, user: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
 def test_the_daemons_user_is_answered_and_no_other_and_the_daemons_state_is_not_needed(
-    token: SoftToken, make_signer: Callable[..., Signer], manager: Manager, tmp_path: Path
+    token: SoftToken, make_signer: Callable[..., Signer], manager: Manager, tmp_path: Path, open_folder: Path
 ) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # pytest keeps its folders for its own user
-    run = tmp_path / "unit"
-    run.mkdir(mode=0o750)
+    run = open_folder / "unit"
+    run.mkdir(mode=0o755)
     signer = make_signer(token, settings=f'[signer]\nsocket = "{run}/signer.sock"\ndaemon_user = "{DAEMON}"\n')
     signer.socket = run / "signer.sock"
     signer.environment |= manager.environment
