@@ -40,6 +40,7 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "version": __version__,
         "uplink": parts.uplink.state,
         "sealing_waits_for": parts.sealer.waiting,
+        "disk_refuses": parts.spool.refused,
         "signer": await _signer(parts),
         "store": dataclasses.asdict(await parts.spool.status()),
     }
@@ -50,6 +51,7 @@ async def _why(parts: Parts) -> Mapping[str, Any]:
     status = await parts.spool.status()
     standing = Standing(
         intake=parts.source.state,
+        disk_refuses=parts.spool.refused,
         sealing_waits_for=parts.sealer.waiting,
         uplink_state=parts.uplink.state,
         uplink_why=parts.uplink.why,

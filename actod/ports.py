@@ -150,7 +150,10 @@ class Spool(Protocol):
         """Let an envelope that was taken be handed out again, in its old place."""
 
     async def defer(self, envelope: Envelope) -> None:
-        """Give it back, but let the others be handed out before it, until one is confirmed. Nothing is stored."""
+        """Give it back, but let the others be handed out before it, until one is confirmed. Nothing is stored.
+
+        While split envelopes wait to be sealed again, each of the others comes first, confirmed or not.
+        """
 
     async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
         """Let its readings be sealed again, in bundles of at most `most_bytes` of events that name it.

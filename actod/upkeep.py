@@ -73,6 +73,8 @@ def status_line(parts: Parts, reloader: Reloader) -> str:
     said = ["collecting" if source == "connected" else f"the broker is not there ({source})"]
     if parts.sealer.waiting:
         said.append(f"sealing waits for token: {parts.sealer.waiting}")
+    if parts.spool.refused:
+        said.append(f"the disk refuses: {parts.spool.refused}")
     if parts.uplink.state != "ok":
         said.append(f"submission {parts.uplink.state}")
     if reloader.refused:

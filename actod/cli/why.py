@@ -13,6 +13,7 @@ from actod.audit.files import log_files, whole_lines
 from actod.cli.state import NotRunningError, add_config_argument, ask
 from actod.service.why import Standing, explain
 from actod.store.inspection import inspect
+from actod.store.schema import DATABASE_NAME
 from actod.submit.verdict import VERDICTS
 
 
@@ -27,6 +28,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         print(ask(config, "why")["why"])
     except NotRunningError:
+        if not (config.state_directory / DATABASE_NAME).exists():
+            print(f"actod does not run, start it: `systemctl start actod`. There is no store in {config.state_directory}")
+            return 0
         print(f"actod does not run, start it: `systemctl start actod`. When it ended: {_left(config.state_directory)}")
     return 0
 
@@ -37,15 +41,19 @@ def _left(folder: Path) -> str:
         status = inspection.status(wall_ns=time.time_ns())
     submit = {"state": "ok", "reason": ""}
     sealing: str | None = None
+    refused = ""
     for line in _lines(folder / "audit"):
         if line["event"] == "submit.state":
             submit = line
+        elif line["event"] in {"store.blocked", "store.resumed"}:
+            refused = line["reason"] if line["event"] == "store.blocked" else ""
         elif line["event"].startswith("seal."):
             sealing = line["reason"] if line["event"] == "seal.waiting" else None
     reason = submit["reason"]
     remedy = VERDICTS[reason].remedy if reason in VERDICTS else "nothing is wrong"
     standing = Standing(
         intake="",
+        disk_refuses=refused,
         sealing_waits_for=sealing,
         uplink_state=submit["state"],
         uplink_why=f"{submit['state']} ({reason}): {remedy}" if reason else "ok: nothing is wrong",

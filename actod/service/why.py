@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _INTAKE_FULL = "intake:full"
+_KEPT = "so the broker keeps it: see store.max_bytes and the disk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +13,7 @@ class Standing:
     """Where the line stands. `uplink_why` is the uplink's own line; ages are in seconds, None where nothing waits."""
 
     intake: str
+    disk_refuses: str  # the reason, "" where it does not
     sealing_waits_for: str | None
     uplink_state: str
     uplink_why: str
@@ -31,10 +33,10 @@ def explain(standing: Standing) -> str:
             f"sealing waits for the token ({standing.sealing_waits_for}), {standing.messages} messages are journaled: "
             "see `actod check`; collecting goes on"
         )
-    if standing.intake == _INTAKE_FULL:
-        parts.append(
-            "intake:full: the disk takes less than comes in, so the broker keeps it: see store.max_bytes and the disk"
-        )
+    if standing.disk_refuses:
+        parts.append(f"the disk refuses what comes in ({standing.disk_refuses}), {_KEPT}")
+    elif standing.intake == _INTAKE_FULL:
+        parts.append(f"intake:full: the disk takes less than comes in, {_KEPT}")
     if standing.quarantined:
         parts.append(f"{standing.quarantined} bundles are set aside: `actod queue list --place quarantine`")
     return "; ".join(part for part in parts if part)

@@ -202,7 +202,7 @@ class _Examiner:
         for row in readable_rows(self._connection, "journal", "at, id, count"):
             yield row[1], row[2]
         for row in readable_rows(self._connection, "bundle", "at, chunks"):
-            with contextlib.suppress(ValueError, AttributeError):
+            with contextlib.suppress(ValueError, AttributeError, TypeError):
                 yield from parse_ranges(row[1])
 
     def _against_audit_log(self, known: Known, store: dict[str, Any], counters: dict[str, int]) -> None:

@@ -240,8 +240,9 @@ class Journal:
 
     def _clocks(self, number: int, oldest: int) -> tuple[int, int]:
         query = "SELECT first_wall, monotonic FROM journal WHERE at=?"
-        row = self._connection.execute(query, (number << STREAM_SHIFT | oldest,)).fetchone()
-        if row is None:
+        known = type(oldest) is int  # in a damaged row it may be anything
+        row = self._connection.execute(query, (number << STREAM_SHIFT | oldest,)).fetchone() if known else None
+        if row is None or not all(type(clock) is int for clock in row):
             raise DamageError("store_damaged", "a journal row is not where it was")
         wall_ns, monotonic_ns = row
         return wall_ns, monotonic_ns

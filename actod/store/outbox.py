@@ -210,7 +210,7 @@ class Outbox:
         lows = [key(place, traffic_class, 0) for traffic_class in CLASSES]
         return [row for low in lows for row in self._read(query, low, low | _ID_MASK)]
 
-    def oldest_of(self, place: int, traffic_class: TrafficClass, *, skip: frozenset[int]) -> Sealed | None:
+    def oldest_of(self, place: int, traffic_class: TrafficClass, *, skip: AbstractSet[int]) -> Sealed | None:
         """Return the oldest bundle of one class in a place, leaving out the keys in `skip`."""
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words
         low = key(place, traffic_class, 0)
@@ -242,7 +242,7 @@ class Outbox:
     def envelope(self, row: Sealed) -> Envelope | None:
         """Put the envelope together again, to the byte; None if a part is missing or damaged."""
         wrap = self._connection.execute("SELECT head, tail FROM wrap WHERE id=?", (row.id,)).fetchone()
-        if wrap is None:
+        if wrap is None or not all(isinstance(part, bytes) for part in wrap):  # one flipped bit makes another type
             return None
         events = list(self.chunks(number for number, _count in parse_ranges(row.chunks)))
         body = b"".join((wrap[0], b",".join(events), wrap[1]))

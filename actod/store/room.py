@@ -84,11 +84,13 @@ class StoreRoom(StoreFile):
                 with self._transaction():
                     self._trim_archive(free_bytes=lacking)
                 continue
-            lowest = self._lowest_to_drop(classes)
-            if lowest is None:
+            for droppable in self._to_drop(classes):
+                if self._drop_oldest(droppable, lacking):
+                    break
+                if droppable in classes:
+                    return droppable
+            else:  # what may be dropped is all on its way to the collector, or there is none
                 raise TransientError("disk_full", "the queue fills its share of store.max_bytes")
-            if not self._drop_oldest(lowest, lacking):
-                return lowest
         return None
 
     def _lacking(self, need: int) -> int:
@@ -96,11 +98,11 @@ class StoreRoom(StoreFile):
         reserved = _LEDGER_BYTES + _BUNDLE_BYTES * self._journal.bundles_to_come()
         return live_bytes(self._db) + need + reserved - self._shares.database
 
-    def _lowest_to_drop(self, arriving: set[TrafficClass]) -> TrafficClass | None:
-        """Return the lowest class of what is queued or arriving, if the operator lets it be dropped."""
+    def _to_drop(self, arriving: set[TrafficClass]) -> list[TrafficClass]:
+        """Return the classes of what is queued or arriving that the operator lets be dropped, the lowest first."""
         queued = {row.traffic_class for place in (OUTBOX, QUARANTINE) for row in self._outbox.oldest(place)}
         there = arriving | queued | self._journal.classes()
-        return max(filter(self._may_drop, there), key=PRIORITY.__getitem__, default=None)
+        return sorted(filter(self._may_drop, there), key=PRIORITY.__getitem__, reverse=True)
 
     def _clear_archive(self, need: int) -> None:
         """Let the archive give way to what is queued already."""
@@ -148,8 +150,7 @@ class StoreRoom(StoreFile):
 
     def _oldest_bundle(self, traffic_class: TrafficClass) -> Sealed | None:
         """Return the oldest undelivered bundle of a class, but none that is on its way to the collector."""
-        busy = frozenset(row.at for row in self._out.values())
-        rows = [self._outbox.oldest_of(place, traffic_class, skip=busy) for place in (OUTBOX, QUARANTINE)]
+        rows = [self._outbox.oldest_of(place, traffic_class, skip=self._taken) for place in (OUTBOX, QUARANTINE)]
         return min((row for row in rows if row), key=lambda row: row.id, default=None)
 
     def _drop_chunk(self, open_: OpenStream, chunk: tuple[int, int, int]) -> None:

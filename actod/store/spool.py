@@ -35,6 +35,7 @@ class SqliteSpool:
         self.device, self.genesis = store.device, store.genesis
         self.identities: Mapping[str, str] = dict(store.identities)
         self.memory: Mapping[str, Any] = store.memory
+        self.refused = ""  # why the disk did not take what was to be written last; "" while it does
 
     @classmethod
     async def open(
@@ -113,7 +114,7 @@ class SqliteSpool:
 
     async def commit(self, group: Group) -> None:
         """Make one group durable; if it raises, nothing was acknowledged and the same group may be tried again."""
-        await self._call(self._store.commit, group)
+        await self._write(self._store.commit, group)
 
     async def next_bundle(self) -> Bundle:
         """Wait until a stream is due and return its next bundle. A disk that refuses is waited for, too."""
@@ -134,7 +135,7 @@ class SqliteSpool:
 
     async def put(self, bundle: Bundle, envelope: Envelope) -> None:
         """Move a sealed bundle to the outbox. Raises IntegrityError for any but the one that was handed out."""
-        await self._call(self._store.put, bundle, envelope)
+        await self._write(self._store.put, bundle, envelope)
 
     async def take(self, held: Callable[[], AbstractSet[TrafficClass]]) -> Envelope:
         """Wait for an envelope of a class that is not held, and that no one else has taken: the oldest of the highest."""
@@ -155,15 +156,15 @@ class SqliteSpool:
 
     async def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Move a confirmed envelope to the archive; the archive's oldest make room."""
-        await self._call(self._store.receipt, envelope, receipt)
+        await self._write(self._store.receipt, envelope, receipt)
 
     async def set_aside(self, envelope: Envelope, reason: str) -> None:
         """Move an envelope to quarantine; the ledger calls it withheld."""
-        await self._call(self._store.set_aside, envelope, reason)
+        await self._write(self._store.set_aside, envelope, reason)
 
     async def split(self, envelope: Envelope, *, most_bytes: int) -> bool:
         """Let a bundle be sealed again in smaller ones. See the port."""
-        return await self._call(self._store.split, envelope, most_bytes=most_bytes)
+        return await self._write(self._store.split, envelope, most_bytes=most_bytes)
 
     async def limit(self, most_bytes: int) -> None:
         """Hold bundles that are cut from now on to so many bytes of events."""
@@ -202,6 +203,17 @@ class SqliteSpool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):
                 await self._changed.wait()
+
+    async def _write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call what the line itself writes, and note whether the disk takes it."""
+        try:
+            done = await self._call(work, *args, **kwargs)
+        except TransientError as exc:
+            if exc.reason != "bundle_stale":  # that is no word of the disk
+                self.refused = exc.reason
+            raise
+        self.refused = ""
+        return done
 
     async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

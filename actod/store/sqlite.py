@@ -110,13 +110,13 @@ class SqliteStore(StoreCommits):
         row = self._out.get(envelope.proof_id)
         if row:
             self._deferred[row.traffic_class] = max(row.id, self._deferred.get(row.traffic_class, -1))
-            self._taken.discard(row.at)
+            self._forget(row)
 
     def give_back(self, envelope: Envelope) -> None:
         """Let an envelope that was taken be sent by another."""
         row = self._out.get(envelope.proof_id)
         if row:
-            self._taken.discard(row.at)
+            self._forget(row)
 
     def receipt(self, envelope: Envelope, receipt: Receipt) -> None:
         """Archive what the collector confirmed. Once more is no error."""
@@ -135,7 +135,8 @@ class SqliteStore(StoreCommits):
             self._add("submitted", 1)
             self._trim_archive()
             self._expire_archive(receipt.server_date)
-        self._deferred = {}  # others pass: what was suspect may show whose fault it was
+        if not self._journal.replacing():  # else all that is too large, and must wait, would come first again each time
+            self._deferred = {}  # others pass: what was suspect may show whose fault it was
         self._forget(row)
         self._tell("checkpoint.settled")
 

@@ -37,6 +37,12 @@ class PinGuard:
         now, until = self.trusted_now(), self._report_only_until
         return now is not None and until is not None and until - _LONGEST_REPORT_ONLY <= now < until
 
+    @property
+    def ended(self) -> bool:
+        """Whether the pins are no pins any more, by a clock that can be trusted."""
+        now = self.trusted_now()
+        return self.expires is not None and now is not None and now >= self.expires
+
     def trusted_now(self) -> datetime | None:
         """Return the time in UTC, None where nobody vouches for the clock."""
         return trusted_time(self._clock)
@@ -47,9 +53,8 @@ class PinGuard:
 
     def check(self, chain: Sequence[bytes]) -> None:
         """Let a validated chain through, or raise PinMismatchError. Called inside the handshake."""
+        ended = self.ended
         try:
-            now = self.trusted_now()
-            ended = self.expires is not None and now is not None and now >= self.expires
             check_chain(chain, frozenset() if ended else self.pins)
         except PinMismatchError as mismatch:
             if not self.report_only:

@@ -1,7 +1,8 @@
 """What submission keeps over restarts: what was used of the budgets, and the largest bundle that the server takes.
 
 The file says beforehand that a little more was used (`Window.reserve`), so that it is written seldom, and a kill never
-makes a budget larger. What lies between two boots is known only where the clock is synchronised; else no time has passed.
+makes a budget larger. What lies between two boots is known only where the clock was synchronised before and is now; else
+no time has passed: a board that woke up in 1970 would take its budget of today for one of half a century ago.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Memory:
         now = self._clock.now()
         if kept["boot_id"] == self._clock.boot_id():
             return max(0, now.monotonic_ns - int(kept["monotonic_ns"]))
-        return max(0, now.wall_ns - int(kept["wall_ns"])) if self._clock.synchronised() is True else 0
+        known = kept.get("synchronised") is True and self._clock.synchronised() is True
+        return max(0, now.wall_ns - int(kept["wall_ns"])) if known else 0
 
     def _restore(self, windows: dict[str, list[list[int]]], *, passed_ns: int, clean: bool) -> None:
         now_ns = self._clock.now().monotonic_ns
@@ -97,6 +99,7 @@ class Memory:
             "boot_id": self._clock.boot_id(),
             "monotonic_ns": now.monotonic_ns,
             "wall_ns": now.wall_ns,
+            "synchronised": self._clock.synchronised(),
             "clean": clean,
             "windows": windows,
             "largest": {"configured": self._configured, "bytes": self.largest_bytes},

@@ -58,6 +58,7 @@ class CollectorTls:
         self._marks = self._look()
         self._told, self._warned = "", 0
         self._begin()
+        self._lenient = self._leniency()
 
     @property
     def pin_set(self) -> PinSet | None:
@@ -73,10 +74,16 @@ class CollectorTls:
         if seen != self._marks:
             self._marks = seen
             changed = self._rebuild() or changed
+        lenient, self._lenient = self._lenient, self._leniency()
+        changed = changed or lenient != self._lenient  # what was let through before is no longer, nor is what it opened
         if changed:
             self.generation += 1
         self._warn_of_end(now)
         return changed
+
+    def _leniency(self) -> tuple[bool, bool]:
+        """Return what lets a chain through or not beside pins and files: the days of both pass by themselves."""
+        return self.guard.ended, self.guard.report_only
 
     def _begin(self) -> None:
         if self._pin_file is None:

@@ -38,7 +38,7 @@ def test_why_tells_without_a_daemon_how_things_stood(tmp_path: Path) -> None:
         arguments = [sys.executable, "-m", "actod", "why", "--config", str(config)]
         return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
-    assert why().returncode == 78, "nothing was there yet"
+    assert why().stdout == f"actod does not run, start it: `systemctl start actod`. There is no store in {state}\n"
     clock = HandClock()
     store = open_store(state, clock=clock, log=RememberedLog())
     store.run(partial(store.commit, group(range(10), clock=clock)))
@@ -49,6 +49,7 @@ def test_why_tells_without_a_daemon_how_things_stood(tmp_path: Path) -> None:
     store.close()
     audit = AuditLog(state / "audit", clock=clock, config=AuditConfig())
     audit.record("seal.waiting", reason="token_away")
+    audit.record("store.blocked", reason="read_only")
     audit.record("submit.state", state="blocked:gate", before="ok", reason="gate_closed")
     audit.close()
     done = why()
@@ -57,3 +58,4 @@ def test_why_tells_without_a_daemon_how_things_stood(tmp_path: Path) -> None:
     assert done.stdout.startswith("actod does not run, start it: `systemctl start actod`. When it ended: 1 bundles wait, ")
     assert "blocked:gate (gate_closed): the server's token gate refuses (403): check the wallet" in done.stdout
     assert "sealing waits for the token (token_away), 3 messages are journaled" in done.stdout
+    assert "the disk refuses what comes in (read_only)" in done.stdout

@@ -70,8 +70,11 @@ def test_a_disk_that_fills_up_stops_nothing_and_loses_nothing(rig: Rig) -> None:
     publish(rig, 200, 1000)  # more than what the pages that SQLite already has can take
     wait_for(lambda: log_says(rig, "The disk refuses"), what="the daemon to say that the disk is full")
     assert rig.actod.running()
+    why = rig.tool("why", "--config", str(rig.config_file), check=True).stdout
+    assert "the disk refuses what comes in (disk_full)" in why
     ballast.unlink()
     wait_for(lambda: held(rig) >= set(range(1000)), seconds=60, what="the messages of the full disk at the collector")
+    assert "refuses" not in rig.tool("why", "--config", str(rig.config_file), check=True).stdout
     assert log_says(rig, "The disk takes data again")
     assert rig.actod.stop() == 0
     assert judge(rig, number=number, published=range(1000)).problems() == []

@@ -11,6 +11,7 @@ from actod.submit.verdict import VERDICTS
 
 CALM = Standing(
     intake="connected",
+    disk_refuses="",
     sealing_waits_for=None,
     uplink_state="ok",
     uplink_why="ok: nothing is wrong",
@@ -42,6 +43,13 @@ CALM = Standing(
         (
             {"messages": 7, "sealing_waits_for": "token_away"},
             "sealing waits for the token (token_away), 7 messages are journaled: see `actod check`; collecting goes on",
+        ),
+        (
+            {"intake": "intake:full", "disk_refuses": "disk_full"},
+            (
+                "nothing waits; the disk refuses what comes in (disk_full), so the broker keeps it: see store.max_bytes "
+                "and the disk"
+            ),
         ),
         (
             {"intake": "intake:full", "quarantined": 2},

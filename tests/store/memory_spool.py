@@ -151,7 +151,7 @@ class MemorySpool:
         if envelope in self.outbox:
             self.outbox.remove(envelope)
             self.archive[envelope.proof_id] = receipt
-            self._deferred = []
+            self._deferred = self._deferred if await self.replacing() else []
 
     async def set_aside(self, envelope: Envelope, reason: str) -> None:
         if envelope in self.outbox:

@@ -240,6 +240,44 @@ def test_dropped_messages_are_the_oldest_of_their_class_and_stand_in_the_next_bu
     robot.close()
 
 
+def test_a_lower_class_that_is_all_in_hand_neither_stops_the_store_nor_what_may_be_dropped_instead(
+    tmp_path: Path, robots: list[Robot]
+) -> None:
+    robot = Robot(tmp_path / "state", StoreConfig(max_bytes=CAP, when_full="drop_oldest"))
+    robots.append(robot)
+    robot.open()
+    robot.offer(0, 20, TrafficClass.BULK, 1000)
+    robot.seal()
+    in_hand = robot.store.run(robot.store.take)
+    assert in_hand
+    assert in_hand.traffic_class == TrafficClass.BULK
+    number = 20
+    while not robot.ledger("queue_full"):
+        assert robot.offer(number, 20, TrafficClass.NORMAL, 1000)
+        number += 20
+    assert set(robot.ledger("queue_full")) == {"queue_full normal"}
+    robot.store.run(partial(robot.store.give_back, in_hand))
+    while robot.ledger("queue_full").keys() == {"queue_full normal"}:
+        assert robot.offer(number, 20, TrafficClass.NORMAL, 1000)
+        number += 20
+    assert robot.ledger("queue_full")["queue_full bulk"] == 21, "what came back goes first, with the loss that it told of"
+    robot.close()
+
+
+def test_what_only_a_class_in_hand_could_give_up_blocks(tmp_path: Path, robots: list[Robot]) -> None:
+    robot = Robot(tmp_path / "state", StoreConfig(max_bytes=CAP, when_full="drop_oldest", drop_up_to="bulk"))
+    robots.append(robot)
+    robot.open()
+    robot.offer(0, 20, TrafficClass.BULK, 1000)
+    robot.seal()
+    assert robot.store.run(robot.store.take)
+    number = 20
+    while robot.offer(number, 20, TrafficClass.NORMAL, 1000):
+        number += 20
+    assert not robot.ledger("queue_full")
+    robot.close()
+
+
 def test_a_bundle_whose_messages_were_dropped_while_the_token_signed_is_cut_anew(
     tmp_path: Path, robots: list[Robot]
 ) -> None:

@@ -149,6 +149,10 @@ ALTERED = [
     "UPDATE state SET value = replace(value, '\"epoch\":1', '\"epoch\":2')",
     "UPDATE chunk SET body = CAST(replace(CAST(body AS TEXT), 'robot/state', 'robot/stats') AS BLOB)",
     "UPDATE wrap SET tail = CAST('x' AS BLOB)",
+    "UPDATE journal SET id = 1.5",
+    "UPDATE journal SET monotonic = 'x'",
+    "UPDATE wrap SET tail = CAST(tail AS TEXT)",  # one bit of a row's header makes another type
+    "UPDATE wrap SET head = 0",
     "DELETE FROM chunk WHERE id > 200",
     "DELETE FROM journal WHERE id > 300",
     "DELETE FROM bundle WHERE note IS NULL",

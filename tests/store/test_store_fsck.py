@@ -133,6 +133,10 @@ STORE_DAMAGE: dict[str, Callable[[Path], None]] = {
     "a bundle's row": edited("UPDATE bundle SET seq = 77 WHERE at >> 58 = 0"),
     "a bundle that is gone": edited("DELETE FROM bundle WHERE at = (SELECT MIN(at) FROM bundle WHERE at >> 58 = 0)"),
     "an envelope": edited("UPDATE wrap SET tail = x'00' WHERE id IN (SELECT at & 0xffffff FROM bundle WHERE at >> 58 = 0)"),
+    "an envelope of another type": edited(
+        "UPDATE wrap SET head = 1 WHERE id IN (SELECT at & 0xffffff FROM bundle WHERE at >> 58 = 0)"
+    ),
+    "a bundle's row of another type": edited("UPDATE bundle SET chunks = CAST(chunks AS BLOB) WHERE at >> 58 = 0"),
     "a quarantined bundle that is gone": edited("DELETE FROM bundle WHERE at >> 58 = 2"),
     "an archived bundle's row": edited("UPDATE bundle SET size = 1 WHERE at >> 58 = 1"),
     "the counters": edited("UPDATE state SET value = '{}' WHERE at = 2"),

@@ -117,7 +117,8 @@ class StoreMachine(RuleBasedStateMachine):
         if verdict == "receipt":
             self.store.run(partial(self.store.receipt, envelope, receipt(envelope)))
             self.delivered += expected[1]
-            self.deferred = {}
+            if not any(stream.replaces and waiting for stream, waiting in self.journal.items()):
+                self.deferred = {}
         elif verdict == "set_aside":
             self.store.run(partial(self.store.set_aside, envelope, "http_422"))
             self.withheld += expected[1]

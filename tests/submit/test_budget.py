@@ -165,9 +165,10 @@ def test_a_clean_stop_costs_nothing_of_the_budget_and_a_kill_a_hundredth(tmp_pat
 
 
 def test_the_time_between_two_boots_counts_where_the_clock_is_synchronised(tmp_path: Path) -> None:
-    for synchronised, sent in ((True, 100), (None, 0)):
+    for before, synchronised, sent in ((True, True, 100), (True, None, 0), (False, True, 0), (None, True, 0)):
         robot = Robot(tmp_path, requests_per_hour=100)
         robot.file.unlink(missing_ok=True)
+        robot.clock.is_synchronised = before
         robot.start()
         assert sum(robot.send() for _ in range(200)) == 100
         robot.memory.close()

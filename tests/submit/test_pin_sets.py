@@ -307,8 +307,9 @@ def test_a_set_that_ends_while_it_is_in_force_blocks_until_a_newer_one_comes(
             tls = CollectorTls(collector=config, clock=clock, state_directory=folder)
             https = HttpsClient(collector=config, environment="dev", clock=clock, tls=tls)
             await https.submit(envelope())  # nobody knows what day it is
-            await https.close()
             clock.is_synchronised, seen = True, raw.application_bytes
+            assert tls.refresh(), "the connection that was opened before ends, too"
+            assert not tls.refresh()
             assert await reason(https) == "pins_expired"
             assert raw.application_bytes == seen
             file.write_bytes(document(0, 1, version=2, expires=later, pins=[authority.pin, PINS[0]]))
@@ -411,6 +412,28 @@ def test_report_only_lets_through_until_its_day_and_only_by_a_clock_that_was_set
     assert len(audit.of("pins.would_refuse")) == let_through
     if let_through:
         assert certificate.pin in audit.of("pins.would_refuse")[0]["seen"]
+
+
+def test_the_last_day_of_report_only_ends_the_connections_that_it_let_through(
+    folder: Path, authority: CertificateAuthority, certificate: Certificate
+) -> None:
+    clock = FakeClock()
+    tomorrow = dt.datetime.fromtimestamp(clock.now().wall_ns / 1e9, dt.UTC) + dt.timedelta(days=1)
+
+    async def run() -> None:
+        async with serving(confirm, server_context(certificate)) as raw:
+            until = f"{tomorrow:%Y-%m-%d}"
+            config = collector_config(folder, authority, raw.port, pins=PINS[:2], pins_report_only_until=until)
+            tls = CollectorTls(collector=config, clock=clock)
+            https = HttpsClient(collector=config, environment="dev", clock=clock, tls=tls)
+            await https.submit(envelope())
+            seen = raw.application_bytes
+            clock.advance(86_400)
+            assert tls.refresh()
+            assert await reason(https) == "pin_mismatch"
+            assert raw.application_bytes == seen
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("text", ["never", "2027", "true", "2027-13-01"])

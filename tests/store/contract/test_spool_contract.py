@@ -207,6 +207,24 @@ def test_a_deferred_envelope_comes_again_after_each_other_had_its_turn(play: Any
     play(scenario)
 
 
+def test_while_a_split_envelope_waits_for_the_token_what_was_deferred_does_not_come_before_the_others(play: Any) -> None:
+    """Else a backlog of large ones would be gone through anew for each small one behind it."""
+
+    async def scenario(spool: Any, clock: HandClock) -> None:
+        put = []
+        for _ in range(4):
+            await spool.commit(group(range(10), clock=clock))
+            bundle = await spool.next_bundle()
+            put.append(sealed(bundle))
+            await spool.put(bundle, put[-1])
+        assert await spool.split(await spool.take(set), most_bytes=100)
+        await spool.defer(await spool.take(set))
+        await spool.receipt(await spool.take(set), receipt(put[2]))
+        assert await spool.take(set) == put[3]
+
+    play(scenario)
+
+
 def test_what_was_taken_is_nobody_elses_and_a_class_that_is_held_waits(play: Any) -> None:
     async def scenario(spool: Any, clock: HandClock) -> None:
         put = []
