@@ -35,14 +35,23 @@ def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
 
 
 async def _status(parts: Parts) -> Mapping[str, Any]:
-    """Return what the daemon is about: states, and the store in numbers."""
+    """Return what the daemon is about: states, and the store in numbers; the days are those at the pace since the start."""
+    status = await parts.spool.status()
+    taken = days = None
+    if status.written_bytes_a_day and status.write_amplification:
+        taken = int(status.written_bytes_a_day / status.write_amplification)
+        room = parts.config.store.shares.database - status.journal_bytes - status.outbox_bytes
+        days = round(max(0, room) / max(1, taken), 3)
     return {
         "version": __version__,
+        "intake": parts.source.state,
         "uplink": parts.uplink.state,
         "sealing_waits_for": parts.sealer.waiting,
         "disk_refuses": parts.spool.refused,
         "signer": await _signer(parts),
-        "store": dataclasses.asdict(await parts.spool.status()),
+        "message_bytes_a_day": taken,
+        "days_until_full": days,
+        "store": dataclasses.asdict(status),
     }
 
 

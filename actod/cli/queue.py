@@ -79,7 +79,7 @@ def _list(inspection: Inspection, args: argparse.Namespace) -> int:
     if args.json:
         print(_json({"status": dataclasses.asdict(status), "bundles": [_described(row) for row in rows]}))
         return 0
-    _print_status(status)
+    print("\n".join(store_lines(status)))
     for row in rows:
         line = f"{row.proof_id}  {PLACES[row.place]:<10}  {row.traffic_class:<12}  {iso(row.sealed_wall)[:19]}"
         print(f"{line}  {row.count:>5} events  {row.size:>7} B  {_chain(row)}{_note(row)}")
@@ -192,14 +192,15 @@ def _change(args: argparse.Namespace) -> int:
     return 0 if done["bundles"] else EXIT_FAILED
 
 
-def _print_status(status: SpoolStatus) -> None:
-    print(f"device {status.device}, epoch {status.epoch}, {status.acknowledged} messages acknowledged since genesis")
-    print(f"journal     {status.journal_messages} messages, {status.journal_bytes} B{_old(status.journal_oldest_seconds)}")
-    print(f"waiting     {status.outbox_bundles} bundles, {status.outbox_bytes} B{_old(status.outbox_oldest_seconds)}")
-    print(f"quarantine  {status.quarantined_bundles} bundles")
-    print(f"archive     {status.archived_bundles} bundles, {status.archived_bytes} B")
+def store_lines(status: SpoolStatus) -> Iterator[str]:
+    """Say in lines what a store holds."""
+    yield f"device {status.device}, epoch {status.epoch}, {status.acknowledged} messages acknowledged since genesis"
+    yield f"journal     {status.journal_messages} messages, {status.journal_bytes} B{_old(status.journal_oldest_seconds)}"
+    yield f"waiting     {status.outbox_bundles} bundles, {status.outbox_bytes} B{_old(status.outbox_oldest_seconds)}"
+    yield f"quarantine  {status.quarantined_bundles} bundles"
+    yield f"archive     {status.archived_bundles} bundles, {status.archived_bytes} B"
     losses = ", ".join(f"{reason} {count}" for reason, count in sorted(status.losses_pending.items())) or "none"
-    print(f"losses that no bundle carried yet: {losses}")
+    yield f"losses that no bundle carried yet: {losses}"
 
 
 def _described(row: Sealed) -> dict[str, Any]:
