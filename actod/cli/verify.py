@@ -141,6 +141,9 @@ def _lines(report: Report) -> Iterator[str]:
         good += not one.problems
         for problem in one.problems:
             yield f"INVALID  {one.source}: proof {one.proof_id or '(no id)'}: {problem}"
+        if one.dated_at:
+            lying = f"{one.created_at} by a clock that was not set"
+            yield f"DATED    {one.source}: proof {one.proof_id}: {lying}, {one.dated_at} by what it was set to later"
         if one.disputed:
             yield f"DISPUTED {one.source}: proof {one.proof_id}: {one.disputed}"
         if one.dependent:

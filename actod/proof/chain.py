@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from actod.proof.dating import dates
 from actod.proof.succession import Findings, follow
 from actod.proof.trust import Trust
 from actod.proof.verify import Checked, Verdict, verify_envelope
@@ -81,13 +82,15 @@ def verify_set(
     A plain ACTO envelope is in no chain. With `trust` each bundle must lead to an enrolled key, and with `require_hardware`
     be signed by a chip.
     """
-    checked = [
-        verify_envelope(envelope, source=sources[index] if sources else "") for index, envelope in enumerate(envelopes)
-    ]
+    named = list(envelopes)
+    checked = [verify_envelope(envelope, source=sources[index] if sources else "") for index, envelope in enumerate(named)]
     unique = {one.payload_hash: one for one in checked if not one.problems}
     found = follow(_by_device(unique.values()), trust=trust, require_hardware=require_hardware)
     _condemn(checked, found, trust)
     unique = {one.payload_hash: one for one in checked if not one.problems}
+    dated = dates(envelope["payload"] for one, envelope in zip(checked, named, strict=True) if not one.problems)
+    for one in checked:
+        one.dated_at = dated.get(one.payload_hash, "")
     by_chain: dict[_Key, list[Checked]] = defaultdict(list)
     for one in unique.values():
         if one.device is not None:

@@ -72,7 +72,8 @@ class Checked:
     `source` says where it was read. What follows `hash_alg` is read from payload.meta.actod: a plain ACTO envelope has
     device None. `signers` are the thumbprints named inside: Ed25519, then P-256 if there is one; `cosigned` says that the
     latter's signature verifies. `statements` are what the bundle says of keys, not judged yet; `disputed` says why a valid
-    bundle is in doubt: its key is suspected.
+    bundle is in doubt: its key is suspected. `dated_at` is when it was sealed, where its
+    clock was only set later in the same boot.
     """
 
     source: str = ""
@@ -81,6 +82,7 @@ class Checked:
     problems: list[str] = field(default_factory=list)
     dependent: str = ""
     created_at: str = ""
+    dated_at: str = ""
     hash_alg: str = ""
     device: str | None = None
     robot_id: str | None = None
