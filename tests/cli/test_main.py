@@ -165,7 +165,7 @@ def test_ctrl_c_is_130_and_no_traceback(tmp_path: Path) -> None:
         port = silent.getsockname()[1]
         config = write(tmp_path, BASE | {"state_directory": str(tmp_path / "state"), "mqtt": {"port": port}})
         process = subprocess.Popen(
-            [sys.executable, "-m", "actod", "check", "--config", str(config)],
+            ["env", "--default-signal=INT", sys.executable, "-m", "actod", "check", "--config", str(config)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

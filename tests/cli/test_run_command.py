@@ -166,7 +166,7 @@ def test_a_software_token_in_prod_collects_and_seals_nothing_until_it_is_allowed
 def test_ctrl_c_at_the_terminal_is_an_orderly_stop_and_the_signer_stays_to_the_end(own_rig: Rig) -> None:
     with own_rig.actod.log_file.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "actod", "run", "--config", str(own_rig.config_file)],
+            ["env", "--default-signal=INT", sys.executable, "-m", "actod", "run", "--config", str(own_rig.config_file)],
             env=own_rig.actod.environment,
             cwd=ROOT,
             stdout=log,

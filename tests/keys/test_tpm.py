@@ -272,9 +272,11 @@ def test_what_others_keep_on_the_token_under_labels_that_are_no_text_is_passed_o
     token = dataclasses.replace(plain, uri=spy.uri, environment=dict(plain.environment) | spy.environment)
     spoil(token, "pair")
     spoil(token, "seed")
-    command = ["pkcs11-tool", "--module", str(module()), "--login", "--pin", plain.pin, "--write-object", "/dev/stdin"]
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    command = ["pkcs11-tool", "--module", str(module()), "--login", "--pin", plain.pin, "--write-object", str(other)]
     others = [*command, "--type", "data", "--label", b"\xff\xfe", "--private"]
-    subprocess.run(others, env=os.environ | plain.environment, input=b"other", check=True, capture_output=True, timeout=20)
+    subprocess.run(others, env=os.environ | plain.environment, check=True, capture_output=True, timeout=20)
     signer = make_signer(token, spy=spy)
     signer.start()
     assert signer.reason() == ""
