@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hil.parts.background import serving
+
 COMMIT, SEAL, SUBMIT, ROTATION, CHECKPOINT, START, ANY = (
     *("commit", "seal", "submit", "rotation", "checkpoint"),
     *("start", "any"),
@@ -85,27 +87,8 @@ class SignerTap:
     @contextlib.contextmanager
     def running(self) -> Iterator[SignerTap]:
         """Forward in a thread until the block ends."""
-        ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
-
-        async def serve() -> None:
-            server = await asyncio.start_unix_server(self._accept, self.socket)
-            ready.set()
-            await stop.wait()
-            server.close()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="signer tap")
-        thread.start()
-        ready.wait(10)
-        try:
+        with serving(lambda: asyncio.start_unix_server(self._accept, self.socket), name="signer tap"):
             yield self
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join(10)
-            loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -260,11 +260,12 @@ def make_token(folder: Path, *, managed: bool = False) -> TpmToken:
 
 def _message(sock: socket.socket) -> bytes:
     """Read one command or answer of the TPM: tag, length of all, code, and the rest."""
-    head = _exactly(sock, _HEADER.size)
-    return head + _exactly(sock, _HEADER.unpack(head)[1] - _HEADER.size)
+    head = read_exactly(sock, _HEADER.size)
+    return head + read_exactly(sock, _HEADER.unpack(head)[1] - _HEADER.size)
 
 
-def _exactly(sock: socket.socket, count: int) -> bytes:
+def read_exactly(sock: socket.socket, count: int) -> bytes:
+    """Read so many bytes; EOFError where the other side closes before."""
     data = b""
     while len(data) < count:
         more = sock.recv(count - len(data))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from hil.parts.background import serving
 
 PUBLISH, PUBACK, SUBACK = 3, 4, 9
 
@@ -62,29 +63,13 @@ class Witness:
     @contextlib.contextmanager
     def running(self) -> Iterator[Witness]:
         """Run the proxy in a thread until the block ends."""
-        ready, stop = threading.Event(), asyncio.Event()
-        loop = asyncio.new_event_loop()
-
-        async def serve() -> None:
-            server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-            self.port = server.sockets[0].getsockname()[1]
-            ready.set()
-            await stop.wait()
-            server.close()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="witness")
-        thread.start()
-        ready.wait(10)
-        try:
+        with serving(self._listen, name="witness"):
             yield self
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join(10)
-            loop.close()
+
+    async def _listen(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -24,6 +24,7 @@ from actod.keys import wire
 from actod.keys.client import SignerClient
 from actod.keys.supervisor import SignerProcess
 from hil.parts.softhsm import KEY, LABEL, SoftToken, module
+from hil.parts.swtpm import read_exactly
 from hil.rig import ROOT, wait_for
 from tests.keys.ckr import CALLS, CODES
 
@@ -247,17 +248,7 @@ def ask(sock: socket.socket, operation: bytes, body: bytes = b"") -> tuple[bytes
 
 def answer(sock: socket.socket) -> tuple[bytes, bytes]:
     """Read one whole answer; EOFError where the other side closes instead."""
-    length = int.from_bytes(_exactly(sock, 4))
-    word, newline, body = _exactly(sock, length).partition(b"\n")
+    length = int.from_bytes(read_exactly(sock, 4))
+    word, newline, body = read_exactly(sock, length).partition(b"\n")
     assert newline
     return word, body
-
-
-def _exactly(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = sock.recv(count - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from actod.keys.ring import KeyRing
 from actod.keys.sealer import TokenSealer
 from actod.model import EnrolledKey, Envelope, PurposeSignature
 from actod.proof.statements import Key
+from tests.memory_audit import Audit
 from tests.proof.conftest import bundle_of, context_of, keys_of
 from tests.store.parts import HandClock
 
@@ -66,22 +67,6 @@ class ScriptedSigner:
         if self.failures and (reason := self.failures.pop(0)):
             self.before_failing()
             raise TransientError(reason)
-
-
-class Audit:
-    """Implements the AuditLog port in memory."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def record(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    def witness(self, event: str, fields: Mapping[str, Any]) -> None:
-        self.lines.append((event, dict(fields)))
-
-    def head(self) -> str:
-        return "c" * 64
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from actod.cli.state import NotRunningError, RefusedError, ask
 from actod.config import CollectorConfig, Config, ControlConfig, TokenConfig
 from actod.errors import TransientError
 from actod.service.control import LONGEST_REQUEST_BYTES, ControlServer, Operation
+from tests.memory_audit import Audit
 
 STRANGER = """
 import os, socket, sys
@@ -28,20 +29,6 @@ with socket.socket(socket.AF_UNIX) as sock:
     sock.connect(sys.argv[1])
     sys.stdout.buffer.write(sock.recv(1000))
 """
-
-
-class Audit:
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def record(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    def witness(self, event: str, fields: Mapping[str, Any]) -> None:
-        self.lines.append((event, dict(fields)))
-
-    def head(self) -> str:
-        return "0" * 64
 
 
 def config_of(folder: Path) -> Config:
