@@ -11,22 +11,14 @@ from actod.mask import encodings
 from actod.mask.assignments import assigned, cleared
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
-from actod.mask.gate import gate
-from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook, fold
+from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
 from actod.mask.secrets import whole_pem
+from actod.mask.sieve import plain_bytes
 from actod.mask.text import only_secrets, scan, without_markers
 
-_LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9+/_-")
-_HEX_PAIRS = re.compile(r"[ :,-](?<=[0-9a-fA-F]{2}.)(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]){3}")
-_ESCAPE = gate(r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
-_SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
-    r"[ \t](?<=\S.)(?<![^\s=:#(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
-)
-_SHORTEST_TOKEN = 16
 _OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
-_FEWEST_SPELLED = 5
 _FREE_TO_OPEN, _LARGEST_RATIO = 16_384, 12  # telemetry in gzip and base64 mostly opens to 3 to 10 times its length
 _JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
 _MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
@@ -99,8 +91,8 @@ class LeafReader:
         """Look at what is left of a text in which something was found. What it holds was opened at the first look."""
         view, positions = (text, None) if text.isascii() else normalise(text)
         found = [_mapped(f, positions) for f in self._in_view(view, hint)]
-        found.extend(self._flat_views(view, positions, hint))
-        if _ESCAPE.search(text) and (plain := encodings.inline_view(text)):
+        found.extend(self._flat_views(view, positions, hint, encodings.LAYERS.seen(plain_bytes(view))))
+        if plain := encodings.inline_view(text):
             inner, inside = normalise(plain[0])
             found.extend(_mapped(_mapped(f, inside), plain[1]) for f in self._in_view(inner, hint))
         return merge(found if self._only is None else only_secrets(found))
@@ -153,19 +145,24 @@ class LeafReader:
         opened: list[Finding] | None,
         known: list[Finding],
     ) -> list[Finding]:
-        if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
-            return []  # one short word: there is nothing to open
+        seen = encodings.LAYERS.seen(plain_bytes(text))
+        seen_flat = seen if view is text else encodings.LAYERS.seen(plain_bytes(view))
+        if len(seen) == len(seen_flat) == 1:
+            return []
         if self._layers >= self._policy.max_decode_depth:
             if self._has_layer(text):
                 return [Finding(0, len(text), "unreadable", "layers", 1.0)]
-            return self._flat_views(view, positions, hint)
+            return self._flat_views(view, positions, hint, seen_flat)
         self._layers += 1
         try:
-            found = self._json(text, depth) if opened is None else opened
+            found = opened or []
+            if opened is None and encodings.JSON in seen:
+                found = self._json(text, depth)
             if not found:
-                found = self._containers(text, hint, depth, known)
-                found.extend(self._escaped(text, view, hint, depth))
-                found.extend(self._flat_views(view, positions, hint))
+                found = self._containers(text, hint, depth, known) if encodings.TOKEN in seen else []
+                if encodings.ESCAPE in seen:
+                    found.extend(self._escaped(text, hint, depth))
+                found.extend(self._flat_views(view, positions, hint, seen_flat))
             return found
         finally:
             self._layers -= 1
@@ -173,9 +170,7 @@ class LeafReader:
     def _has_layer(self, text: str) -> bool:
         """Whether there would be something to open: just what counts as `opened` where it is."""
         try:
-            return bool(
-                any(_json_values(text)) or self._unpacked(text, []) or (_ESCAPE.search(text) and encodings.inline_view(text))
-            )
+            return bool(any(_json_values(text)) or self._unpacked(text, []) or encodings.inline_view(text))
         except (_DoubledKeyError, RecursionError, encodings.BrokenContainerError):
             return True
 
@@ -202,8 +197,6 @@ class LeafReader:
         return [Finding(start, end, "json", "json", 1.0, closed)]
 
     def _unpacked(self, text: str, known: list[Finding]) -> list[encodings.Container]:
-        if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
-            return []
         return encodings.containers(text, known, limit_bytes=self._most_opened())
 
     def _most_opened(self) -> int:
@@ -227,23 +220,21 @@ class LeafReader:
                 found.append(Finding(container.start, container.end, "container", container.kind, 1.0, closed))
         return found
 
-    def _escaped(self, text: str, view: str, hint: Hint, depth: int) -> list[Finding]:
-        if view.isalnum() and view.isascii():
-            return []  # no sign between letters and digits: no escape
-        plain = encodings.inline_view(text) if _ESCAPE.search(text) else None
+    def _escaped(self, text: str, hint: Hint, depth: int) -> list[Finding]:
+        plain = encodings.inline_view(text)
         if plain is None:
             return []
         self.opened += 1
         return [_mapped(f, plain[1]) for f in self.find(plain[0], hint, depth)] if plain[0] != text else []
 
-    def _flat_views(self, view: str, positions: Positions, hint: Hint) -> list[Finding]:
+    def _flat_views(self, view: str, positions: Positions, hint: Hint, seen: list[int]) -> list[Finding]:
         """Read what is set apart or spelled. Nothing can hide below that, so it counts as no layer."""
         found: list[Finding] = []
-        if _SET_APART.search(view):
+        if encodings.APART in seen:
             squeezed = encodings.squeezed_view(view)
             if squeezed is not None:
                 found.extend(_mapped(_mapped(f, squeezed[1]), positions) for f in self._in_view(squeezed[0], hint))
-        if (" " in view or "-" in view) and len(encodings.SPELLED_DIGIT.findall(fold(view))) >= _FEWEST_SPELLED:
+        if encodings.SPOKEN in seen:
             spoken = encodings.spoken_view(view)
             if spoken is not None:
                 inner = [_mapped(f, spoken[1]) for f in self._in_view(spoken[0], hint)]

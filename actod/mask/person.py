@@ -13,7 +13,11 @@ from actod.mask.keys import fold
 from actod.mask.vocabulary import PETS, THINGS, WORDS, is_thing
 from actod.mask.words import GIVEN_NAMES, NOT_NAMES, PARTICLES, SURNAME_ENDINGS_CJK, TITLES
 
+NAME_SIGN = r"[A-Z](?:[a-z?]|[A-Z.]? {1,2}[A-Z])|\?"  # or in another script
 _TOKEN = re.compile(r"[^\W0-9_]+(?:['’\-][^\W0-9_]+)*\.?")
+_CAPITAL = re.compile(r"[A-Z](?<![A-Za-z].)(?<![A-Za-z]['-].)")
+_ANY_CAPITAL = re.compile(r"[^\W0-9_a-z](?<![^\W0-9_].)(?<![^\W0-9_]['’-].)")
+_GAP = re.compile(r" {1,2}|, ")
 _CJK_RUN = re.compile(
     r"[\u3005\u4e00-\u9fff\u3040-\u30ff]+(?:[ \u3000・][\u3005\u4e00-\u9fff\u3040-\u30ff]+)*|[\uac00-\ud7af]{2,4}(?: [\uac00-\ud7af]{1,3})?"
 )
@@ -64,36 +68,35 @@ def names(text: str) -> Iterator[Finding]:
         yield from _cjk_names(text)
     if not text.isascii() and _CASELESS.search(text):
         yield from _caseless_names(text)
+    end = 0
+    for capital in (_CAPITAL if text.isascii() else _ANY_CAPITAL).finditer(text):
+        if capital.start() >= end and capital[0].isupper():
+            run = _run(text, capital.start())
+            end = run[-1].end()
+            yield from _judge(run, text[max(0, capital.start() - 24) : capital.start()])
+
+
+def _run(text: str, start: int) -> list[re.Match[str]]:
+    """Take the words that stand together from a capitalised one on: capitalised, or a name's particles."""
+    token = _TOKEN.match(text, start)
     run: list[re.Match[str]] = []
-    before = ""
-    previous_end = -1
-    for m in _TOKEN.finditer(text):
-        word = m[0]
-        if not run and not word[0].isupper():
-            previous_end = m.end()
-            continue
-        gap = text[previous_end : m.start()] if previous_end >= 0 else ""
-        joins = gap == " " or (not gap and run and _is_initial(run[-1][0])) or (gap == " " * len(gap) and 0 < len(gap) <= 2)
-        capital = word[0].isupper()
-        particle = word in PARTICLES or word.rstrip(".") in PARTICLES
-        if gap == ", " and len(run) == 1 and _is_given(word) and not _known(run[0][0], fold(run[0][0])):
-            joins = True  # "Kowalska, Marta"
-        if run and not (joins and (capital or particle)):
-            yield from _judge(run, before)
-            run = []
-        if capital or (run and particle):
-            if not run:
-                before = text[max(0, m.start() - 24) : m.start()]
-            run.append(m)
-        previous_end = m.end()
-    if run:
-        yield from _judge(run, before)
+    while token is not None:
+        run.append(token)
+        end = token.end()
+        gap = _GAP.match(text, end)
+        token = _TOKEN.match(text, gap.end()) if gap else _TOKEN.match(text, end) if _is_initial(token[0]) else None
+        if token is None:
+            break
+        word = token[0]
+        if gap and gap[0] == ", " and (len(run) > 1 or not _is_given(word) or _known(run[0][0], fold(run[0][0]))):
+            break  # no "Kowalska, Marta"
+        if not (word[0].isupper() or word in PARTICLES or word.rstrip(".") in PARTICLES):
+            break
+    return run
 
 
 def logins(text: str) -> Iterator[Finding]:
     """Find the login in what systems write when somebody comes and goes."""
-    if "user " not in text and " for " not in text:
-        return
     for m in _LOGIN.finditer(text):
         group = m.lastindex or 1
         if m[group].lower() not in _FIELD_VOCABULARY:
@@ -394,6 +397,7 @@ _LOGIN = re.compile(
     r"\b[Uu]ser ([A-Za-z][\w.-]{2,31}) (?:logged|signed|authenticated|disconnected|connected)\b"
     r"|\b(?:password|publickey) for (?:invalid user )?([A-Za-z][\w.-]{2,31}) from\b|\bsession (?:opened|closed) for user ([A-Za-z][\w.-]{2,31})"
 )
+LOGIN_SIGN = "[Uu]ser [A-Za-z]|(?:password|publickey) for [A-Za-z]|session (?:opened|closed) for user "
 _CODE_LIKE = re.compile(r"[A-Z0-9_]{2,}\Z|[a-z]+(?:_[a-z]+)+\Z|[A-Za-z_-]*[0-9]+[A-Za-z0-9_-]*\Z")
 _FIELD_VOCABULARY = frozenset(
     "none null true false unknown auto automatic manual remote local system robot human anonymous admin root default n/a na any all yes no "
