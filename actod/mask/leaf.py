@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from actod.mask import encodings
 from actod.mask.assignments import assigned, cleared
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
+from actod.mask.jsontext import CLOSING, OPENING, DoubledKeyError, json_values, reads_as_json
 from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
@@ -18,18 +18,12 @@ from actod.mask.secrets import whole_pem
 from actod.mask.sieve import plain_bytes
 from actod.mask.text import only_secrets, scan, without_markers
 
-_OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
 _FREE_TO_OPEN, _LARGEST_RATIO = 16_384, 12  # telemetry in gzip and base64 mostly opens to 3 to 10 times its length
-_JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
-_MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
+_SHORT_ENOUGH, _NEAR = 1024, 256  # characters of a text that is looked at again, and around what is touched in a longer one
 
 
 class TooMuchError(Exception):
     """A limit of size or depth was reached: the leaf cannot be vouched for."""
-
-
-class _DoubledKeyError(ValueError):
-    """JSON inside a string names a member twice: readers disagree about what it says."""
 
 
 class LeafReader:
@@ -79,7 +73,7 @@ class LeafReader:
         found = self._in_view(view, hint)
         if found and positions is not None:
             found = [_mapped(f, positions) for f in found]
-        if found and text[:1] in "{[" and _reads_as_json(text):  # its members are looked at one by one, with their keys
+        if found and text[:1] in "{[" and reads_as_json(text):  # its members are looked at one by one, with their keys
             found = [f for f in found if f.rule == "own" or (f.start == 0 and f.end == len(text))]
         whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
         if not whole:
@@ -87,8 +81,19 @@ class LeafReader:
             found = known + self._in_layers(text, view, positions, hint, depth, opened, known)
         return merge(found if self._only is None else only_secrets(found))
 
-    def find_again(self, text: str, hint: Hint) -> list[Finding]:
-        """Look at what is left of a text in which something was found. What it holds was opened at the first look."""
+    def find_again(self, text: str, hint: Hint, *, near: list[int] | None) -> list[Finding]:
+        """Look at what is left of a text in which something was found, of a long one only near some places."""
+        if near is None or hint.kind or len(text) <= _SHORT_ENOUGH:
+            return self._find_again(text, hint)
+        found: list[Finding] = []
+        for start, end in _surroundings(near):
+            found.extend(
+                f._replace(start=f.start + start, end=f.end + start) for f in self._find_again(text[start:end], hint)
+            )
+        return found
+
+    def _find_again(self, text: str, hint: Hint) -> list[Finding]:
+        """Look once more. What a text holds was opened at the first look."""
         view, positions = (text, None) if text.isascii() else normalise(text)
         found = [_mapped(f, positions) for f in self._in_view(view, hint)]
         found.extend(self._flat_views(view, positions, hint, encodings.LAYERS.seen(plain_bytes(view))))
@@ -125,7 +130,7 @@ class LeafReader:
 
     def _whole_json(self, text: str, hint: Hint, depth: int) -> list[Finding] | None:
         """Open text that is JSON from end to end before it is read as text; None where it is none, or not to be opened."""
-        if text[:1] not in _OPENING or text[-1:] not in _CLOSING or hint.kind or self._policy.detectors:
+        if text[:1] not in OPENING or text[-1:] not in CLOSING or hint.kind or self._policy.detectors:
             return None
         if self._layers >= self._policy.max_decode_depth or len(text) < 2:
             return None
@@ -170,17 +175,17 @@ class LeafReader:
     def _has_layer(self, text: str) -> bool:
         """Whether there would be something to open: just what counts as `opened` where it is."""
         try:
-            return bool(any(_json_values(text)) or self._unpacked(text, []) or encodings.inline_view(text))
-        except (_DoubledKeyError, RecursionError, encodings.BrokenContainerError):
+            return bool(any(json_values(text)) or self._unpacked(text, []) or encodings.inline_view(text))
+        except (DoubledKeyError, RecursionError, encodings.BrokenContainerError):
             return True
 
     def _json(self, text: str, depth: int) -> list[Finding]:
         """Mask JSON that is the whole text or stands in a sentence: `got {"raw": ...} from scanner`."""
         found: list[Finding] = []
         try:
-            for start, end, value in _json_values(text):
+            for start, end, value in json_values(text):
                 found.extend(self._closed(text, start, end, value, depth))
-        except _DoubledKeyError:
+        except DoubledKeyError:
             return [Finding(0, len(text), "unreadable", "json_doubled_key", 1.0)]
         except RecursionError:
             return [Finding(0, len(text), "unreadable", "json_depth", 1.0)]
@@ -243,41 +248,15 @@ class LeafReader:
         return found
 
 
-def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Yield (start, end, value) of the JSON that a text is, or else of what stands in it. Raises what is no reason to go on."""
-    if not ("{" in text or "[" in text or '"' in text):
-        return
-    plain = text.strip()
-    if len(plain) > 1 and plain[0] in _OPENING and plain[-1] in _CLOSING:
-        try:
-            value = json.loads(plain, object_pairs_hook=_members)
-        except _DoubledKeyError:
-            raise
-        except ValueError:
-            pass
-        else:
-            yield 0, len(text), value
-            return
-    start = 0
-    for _ in range(_MOST_INSIDE if "{" in text or "[" in text else 0):
-        m = _JSON_BEGIN.search(text, start)
-        if m is None:
-            return
-        try:
-            value, end = _DECODER.raw_decode(text, m.start())
-        except (ValueError, RecursionError):
-            start = m.start() + 1
-            continue
-        yield m.start(), end, value
-        start = end
-
-
-def _reads_as_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _surroundings(places: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield what lies around places of a text, in order: where that of two meets, as one."""
+    start, end = max(0, places[0] - _NEAR), places[0] + _NEAR
+    for place in places[1:]:
+        if place - _NEAR > end:
+            yield start, end
+            start = place - _NEAR
+        end = place + _NEAR
+    yield start, end
 
 
 def _blanked(text: str, found: list[Finding]) -> str:
@@ -290,13 +269,3 @@ def _mapped(finding: Finding, positions: Positions) -> Finding:
     if positions is None:
         return finding
     return finding._replace(start=positions[finding.start], end=positions[finding.end])
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _DoubledKeyError
-    return members
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_members)

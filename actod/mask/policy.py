@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import re2
 
 from actod.config import MaskingConfig, MaskRuleConfig
 from actod.errors import ConfigError
@@ -188,8 +189,6 @@ def _document(file: Path, key: str) -> Any:
 
 def _compiled_pattern(pattern: str) -> Any:
     """Compile an operator's pattern. Raises ValueError."""
-    import re2  # noqa: PLC0415 - 2 MB of memory that only operators' own patterns need
-
     options = re2.Options()
     options.max_mem = _PATTERN_MEMORY_BYTES
     options.log_errors = False

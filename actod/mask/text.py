@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from actod.mask import contact, financial, location, national, network, person, secrets
+from actod.mask import address, contact, financial, location, namefield, national, network, person, secrets
 from actod.mask.context import telling
 from actod.mask.finding import MARKER, SECRETS, Cover, Finding
 from actod.mask.keys import Hint, fold
@@ -54,9 +54,9 @@ _MACHINES = Sieve(
 )
 # What takes more than one word to see.
 PROSE = Sieve(
-    (person.LOGIN_SIGN, person.logins),
+    (namefield.LOGIN_SIGN, namefield.logins),
     (person.NAME_SIGN, person.names),
-    *location.ADDRESSES,
+    *address.ADDRESSES,
     ("", telling),
     (contact.SPELLED_SIGN, contact.spelled_emails),
 )
