@@ -33,7 +33,7 @@ async def _probe(mqtt: MqttConfig) -> str:
         ended.set()
 
     client.on_connect = on_connect
-    link = Link(client, has_room=lambda: True, on_read=lambda: None, on_lost=ended.set)
+    link = Link(client, has_room=lambda: True, on_read=lambda: None, on_lost=ended.set, on_publish=lambda _: None)
     try:
         async with asyncio.timeout(mqtt.connect_timeout_seconds):
             frames = FrameSocket(await dial(mqtt, context), largest_payload_bytes=_LARGEST_BYTES)
