@@ -88,9 +88,7 @@ def judged(counts: Counts, baselines: dict[str, Counts], *, name: str) -> tuple[
     if not baselines:
         raise LookupError("no baseline is recorded")
     known = name in baselines
-    baseline = (
-        baselines[name] if known else baselines[max(baselines, key=lambda other: len(os.path.commonprefix((name, other))))]
-    )
+    baseline = baselines[name if known else max(baselines, key=lambda other: _alike(name, other))]
     most = MOST_PERCENT if known else MOST_ELSEWHERE_PERCENT
     lines, holds = [], True
     for stage in _GUARDED:
@@ -104,6 +102,11 @@ def judged(counts: Counts, baselines: dict[str, Counts], *, name: str) -> tuple[
             f"(recorded {then:.3f}, {percent:+.1f} %, may be +{most:g} %)  {word}"
         )
     return lines, holds
+
+
+def _alike(one: str, other: str) -> int:
+    """Count the characters that two names begin with alike: version before machine, machine before compiler."""
+    return next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(other))
 
 
 def main() -> int:

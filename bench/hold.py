@@ -1,7 +1,7 @@
 """Throughput held for a minute with a bounded queue, and the pace at which the broker begins to hold messages back.
 
 A publisher keeps at most so many messages unfinished; depth is counted where they wait: at the broker, in the journal, in
-the outbox. Then it publishes at rising paces, until more than a second's worth waits at the broker: there backpressure begins.
+the outbox. Then it publishes at rising paces, until more than a second's worth waits at the broker.
 """
 
 from __future__ import annotations

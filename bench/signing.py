@@ -107,7 +107,7 @@ async def _through_the_signer(config: Path, folder: Path, environment: dict[str,
     """Return wall clock and CPU, in ms a bundle."""
     client = SignerClient(folder / "run" / "signer.sock", timeout_seconds=30)
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs on this loop
             [sys.executable, "-m", "actod", "signer", "--config", str(config)], env=environment, stdout=log, stderr=log
         )
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
@@ -78,7 +77,7 @@ def write(file: Path) -> None:
     books = dict(spent)
     books["loop"] = books.get("loop", 0) + max(0, time.process_time_ns() - sum(books.values()))
     file.with_suffix(".new").write_text(json.dumps(books))
-    os.replace(file.with_suffix(".new"), file)
+    file.with_suffix(".new").replace(file)
 
 
 if __name__ == "__main__":
