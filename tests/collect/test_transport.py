@@ -66,17 +66,12 @@ def test_a_payload_within_the_limit_passes_without_properties_and_a_larger_one_i
     assert at == len(out)
 
 
+FIRSTS = st.sampled_from([first for first in range(0x30, 0x40) if first & 6 != 6])
+MESSAGES = st.lists(st.tuples(FIRSTS, st.binary(max_size=300), st.text(max_size=200)), max_size=8)
+
+
 @settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([first for first in range(0x30, 0x40) if first & 6 != 6]),
-            st.binary(max_size=300),
-            st.text(max_size=200),
-        ),
-        max_size=8,
-    )
-)
+@given(MESSAGES)
 def test_what_goes_past_paho_is_what_paho_would_have_read(messages: list[tuple[int, bytes, str]]) -> None:
     seen: list[tuple[str, bytes, int, int, bool, bool]] = []
     ours, theirs = socket.socketpair()
