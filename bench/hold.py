@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.figure import Figure
 from bench.load import SETTINGS, floor, look, rig, running
 from bench.machine import say
-from bench.replay import packet
+from bench.wire import packet
 from hil.rig import Rig, wait_for
 
 HOLD_SECONDS = 60.0

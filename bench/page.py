@@ -128,3 +128,9 @@ _PLACES: dict[str, Callable[[dict[str, Any], Any], str]] = {
     "boards": _boards,
     "peers": _peers,
 }
+
+
+if __name__ == "__main__":
+    result = json.loads(REFERENCE.read_text())
+    pictures.draw(result, IMAGES)
+    PAGE.write_text(rendered(PAGE.read_text()))

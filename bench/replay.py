@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 import sys
 import tempfile
 import time
@@ -21,9 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import paho.mqtt.client as mqtt
 from nacl.signing import SigningKey
-from paho.mqtt.enums import CallbackAPIVersion
 
 from actod.audit.log import AuditLog
 from actod.collect import link
@@ -44,14 +41,12 @@ from actod.proof import thumbprint
 from actod.proof.envelope import SealContext, assemble
 from actod.service.clock import SystemClock
 from actod.store.sqlite import SqliteStore
-from bench.mask import TOPIC, state
+from bench.mask import state
+from bench.wire import GROUP, Broker, Floor, Mark
 
 STAGES = ("floor", "json", "collect", "mask", "journal", "seal", "settle")
 MESSAGES = 200
 WARM_UP = 100
-GROUP = 20  # what mosquitto keeps in flight
-_CONNACK = b"\x20\x03\x00\x00\x00"
-Mark = Callable[[str], None]
 
 
 class SteadyClock(SystemClock):
@@ -67,66 +62,6 @@ class SteadyClock(SystemClock):
     def now(self) -> Instant:
         ns = self._milliseconds * 1_000_000
         return Instant(1_772_366_400_000_000_000 + ns, 1_000_000_000_000 + ns)
-
-
-def packet(number: int) -> bytes:
-    """Write a QoS 1 PUBLISH of a state, as a broker does."""
-    topic, payload = TOPIC.encode(), state(number)
-    body = len(topic).to_bytes(2) + topic + (number % 65535 + 1).to_bytes(2) + b"\0" + payload
-    length, rest = bytearray(), len(body)
-    while rest:
-        rest, low = divmod(rest, 128)
-        length.append(low | (0x80 if rest else 0))
-    return b"\x32" + bytes(length) + body
-
-
-class Broker:
-    """The other end of a connection: writes packets, and throws acknowledgements away."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = socket.socketpair()
-        for end in (self.ours, self.theirs):
-            end.settimeout(0)
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self.theirs.send(_CONNACK)
-
-    def send(self, first: int, count: int) -> None:
-        self.theirs.sendall(b"".join(packet(number) for number in range(first, first + count)))
-
-    def drain(self) -> None:
-        self.theirs.recv(1 << 20)
-
-
-class Floor:
-    """paho as it is: its loop reads, `on_message` acknowledges."""
-
-    def __init__(self) -> None:
-        self._broker, self.seen = Broker(), 0
-        ours = self._broker.ours
-
-        class Client(mqtt.Client):
-            def _create_socket(self) -> Any:
-                return ours
-
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="floor", protocol=mqtt.MQTTv5, manual_ack=True)
-        self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1", 1)
-        self._client.loop_read()
-
-    def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self.seen += 1
-        client.ack(message.mid, message.qos)
-
-    def run(self, first: int, mark: Mark) -> None:
-        self._broker.send(first, GROUP)
-        wanted = self.seen + GROUP
-        mark("")
-        while self.seen < wanted:
-            self._client.loop_read()
-            while self._client.want_write():
-                self._client.loop_write()
-        mark("floor")
-        self._broker.drain()
 
 
 class Line:
