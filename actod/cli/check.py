@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     config = configfile.load(args.config)
     log.configure(LogConfig(level="error"))  # the checks' own lines say it
     failed = False
-    for line in _checks(config, args.config, offline=args.offline):
+    for line in checks(config, args.config, offline=args.offline):
         failed = failed or line.level == "fail"
         if args.json:
             print(json.dumps(dataclasses.asdict(line)), flush=True)
@@ -88,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_FAILED if failed else 0
 
 
-def _checks(config: Config, file: Path, *, offline: bool) -> Iterator[Line]:
+def checks(config: Config, file: Path, *, offline: bool) -> Iterator[Line]:
+    """Run the checks, and yield the line of each as it ends."""
     refused: set[str] = set()  # keys whose file or text is refused: what needs them is not asked
     for key, line in (("token.uri", _configuration(config, file)), *_secrets(config, file)):
         if line.level == "fail":
