@@ -30,7 +30,7 @@ _TOLD_SECONDS = 5.0  # a wait for the budget that is worth a word
 _ROUNDING_SECONDS = 1e-6  # so that what was waited for has come
 _OUTAGE = 3  # failures in a row: less is a bad link, which is no reason to send less
 _MAY_BE_THE_LINK = "cut_off"
-_BULK = frozenset({TrafficClass.BULK})
+_BULK, _ALL = frozenset({TrafficClass.BULK}), frozenset(TrafficClass)
 
 _log = structlog.get_logger(__name__)
 
@@ -112,7 +112,9 @@ class PacedUplink:
         return events_bytes(self._memory.largest_bytes) if self._memory.is_lowered else None
 
     def held(self) -> AbstractSet[TrafficClass]:
-        """Return the classes that wait for a better hour or link."""
+        """Return the classes that wait for a better hour or link, or for the end of an incident."""
+        if self._hold is not None and self._hold.locked:
+            return _ALL
         return frozenset() if self._bulk.is_open() else _BULK
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -189,8 +191,7 @@ class PacedUplink:
         if self._stopping:
             await asyncio.get_running_loop().create_future()  # begins nothing more: the daemon cancels us
         if self._hold is not None and self._hold.locked:
-            await self._hold.released()
-            return False
+            raise TransientError(REASON)  # nobody keeps a bundle in hand meanwhile: an operator may want to drop it
         wait = self._budget.wait(size_bytes, self._clock.now().monotonic_ns)
         self._spent = wait
         calm_seconds = (self._left_ns + quiet_ns - self._clock.now().monotonic_ns) / 1e9 if quiet_ns else 0.0
