@@ -47,7 +47,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"intake      {facts['intake']}"
     yield f"disk        {f'refuses what comes in: {refused}' if refused else 'takes data'}"
     yield f"sealing     {f'waits for the token: {sealing}' if sealing else 'goes on'}"
-    yield f"submission  {facts['uplink']}"
+    yield f"submission  {facts['incident'] or facts['uplink']}"
     yield _token(facts["signer"])
     yield day_line(facts)
     yield from store_lines(SpoolStatus(**facts["store"]))
