@@ -22,6 +22,7 @@ from actod.submit.endpoint import check_proxy, check_url, host_of
 from actod.submit.failures import reason_of, seen_pins
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
+from actod.submit.wire import Wire, WireMeter
 
 _KEEP_ALIVE_SECONDS = 30.0
 _OK = 200
@@ -58,6 +59,7 @@ class HttpsClient:
         tls: CollectorTls | None = None,
         api_key: CredentialFile | None = None,
         user_agent: str = f"actod/{__version__}",
+        wire: Wire | None = None,
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
         self._environment, self._base = environment, check_url(collector.url, environment)
@@ -70,6 +72,7 @@ class HttpsClient:
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._idle: list[_Connection] = []
+        self.wire = wire or Wire()
         self._last_alarm: tuple[str, ...] = ()
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -107,6 +110,7 @@ class HttpsClient:
             audit=self._audit,
             tls=self._tls,
             api_key=api_key,
+            wire=self.wire,
         )
 
     @property
@@ -149,6 +153,8 @@ class HttpsClient:
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
+            if not connection.wire.read(self.wire) and connection.secured:
+                self.wire.sent += len(ask.body)
             current = connection.generation == self._tls.generation
             if answer is not None and current and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
@@ -212,6 +218,7 @@ class _Connection:
 
     def __init__(self, *, tls: CollectorTls, proxy: str) -> None:
         self.secured = False
+        self.wire = WireMeter()
         self.generation = tls.generation
         self.trace: Callable[[str, dict[str, Any]], Awaitable[None]] = self._trace
         self.transport = httpx.AsyncHTTPTransport(
@@ -228,9 +235,11 @@ class _Connection:
         """Close it, whatever state it is in."""
         await self.transport.aclose()
 
-    async def _trace(self, name: str, _info: dict[str, Any]) -> None:
+    async def _trace(self, name: str, info: dict[str, Any]) -> None:
         if name.endswith("connect_tcp.started"):
             self.secured = False
+        elif name.endswith("connect_tcp.complete"):
+            self.wire.opened(info["return_value"])
         elif name.endswith("start_tls.complete"):
             self.secured = True
 

@@ -50,5 +50,5 @@ def test_a_day_is_told_in_megabytes_and_in_days_until_the_queue_is_full() -> Non
     line = day_line({"store": store, "message_bytes_a_day": 5_000_000_000, "days_until_full": 0.021})
     assert line == (
         "a day       5000.0 MB of messages, 4900.0 MB written to the disk (0.98 for each byte); "
-        "unsent, the queue is full after 0.5 hours"
+        "unsent, the queue is full after 30.2 minutes"
     )
