@@ -49,7 +49,7 @@ class Meters:
         self._started_ns = parts.clock.now().monotonic_ns
         names = ("collect", "disk", "seal", "submit")
         self._conditions = {name: Condition(name, now_ns=self._started_ns) for name in names}
-        self._intake_states: list[str] = []
+        self._intake_states = ["connecting", "connected"]  # and those that were met: bounded, the words are fixed
         self._pace = Pace()
         self._trip: asyncio.Future[tuple[SpoolStatus, Tally]] | None = None
         self._seen: tuple[SpoolStatus, Tally] | None = None

@@ -25,7 +25,12 @@ _EXPECTED: dict[str, list[tuple[str, ...]]] = {
     "actod_clock_steps_total": [()],
     "actod_limits_hit_total": [(limit,) for limit in ("rate", "flood_brake", "intake_full")],
     "actod_losses_total": [
-        (reason, word) for reason in ("queue_full", "quarantine_full", "withheld", "damaged", "purged") for word in CLASSES
+        *(
+            (reason, word)
+            for reason in ("queue_full", "quarantine_full", "withheld", "damaged", "purged")
+            for word in CLASSES
+        ),
+        ("damaged_unknown", "normal"),
     ],
     "actod_messages_refused_total": [(reason,) for reason in ("rate_limited", "flood_brake", "mask_failed", "too_large")],
     "actod_sign_failures_total": [(reason,) for reason in ("signer_away", "signer_timeout", "key_gone", "pin_locked")],

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             )
         return watch(
             lambda: "\n".join((_now(), *_lines(ask(config, "status")), "")),
-            away=lambda reason: f"{_now()}\n{reason}; it is waited for\n",
+            away=lambda reason: f"{_now()}\n{reason}\nit is waited for\n",
             every_seconds=args.watch,
         )
     try:
@@ -96,15 +96,14 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"rates       {_rates(facts['rates_per_second'])}"
     yield _token(facts["signer"])
     yield f"latency     sign {_latency(facts['sign'])}; submit {_latency(facts['submit'])}"
-    yield day_line(facts)
-    yield f"wire        {_a_day(facts['wire_bytes_a_day'])} to and from the collector"
+    yield from day_lines(facts)
     yield f"losses      {_counts(facts['losses'])}"
     yield from store_lines(SpoolStatus(**facts["store"]))
     yield f"last receipts{'' if facts['receipts'] else ': none yet'}"
     for receipt in facts["receipts"]:
         confirmed = (receipt["confirmed_at"] or "")[:19].replace("T", " ")
-        line = f"  {confirmed}  {receipt['proof_id']}  {receipt['class']:<12}"
-        yield f"{line}  {receipt['messages']:>5} messages  {receipt['bytes']:>7} B"
+        size = f"{receipt['messages']:>5} messages {receipt['bytes']:>7} B"
+        yield f"  {confirmed}  {receipt['proof_id']} {size}  {receipt['class']}"
 
 
 def _silent(facts: dict[str, Any]) -> str:
@@ -120,8 +119,8 @@ def _rates(rates: dict[str, float] | None) -> str:
     if rates is None:
         return "not known yet"
     return (
-        f"in {rates['messages_received']:.1f} messages a second, {rates['messages_journaled']:.1f} journaled; out "
-        f"{rates['bundles_receipted']:.2f} bundles a second, {rates['wire_bytes'] / 1000:.1f} kB a second (last minute)"
+        f"in {rates['messages_received']:.1f}/s, {rates['messages_journaled']:.1f}/s journaled; "
+        f"out {rates['bundles_receipted']:.2f} bundles/s, {rates['wire_bytes'] / 1000:.1f} kB/s"
     )
 
 
@@ -142,20 +141,18 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()) if count) or "none"
 
 
-def day_line(facts: dict[str, Any]) -> str:
-    """Say what comes in and is written in a day, at the pace since the start, and how long the queue lasts unsent."""
-    store, taken = facts["store"], facts["message_bytes_a_day"]
-    if taken is None:
-        return "a day       not known yet: too little came in"
+def day_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """Say what comes in, is written and goes out in a day, at the pace since the start, and how long the queue lasts."""
+    store, taken, wire = facts["store"], facts["message_bytes_a_day"], facts["wire_bytes_a_day"]
+    if taken is None or wire is None:
+        yield "a day       not known yet: too little came in"
+        return
     written, amplification = store["written_bytes_a_day"] / _MB, store["write_amplification"]
-    return (
-        f"a day       {taken / _MB:.1f} MB of messages, {written:.1f} MB written to the disk "
-        f"({amplification:.2f} for each byte); unsent, the queue is full after {_span(facts['days_until_full'] * _DAY)}"
+    yield (
+        f"a day       {taken / _MB:.1f} MB of messages, {written:.1f} MB to the disk ({amplification:.2f} for each byte), "
+        f"{wire / _MB:.1f} MB on the wire"
     )
-
-
-def _a_day(size_bytes: int | None) -> str:
-    return "not known yet how much goes" if size_bytes is None else f"{size_bytes / _MB:.1f} MB a day"
+    yield f"full after  {_span(facts['days_until_full'] * _DAY)}, if nothing leaves"
 
 
 def _span(seconds: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from actod.cli.state import NotRunningError
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # another screen, no cursor; and back
+_INDENT = " " * 12
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -54,8 +56,8 @@ def _append(text: str) -> None:
 
 
 def _draw(text: str) -> None:
-    """Draw over the screen, cut to its size."""
+    """Draw over the screen: long lines are folded, and what is below the last row is not shown."""
     columns, rows = shutil.get_terminal_size()
-    lines = [line[:columns] for line in text.splitlines()[: rows - 1]]
-    sys.stdout.write(_HOME + "".join(f"{line}{_REST_OF_LINE}\r\n" for line in lines) + _REST_OF_SCREEN)
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, columns, subsequent_indent=_INDENT) or [""]]
+    sys.stdout.write(_HOME + "".join(f"{line}{_REST_OF_LINE}\n" for line in lines[: rows - 1]) + _REST_OF_SCREEN)
     sys.stdout.flush()
