@@ -27,7 +27,7 @@ _FIRST_PORT, _LAST_PORT = 1024, 65535
 _LONGEST_CLIENT_ID, _LONGEST_USERNAME = 128, 1024  # MQTT would take 65535 bytes; the first stands in the audit log
 
 # key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
-_RANGES: dict[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "mqtt.port": (1, 65535),
     "mqtt.keep_alive_seconds": (5, 3600),
     "mqtt.session_expiry_seconds": (60, 0xFFFF_FFFE),
@@ -83,7 +83,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
     "audit.max_files": (2, 10_000),
 }
-_CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "environment": ("dev", "staging", "prod"),
     "store.when_full": ("block", "drop_oldest"),
     "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
@@ -116,11 +116,11 @@ class Origin:
 
 def check_value(key: str, value: Any, origin: Origin) -> None:
     """Check one value by its key. Raises ConfigError."""
-    if key in _CHOICES and value not in _CHOICES[key]:
-        expected = "one of " + ", ".join(repr(choice) for choice in _CHOICES[key])
+    if key in CHOICES and value not in CHOICES[key]:
+        expected = "one of " + ", ".join(repr(choice) for choice in CHOICES[key])
         raise ConfigError(file=origin.of(key), key=key, expected=expected, found=repr(value), fix="choose one of them")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = _RANGES.get(key, (0, float("inf")))
+        low, high = RANGES.get(key, (0, float("inf")))
         if not low <= value <= high:  # NaN lies in no range
             raise ConfigError(
                 file=origin.of(key),

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from actod import configfile, operations, pipeline, upkeep
+from actod import configfile, incidents, operations, pipeline, upkeep
 from actod.audit.refusals import RefusalSummary
 from actod.config import Config
 from actod.errors import ActodError, TransientError
@@ -101,6 +101,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.watch_the_queue(parts), name="queue"),
+            group.create_task(incidents.follow(parts), name="incident"),
             group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.sample_proofs(parts), name="samples"),

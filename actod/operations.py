@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from actod import __version__
+from actod import __version__, incidents
 from actod.errors import RejectedError, TransientError
 from actod.keys.commands import commands
 from actod.meters import Meters
@@ -16,6 +16,7 @@ from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.control import Operation
 from actod.service.why import Standing, explain
+from actod.submit.incident import LOCK, UNLOCK
 
 _PAGE = 50  # bundles in one own record
 
@@ -28,6 +29,8 @@ def operations(parts: Parts, reloader: Reloader, meters: Meters) -> dict[str, Op
         "why": Operation(run=lambda _arguments: _why(parts), changes=False),
         "queue.retry": Operation(run=partial(_retry, parts), changes=True),
         "queue.purge": Operation(run=partial(_purge, parts), changes=True),
+        "incident.lock": Operation(run=partial(incidents.act, parts, LOCK), changes=True),
+        "incident.unlock": Operation(run=partial(incidents.act, parts, UNLOCK), changes=True),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
@@ -41,6 +44,7 @@ async def _status(parts: Parts, meters: Meters) -> Mapping[str, Any]:
         "version": __version__,
         "intake": parts.source.state,
         "uplink": parts.uplink.state,
+        "incident": parts.hold.incident.told if parts.hold.locked else "",
         "sealing_waits_for": parts.sealer.waiting,
         "disk_refuses": parts.spool.refused,
         "signer": await _signer(parts),

@@ -49,6 +49,7 @@ from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.credentials import CredentialFile
 from actod.submit.current import CurrentClient
 from actod.submit.fleet import FleetReporter
+from actod.submit.hold import Hold
 from actod.submit.https import HttpsClient
 from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
@@ -78,6 +79,7 @@ class Parts:
     current: CurrentClient
     context: SealContextSource
     key_life: KeyLife
+    hold: Hold
     uplink: PacedUplink
     ages: CredentialAges
     alerts: Alerts
@@ -141,12 +143,14 @@ def _admit_pin(config: Config) -> None:
 
 
 def collector_client(
-    config: Config, *, clock: Clock, audit: AuditLog, wire: Wire | None = None
+    config: Config, *, clock: Clock, audit: AuditLog, hold: Hold, wire: Wire | None = None
 ) -> tuple[HttpsClient, CollectorTls]:
     """Make what speaks to the collector. Raises ConfigError."""
-    collector, state = config.collector, config.state_directory
-    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=state)
-    client = HttpsClient(collector=collector, environment=config.environment, clock=clock, audit=audit, tls=tls, wire=wire)
+    collector, environment = config.collector, config.environment
+    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=config.state_directory)
+    client = HttpsClient(
+        collector=collector, environment=environment, clock=clock, audit=audit, tls=tls, hold=hold, wire=wire
+    )
     return client, tls
 
 
@@ -209,11 +213,15 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         describe=routes.describe,
         had_session=bool(spool.memory),
     )
+    hold = Hold(state)
     current = CurrentClient(
-        *collector_client(config, clock=clock, audit=audit), request_timeout_seconds=config.collector.request_timeout_seconds
+        *collector_client(config, clock=clock, audit=audit, hold=hold),
+        request_timeout_seconds=config.collector.request_timeout_seconds,
     )
     stack.push_async_callback(current.close)
-    uplink = PacedUplink(client=current, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    uplink = PacedUplink(
+        client=current, collector=config.collector, clock=clock, audit=audit, hold=hold, file=state / SUBMIT_FILE
+    )
     stack.callback(uplink.close)
     if uplink.lowered_bytes is not None:
         await spool.limit(uplink.lowered_bytes)
@@ -263,6 +271,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         signer_client=signer_client,
         sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
         key_life=key_life,
+        hold=hold,
         uplink=uplink,
         ages=CredentialAges(
             state / "credentials.json",

@@ -123,7 +123,9 @@ class Reloader:
             client = None
             if config.collector != self.config.collector:  # the last to be made: it says in the audit log what it holds to
                 parts = self._parts
-                client = collector_client(config, clock=parts.clock, audit=parts.audit, wire=parts.client.wire)
+                client = collector_client(
+                    config, clock=parts.clock, audit=parts.audit, hold=parts.hold, wire=parts.client.wire
+                )
         except ConfigError as exc:
             raise configfile.located(exc, self._config_file) from exc
         return _Checked(config, routes, policy, client), sorted(differences(config, new))

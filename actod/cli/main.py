@@ -28,6 +28,7 @@ _COMMANDS = {
     "keys": ("keys", "make, show, rotate, retire and adopt the robot's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
     "credentials": ("credentials", "list or rotate API keys and the broker's password"),
+    "incident": ("incident", "stop submitting for the time of an incident, or let it go on"),
     "alert": ("alert", "try a channel of alerts"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open what a robot sealed to its operator"),

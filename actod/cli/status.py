@@ -91,7 +91,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"intake      {facts['intake']}"
     yield f"disk        {f'refuses what comes in: {refused}' if refused else 'takes data'}{_silent(facts)}"
     yield f"sealing     {f'waits for the token: {sealing}' if sealing else 'goes on'}"
-    yield f"submission  {facts['uplink']}"
+    yield f"submission  {facts['incident'] or facts['uplink']}"
     yield f"blocked     {_blocked(facts['blocked'])}"
     yield f"rates       {_rates(facts['rates_per_second'])}"
     yield _token(facts["signer"])

@@ -49,6 +49,8 @@ _BY_EVENT = {
     "store.blocked": "store_blocked",
     "audit.repaired": "audit_break",
     "audit.unwritten": "audit_break",
+    "incident.locked": "incident_lock",
+    "incident.unlocked": "incident_unlock",
 }
 ALERTS = frozenset({*_BY_EVENT.values(), "key_locked", "mass_rejection", "pins_expired", "test"})
 

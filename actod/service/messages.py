@@ -297,6 +297,12 @@ MESSAGES: dict[str, Message] = {
         "Bundles do not reach the collector: @ACTOD_STATE@ (@ACTOD_REASON@). What mends it: @ACTOD_REMEDY@. "
         "They stay on disk and leave, oldest first, when it is mended. `actod check` tries the collector.",
     ),
+    "Submission is locked for an incident; collecting goes on.": Message(
+        "d2921c0fb5834f1da6954bc3664460a8",
+        "An operator locked submission (@ACTOD_REASON@): what comes in is masked, sealed and queued, and nothing leaves, "
+        "over restarts too. `file_damaged` says that incident.json in the state folder cannot be read: it counts as "
+        "locked. When the incident is over: actod incident unlock. Steps for each kind of incident: docs/incidents.md.",
+    ),
     "Submission goes on.": Message(
         "bf4e8c1c2b1d432c8e834aa9116d7d7b",
         "The collector takes bundles again (before: @ACTOD_BEFORE@). Nothing has to be done.",

@@ -20,6 +20,7 @@ from actod.submit.answer import Answer, judge, leaves_connection_usable
 from actod.submit.credentials import CredentialFile, Secret, api_key_file
 from actod.submit.endpoint import check_proxy, check_url, host_of
 from actod.submit.failures import reason_of, seen_pins
+from actod.submit.hold import Hold
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
 from actod.submit.wire import Wire, WireMeter
@@ -58,6 +59,7 @@ class HttpsClient:
         audit: AuditLog | None = None,
         tls: CollectorTls | None = None,
         api_key: CredentialFile | None = None,
+        hold: Hold | None = None,
         user_agent: str = f"actod/{__version__}",
         wire: Wire | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class HttpsClient:
         self._environment, self._base = environment, check_url(collector.url, environment)
         self._proxy = check_proxy(collector.proxy)
         self._tls = tls or CollectorTls(collector=collector, clock=clock, audit=audit)
+        self._hold = hold
         self._api_key = api_key or api_key_file(
             collector.api_key_file, key="collector.api_key_file", environment=environment, host=host_of(collector.url)
         )
@@ -110,6 +113,7 @@ class HttpsClient:
             audit=self._audit,
             tls=self._tls,
             api_key=api_key,
+            hold=self._hold,
             wire=self.wire,
         )
 
@@ -145,6 +149,12 @@ class HttpsClient:
         return self._api_key.read(), self._wallet.read() if self._wallet is not None else None
 
     async def _exchange(self, ask: _Ask) -> Answer:
+        if self._hold is None:
+            return await self._made(ask)
+        async with self._hold.passing():
+            return await self._made(ask)
+
+    async def _made(self, ask: _Ask) -> Answer:
         connection = await self._connection()
         answer, failure = None, TransientError("unreachable")
         try:
