@@ -8,9 +8,11 @@ import pty
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -20,7 +22,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from actod.cli.state import ask_at
+from actod.cli.status import _lines
 from actod.service.metrics import METRICS, Kept
+from actod.store.schema import DATABASE_NAME
 from hil.rig import ROOT, Rig, wait_for, write_config
 from hil.soak import SETTINGS
 from tests.e2e.test_away import publish
@@ -59,6 +64,13 @@ def configure(rig: Rig, port: int, control: Path) -> None:
     write_config(rig, settings=f'{SETTINGS}{metrics}\n[control]\nsocket = "{control}"\n')
 
 
+def publishing(rig: Rig, payload: bytes) -> threading.Thread:
+    """Publish one message beside the test: its acknowledgement may be long in coming."""
+    thread = threading.Thread(target=publish_payloads, args=(rig, [payload]))
+    thread.start()
+    return thread
+
+
 def free_port() -> int:
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port: int = probe.getsockname()[1]
@@ -71,6 +83,14 @@ def control() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="actod-control-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder) / "c.sock"
+
+
+def a_stranger_is_refused_audited_and_counted(rig: Rig, control: Path, port: int) -> None:
+    control.chmod(0o666)
+    subprocess.run([sys.executable, "-c", STRANGER, str(control)], check=True, timeout=20)
+    wait_for(lambda: scrape(port)[1]["actod_access_denied_total", ("control",)] == 1, what="the caller in the metrics")
+    lines = "".join(file.read_text(encoding="utf-8") for file in (rig.state / "audit").glob("*.jsonl"))
+    assert '"event":"access.denied"' in lines
 
 
 def test_metrics_are_off_by_default_and_outlive_restarts_and_kills_and_show_nothing_of_anyone(
@@ -110,12 +130,19 @@ def test_metrics_are_off_by_default_and_outlive_restarts_and_kills_and_show_noth
     assert first["actod_sign_seconds_count", ()] == first["actod_bundles_sealed_total", ()]
     assert first["actod_wire_bytes_total", ("sent",)] > sum(len(json.dumps(each)) for each in rig.envelopes()) / 2
 
-    if os.getuid() == 0:
-        control.chmod(0o666)
-        subprocess.run([sys.executable, "-c", STRANGER, str(control)], check=True, timeout=20)
-        wait_for(lambda: scrape(port)[1]["actod_access_denied_total", ("control",)] == 1, what="the caller in the metrics")
-        lines = "".join(file.read_text(encoding="utf-8") for file in (rig.state / "audit").glob("*.jsonl"))
-        assert '"event":"access.denied"' in lines
+    if os.getuid() == 0:  # who else can become somebody else?
+        a_stranger_is_refused_audited_and_counted(rig, control, port)
+    with closing(sqlite3.connect(rig.state / DATABASE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as a disk that hangs: the store's thread waits, five seconds each time
+        publisher = publishing(rig, b'{"n": 1}')
+        hangs = wait_for(
+            lambda: not (facts := ask_at(control, "status"))["store_answers"] and facts,
+            what="a status beside a disk that hangs",
+        )
+        assert "IT HANGS" in "\n".join(_lines(hangs))
+        assert hangs["store"]["acknowledged"] >= 61
+        other.execute("ROLLBACK")
+    publisher.join()
 
     rig.actod.kill()
     rig.actod.start()
