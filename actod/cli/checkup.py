@@ -1,49 +1,23 @@
-"""The checks of `actod check` for programs: maintenance and diagnostics run them, without the network."""
+"""The checks of `actod check` for programs that run them by themselves: maintenance and diagnostics, without the network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from actod.cli.check import checks
+from actod.cli.checks.check import Line
+from actod.cli.checks.registry import run_checks
 from actod.config import Config
-
-_SECRETS = (
-    "token.pin_file",
-    "collector.api_key_file",
-    "collector.wallet_file",
-    "collector.monitor_api_key_file",
-    "fleet.api_key_file",
-    "mqtt.password_file",
-)
-IDS = frozenset(
-    {
-        *(f"secret {key}" for key in _SECRETS),
-        "configuration",
-        "no secret in configuration",
-        "state folder",
-        "token",
-        "tpm lockout",
-        "key age",
-        "audit log",
-        "store",
-        "clock",
-    }
-)
+from actod.secretfile import CREDENTIALS_OF_THE_UNIT
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """One check: level is ok, warn or fail."""
-
-    id: str
-    level: str
-    detail: str
-    remedy: str
-
-
-def checkup(config: Config, file: Path) -> Iterator[Checked]:
-    """Run the checks that need no network, one after the other."""
-    for line in checks(config, file, offline=True):
-        yield Checked(line.name, line.level, line.detail, line.remedy)
+def checkup(config: Config, file: Path, *, only: Collection[str] = ()) -> Iterator[Line]:
+    """Run checks one after the other. One that stumbles over another unit's credentials, which systemd hides, is skipped."""
+    hidden = not os.access(CREDENTIALS_OF_THE_UNIT, os.X_OK)
+    for line in run_checks(config, file, only=only, offline=True):
+        if hidden and str(CREDENTIALS_OF_THE_UNIT) in line.detail:
+            yield replace(line, level="skip", detail="its file is a credential of the daemon's unit", remedy="")
+        else:
+            yield line

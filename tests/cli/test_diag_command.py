@@ -127,7 +127,7 @@ def test_what_support_opens_tells_how_the_robot_fares_and_holds_no_canary(rig: R
     assert content["configuration"]["settings"]["routes"] == 2
     assert content["audit"]["whole"] is True
     assert content["audit"]["events"]["incident.locked"] == 1
-    assert {"id": "store", "level": "ok"} in content["checks"]
+    assert {"id": "audit-log", "level": "ok"} in content["checks"]
     assert "Collecting." in {line["says"] for line in content["log"]}
     dropped = {each["name"]: each["dropped"] for each in manifest["contents"]}
     assert dropped["log"] >= 5

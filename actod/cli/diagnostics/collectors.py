@@ -17,7 +17,8 @@ from typing import Any, get_args, get_type_hints
 from actod import configfile, configrules
 from actod.audit.files import log_files, whole_lines
 from actod.audit.verify import verify_log
-from actod.cli.checkup import IDS, checkup
+from actod.cli.checks.registry import CHECKS
+from actod.cli.checkup import checkup
 from actod.cli.diagnostics import machine, words
 from actod.cli.diagnostics.bundle import Collector
 from actod.cli.diagnostics.fields import Each, Items, Shape, digest, moment, number, one_of, version
@@ -78,7 +79,7 @@ _AUDIT: dict[str, Shape] = {
     **dict.fromkeys(("files", "lines", "first_n", "last_n", "whole", "bad_n"), number),
     "events": Each(one_of(words.EVENTS), number),
 }
-_CHECKS = Items({"id": one_of(IDS), "level": one_of(words.LEVELS)})
+_CHECKS = Items({"id": one_of(CHECKS), "level": one_of(words.LEVELS)})
 _SET, _NOT_SET = "set", "not set"
 _CHOICES = [word for choices in configrules.CHOICES.values() for word in choices]
 _INDEX = re.compile(r"\[\d+\]")
