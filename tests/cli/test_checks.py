@@ -424,6 +424,11 @@ BROKEN = (
         "warn",
     ),
     Row("broker-store", replaced(ROBOT_CONF, "persistence true", "persistence false"), "it has no store"),
+    Row(
+        "broker-store",
+        lambda each: each.mount(each.root / "var/lib/mosquitto", "ext4", "/dev/null"),
+        "not encrypted: raw messages lie there while actod is away, while what is masked is encrypted",
+    ),
     Row("broker-packet-size", replaced(ROBOT_CONF, "max_packet_size 1048576", "max_packet_size 4096"), "4096 B", "warn"),
     Row("collector-url", setting(collector__url=f"http://{COLLECTOR}"), "expected an https:// URL"),
     Row("pins", lambda each: void(each.config["collector"]["pins"].pop()), "at least two different pins"),

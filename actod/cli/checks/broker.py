@@ -131,8 +131,10 @@ def _store(site: Site) -> Finding:
     detail = f"{folder} on {disk.kind}, {crypt}: raw messages lie there while actod is away"
     if disk.volatile:
         return trouble(f"{detail}; {disk.volatile}")
-    if disk.encrypted is False and site.prod:
-        return trouble(detail, f"cryptsetup luksFormat DEVICE   # and mount it at {folder}")
+    if disk.encrypted is False and site.prod and site.disk(site.existing(site.config.state_directory)).encrypted:
+        return trouble(
+            f"{detail}, while what is masked is encrypted", f"cryptsetup luksFormat DEVICE   # mount it at {folder}"
+        )
     return ok(detail)
 
 

@@ -17,9 +17,7 @@ _MIB, _MB = 2**20, 1e6
 
 
 def _folder(site: Site) -> Path:
-    """Return the state folder, or what it will lie in."""
-    folder = site.config.state_directory
-    return next(place for place in (folder, *folder.parents) if place.exists())
+    return site.existing(site.config.state_directory)
 
 
 def _lasting(site: Site) -> Finding:
