@@ -148,6 +148,27 @@ def start(site: Site) -> None:
     say("signs and submits under the shipped units", envelopes=site.collector.count(), **figures(machine))
 
 
+def check(site: Site) -> None:
+    """Have `actod check` look at all of it, as the daemon's user: nothing of the documented install fails."""
+    said = site.machine.run("runuser", "-u", "actod", "--", "actod", "check", "--json", check=False)
+    lines = {line["id"]: line for line in map(json.loads, said.stdout.splitlines())}
+    assert said.returncode == 0, [line for line in lines.values() if line["level"] == "fail"]
+    asked = ("secret-api-key", "secret-folders", "token-answers", "broker-answers", "collector-answers", "state-files")
+    asked += (
+        "audit-log",
+        "versions",
+        "daemon-user",
+        "unit-daemon",
+        "unit-signer",
+        "unit-restart",
+        "unit-enabled",
+        "submission",
+    )
+    assert {name: lines[name]["level"] for name in asked} == dict.fromkeys(asked, "ok")
+    warned = [name for name, line in lines.items() if line["level"] == "warn"]
+    say("actod check finds nothing that fails", checks=len(lines), warnings=",".join(warned))
+
+
 def figures(machine: Machine) -> dict[str, Any]:
     """Return the memory of both processes by their own pages (PSS, in MiB), and what they use of a core while idle (%)."""
     pids = {unit.removesuffix(".service"): machine.shows(unit, "MainPID") for unit in UNITS}
@@ -286,7 +307,7 @@ def main() -> int:
             site = Site(machine, collector, authority, free_port(), options.release, api_key)
             install(site)
             provision(site, url=f"https://127.0.0.1:{collector.port}", pins=[authority.pin, authority.backup_pin])
-            for step in (start, reload, lose_the_signer, upgrade, journal, remove):
+            for step in (start, check, reload, lose_the_signer, upgrade, journal, remove):
                 step(site)
         except BaseException:
             print(machine.run("journalctl", "-n", "60", "--no-pager", check=False).stdout, file=sys.stderr)
