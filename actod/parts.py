@@ -45,6 +45,7 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import FILE as AGES_FILE
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.credentials import CredentialFile
 from actod.submit.current import CurrentClient
@@ -274,7 +275,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         hold=hold,
         uplink=uplink,
         ages=CredentialAges(
-            state / "credentials.json",
+            state / AGES_FILE,
             files=credential_files(config),
             digest_key=digest_key,
             environment=config.environment,
