@@ -31,10 +31,11 @@ class Seen:
 
 @dataclass
 class Witness:
-    """Listens on a free loopback port and forwards to `broker_port`. Start in a thread of its own with `running()`."""
+    """Listens on a free port and forwards to `broker_port`. Start in a thread of its own with `running()`."""
 
     broker_port: int
     port: int = 0
+    listen: str = "127.0.0.1"
     seen: list[Seen] = field(default_factory=list)
     swallow_pubacks: bool = False  # they are neither forwarded nor noted, as if the robot had lost power just before
     pubacks: int = 0  # seen so far
@@ -67,7 +68,7 @@ class Witness:
             yield self
 
     async def _listen(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        server = await asyncio.start_server(self._accept, self.listen, self.port)
         self.port = server.sockets[0].getsockname()[1]
         return server
 
