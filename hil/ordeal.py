@@ -21,8 +21,8 @@ from hil.robot.publisher import RobotProcess
 from hil.soak import source
 from hil.world import World
 
-RECOVERED_WITHIN_SECONDS = 240.0
-_NAMED_WITHIN_SECONDS = 150.0
+RECOVERED_WITHIN_SECONDS = 400.0
+_NAMED_WITHIN_SECONDS = 240.0
 _FRESH = 10
 
 

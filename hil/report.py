@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from hil.result import Result
@@ -100,6 +102,25 @@ def recoveries(results: Sequence[Result]) -> str:
         for row, (name, seconds) in enumerate(known)
     )
     return f'<h2>Recovery</h2><svg viewBox="0 0 {_WIDTH} {16 * len(known) + 4}">{bars}</svg>'
+
+
+def spread(title: str, seconds: Sequence[float]) -> str:
+    """Draw how often which time came, with median and worst, as an SVG of its own."""
+    counts = Counter(int(one) for one in seconds)
+    most, last = max(counts.values(), default=1), max(counts, default=1) + 1
+    high, wide = _HEIGHT - _BOTTOM - 20, _WIDTH - _LEFT
+    bars = "".join(
+        f'<rect x="{_LEFT + wide * at / last:.1f}" y="{20 + high * (1 - count / most):.1f}" '
+        f'width="{max(1.0, wide / last - 1):.1f}" height="{high * count / most:.1f}" fill="#2471a3"/>'
+        for at, count in counts.items()
+    )
+    known = f"{len(seconds)} cuts, median {median(seconds):.1f} s, worst {max(seconds):.1f} s" if seconds else "none yet"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="11">'
+        f'<text x="{_LEFT}" y="12">{escape(title)}: {known}</text>{bars}'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 12}">0 s</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT - 12}" text-anchor="end">{last} s</text></svg>\n'
+    )
 
 
 def write(folder: Path, name: str, **parts: Any) -> Path:

@@ -16,6 +16,7 @@ from labgrid.protocol import PowerProtocol
 
 from hil.rig import wait_for
 
+OPTIONS = ("release", "architecture", "token", "host", "listen")  # of the environment file
 _BOOT_SECONDS = 300
 
 

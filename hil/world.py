@@ -91,6 +91,12 @@ class World:
         trusted = self.site.authority.ca_file.read_text() + self.stranger.ca_file.read_text()
         self.robot.write("/etc/actod/ca.pem", trusted)
 
+    def start(self) -> None:
+        """Configure, start, and enrol."""
+        self.configure()
+        self.robot.run("systemctl", "start", "actod")
+        self.enrol()
+
     def enrol(self) -> None:
         """Take the robot's public keys and its id, as an operator does who has the robot before him."""
         said = self.robot.run("runuser", "-u", "actod", "--", "actod", "keys", "export", "--trust")

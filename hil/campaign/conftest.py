@@ -11,7 +11,7 @@ from labgrid import Environment, Target
 from hil import acceptance
 from hil.acceptance import Site
 from hil.ordeal import Ordeal
-from hil.target import Robot
+from hil.target import OPTIONS, Robot
 from hil.world import World
 
 _LONGEST_SECONDS = 7200.0
@@ -20,9 +20,7 @@ _LONGEST_SECONDS = 7200.0
 @pytest.fixture(scope="session")
 def robot(env: Environment, target: Target) -> Iterator[Robot]:
     """Switch the robot on."""
-    robot = Robot(
-        target, {key: env.config.get_option(key) for key in ("release", "architecture", "token", "host", "listen")}
-    )
+    robot = Robot(target, {key: env.config.get_option(key) for key in OPTIONS})
     robot.power_on()
     yield robot
     robot.hang_up()
@@ -61,8 +59,7 @@ def installed(world: World, site: Site) -> World:
     if site.machine.run("dpkg-query", "-W", "actod", check=False).returncode:
         acceptance.install(site)
         acceptance.provision(site)
-        world.configure()
-        site.machine.run("systemctl", "start", "actod")
+        world.start()
     world.enrol()
     return world
 
