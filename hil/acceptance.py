@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -176,6 +177,21 @@ def start(site: Site) -> None:
         machine.run("systemd-analyze", "security", f"--threshold={int(most * 10)}", "--no-pager", unit)
         assert machine.shows(unit, "User") == unit.removesuffix(".service")
     say("signs and submits under the shipped units", envelopes=site.collector.count())
+
+
+def check(site: Site, *, fails: set[str]) -> None:
+    """Have the daemon's user make all checks, and the root those that only root may; exactly these may fail."""
+    machine = site.machine
+    lines: dict[str, dict[str, Any]] = {}
+    for who in (("runuser", "-u", "actod", "--", "actod", "check"), ("actod", "check", "--only", "tpm-lockout")):
+        said = machine.run(*who, "--json", check=False)
+        lines |= {line["id"]: line for line in map(json.loads, said.stdout.splitlines())}
+    for line in lines.values():
+        if line["level"] in {"fail", "warn"}:
+            print(f"    {line['level']}  {line['id']}: {line['detail']}  ({line['remedy']})", flush=True)
+    levels = Counter(line["level"] for line in lines.values())
+    assert {name for name, line in lines.items() if line["level"] == "fail"} == fails
+    say("actod check", **levels)
 
 
 def limits(site: Site) -> None:

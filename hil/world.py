@@ -19,6 +19,7 @@ from hil.robot.publisher import number_of
 from hil.tally import Tally
 from hil.target import Robot
 
+_CREDENTIAL = "[Service]\nLoadCredential=broker-password:/etc/actod/credentials/broker-password\n"
 COLLECTOR, BROKER = "collector.example", "broker.example"
 
 
@@ -50,7 +51,9 @@ class World:
             broker = Broker(folder / "broker", persistence=True)
             stack.callback(broker.stop)
             broker.start()
-            witness = stack.enter_context(Witness(broker.port, listen=listen).running())
+            witness = stack.enter_context(
+                Witness(broker.port, listen=listen, certificate=authority.issue("broker", san=[BROKER])).running()
+            )
             site = Site(
                 robot,
                 collector,
@@ -76,7 +79,8 @@ class World:
     def settings(self) -> str:
         """Return what the robot's configuration has to say of this place."""
         return (
-            f'[mqtt]\nhost = "{BROKER}"\nport = {self.witness.port}\n'
+            f'[mqtt]\nhost = "{BROKER}"\nport = {self.witness.port}\ntls = true\nca_file = "/etc/actod/ca.pem"\n'
+            'username = "robot-1"\npassword_file = "credential:broker-password"\n'
             '[seal]\nmax_age_seconds = 5.0\nheartbeat_seconds = 60\n[log]\nlevel = "info"\n' + DEFAULT_ROUTES
         )
 
@@ -87,6 +91,9 @@ class World:
     def configure(self) -> None:
         """Write the robot's configuration. It trusts a second CA, as a system's list of them does."""
         self.name_hosts()
+        self.robot.write("/etc/actod/credentials/broker-password", secrets.token_urlsafe(16), mode=0o600)
+        self.robot.write("/etc/systemd/system/actod.service.d/broker.conf", _CREDENTIAL)
+        self.robot.run("systemctl", "daemon-reload")
         configure(self.site, url=self.url, environment="prod", settings=self.settings)
         trusted = self.site.authority.ca_file.read_text() + self.stranger.ca_file.read_text()
         self.robot.write("/etc/actod/ca.pem", trusted)

@@ -22,6 +22,10 @@ def test_it_collects_without_the_token_and_signs_with_it(world: World, site: Sit
     acceptance.start(site)
 
 
+def test_all_checks_pass_in_prod_but_that_of_the_disk_which_is_not_encrypted(site: Site) -> None:
+    acceptance.check(site, fails={"disk-encryption"})
+
+
 def test_its_limits_of_memory_and_swap_are_in_force(site: Site) -> None:
     acceptance.limits(site)
 
