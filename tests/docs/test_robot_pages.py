@@ -217,6 +217,7 @@ def test_a_robot_ends_and_a_new_card_and_an_image_begin(robot: Robot) -> None:
     machine.run("rm -r /etc/actod/conf.d/*")
     machine.run(backup.take("tar -xzf").typed())
     assert machine.read(SITE_FILE) == robot.site
-    robot.install()
+    machine.write("/etc/actod/credentials/api-key", "")
     machine.run(backup.take("--with-unsent").typed())
+    assert machine.run("ls -A /var/lib/actod /etc/actod/credentials; ls /var/lib | grep -c actod-token || true").split()[-1] == "0"
     assert backup.left() == []
