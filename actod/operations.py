@@ -11,6 +11,7 @@ from typing import Any
 from actod import __version__, incidents
 from actod.errors import RejectedError, TransientError
 from actod.keys.commands import commands
+from actod.meters import Meters
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.control import Operation
@@ -20,11 +21,11 @@ from actod.submit.incident import LOCK, UNLOCK
 _PAGE = 50  # bundles in one own record
 
 
-def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
+def operations(parts: Parts, reloader: Reloader, meters: Meters) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
         "reload": Operation(run=lambda _arguments: reloader.reload(), changes=True),
-        "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        "status": Operation(run=lambda _arguments: _status(parts, meters), changes=False),
         "why": Operation(run=lambda _arguments: _why(parts), changes=False),
         "queue.retry": Operation(run=partial(_retry, parts), changes=True),
         "queue.purge": Operation(run=partial(_purge, parts), changes=True),
@@ -37,14 +38,8 @@ def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
     }
 
 
-async def _status(parts: Parts) -> Mapping[str, Any]:
+async def _status(parts: Parts, meters: Meters) -> Mapping[str, Any]:
     """Return what the daemon is about: states, and the store in numbers; the days are those at the pace since the start."""
-    status = await parts.spool.status()
-    taken = days = None
-    if status.written_bytes_a_day and status.write_amplification:
-        taken = int(status.written_bytes_a_day / status.write_amplification)
-        room = parts.config.store.shares.database - status.journal_bytes - status.outbox_bytes
-        days = round(max(0, room) / max(1, taken), 3)
     return {
         "version": __version__,
         "intake": parts.source.state,
@@ -53,9 +48,7 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "sealing_waits_for": parts.sealer.waiting,
         "disk_refuses": parts.spool.refused,
         "signer": await _signer(parts),
-        "message_bytes_a_day": taken,
-        "days_until_full": days,
-        "store": dataclasses.asdict(status),
+        **await meters.facts(),
     }
 
 

@@ -36,6 +36,7 @@ from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
+from actod.service.events import EventTally
 from actod.service.folder import own_folder
 from actod.service.machine import host_facts
 from actod.service.notify import Notifier
@@ -44,6 +45,7 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import FILE as AGES_FILE
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.credentials import CredentialFile
 from actod.submit.current import CurrentClient
@@ -53,6 +55,7 @@ from actod.submit.https import HttpsClient
 from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
+from actod.submit.wire import Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Parts:
     uplink: PacedUplink
     ages: CredentialAges
     alerts: Alerts
+    events: EventTally  # in front of the alerts
     fleet: FleetReporter | None
     scope_keys: Mapping[str, CredentialFile]  # beside the one that submits
     collecting_masker: Masker  # the masker above, watched for the battery's charge where that is reported
@@ -139,11 +143,15 @@ def _admit_pin(config: Config) -> None:
             raise
 
 
-def collector_client(config: Config, *, clock: Clock, audit: AuditLog, hold: Hold) -> tuple[HttpsClient, CollectorTls]:
+def collector_client(
+    config: Config, *, clock: Clock, audit: AuditLog, hold: Hold, wire: Wire | None = None
+) -> tuple[HttpsClient, CollectorTls]:
     """Make what speaks to the collector. Raises ConfigError."""
-    collector, state = config.collector, config.state_directory
-    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=state)
-    client = HttpsClient(collector=collector, environment=config.environment, clock=clock, audit=audit, tls=tls, hold=hold)
+    collector, environment = config.collector, config.environment
+    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=config.state_directory)
+    client = HttpsClient(
+        collector=collector, environment=environment, clock=clock, audit=audit, tls=tls, hold=hold, wire=wire
+    )
     return client, tls
 
 
@@ -155,7 +163,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     hold_to_environment(state, config.environment)
     clock = SystemClock()
     alerts = Alerts(webhooks=beside.webhooks(config), environment=config.environment, clock=clock)
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share, alerts=alerts)
+    events = EventTally(alerts)
+    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share, alerts=events)
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -266,13 +275,14 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         hold=hold,
         uplink=uplink,
         ages=CredentialAges(
-            state / "credentials.json",
+            state / AGES_FILE,
             files=credential_files(config),
             digest_key=digest_key,
             environment=config.environment,
             audit=audit,
         ),
         alerts=alerts,
+        events=events,
         fleet=beside.fleet_reporter(
             config,
             api_key=scope_keys.get(beside.FLEET),

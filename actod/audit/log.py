@@ -95,6 +95,11 @@ class AuditLog:
         with self._lock:
             return self._head
 
+    @property
+    def length(self) -> int:
+        """Return how many lines the log has had, over all files."""
+        return self._n
+
     def lines(self, *, back_to: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (event, fields) of the newest files, oldest first: what was known before a crash or damage.
 

@@ -64,11 +64,12 @@ def another(key: str, hint: Any) -> Any:
     """Return a value that the key takes and that is not its default."""
     if key in CHOICES:
         return [choice for choice in CHOICES[key] if choice][-1]
-    if isinstance(hint, types.UnionType) or hint is Path:
-        return "elsewhere/file"
     special = {"routes.qos": 0, "collector.bulk_hours_utc": "22:00-06:00", "collector.fleet_share": 0.5}
+    special |= {"metrics.listen": "127.0.0.1:9464", "metrics.textfile": "elsewhere/actod.prom"}
     if key in special:
         return special[key]
+    if isinstance(hint, types.UnionType) or hint is Path:
+        return "elsewhere/file"
     if hint in (int, float):
         low, high = RANGES.get(key, (1, 12_345))
         return hint(min(high, low * 2 + 1))
