@@ -219,5 +219,8 @@ def test_a_robot_ends_and_a_new_card_and_an_image_begin(robot: Robot) -> None:
     assert machine.read(SITE_FILE) == robot.site
     machine.write("/etc/actod/credentials/api-key", "")
     machine.run(backup.take("--with-unsent").typed())
-    assert machine.run("ls -A /var/lib/actod /etc/actod/credentials; ls /var/lib | grep -c actod-token || true").split()[-1] == "0"
+    assert (
+        machine.run("ls -A /var/lib/actod /etc/actod/credentials; ls /var/lib | grep -c actod-token || true").split()[-1]
+        == "0"
+    )
     assert backup.left() == []
