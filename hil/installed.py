@@ -10,6 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from hil.acceptance import (
@@ -17,6 +18,7 @@ from hil.acceptance import (
     SETTINGS,
     Site,
     at_rest,
+    check,
     configure,
     install,
     journal,
@@ -60,7 +62,17 @@ def main() -> int:
             )
             machine.write("/etc/mosquitto/conf.d/actod.conf", BROKER.format(port=site.port))
             machine.run("systemctl", "restart", "mosquitto")
-            for step in (start, at_rest, reload, metrics, lose_the_signer, upgrade, journal, remove):
+            for step in (
+                start,
+                partial(check, fails=set()),
+                at_rest,
+                reload,
+                metrics,
+                lose_the_signer,
+                upgrade,
+                journal,
+                remove,
+            ):
                 step(site)
         except BaseException:
             print(machine.run("journalctl", "-n", "60", "--no-pager", check=False).stdout, file=sys.stderr)

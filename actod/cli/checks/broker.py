@@ -92,7 +92,8 @@ def _queue(site: Site) -> Finding:
     if most == math.inf:
         return ok(f"the queue has no end, at {whence}")
     seconds = most / rate
-    detail = f"the queue holds {most:.0f} messages, full after {seconds:.0f} s of absence at {whence}"
+    busy = f", {most / _USUAL_RATE:.0f} s at {_USUAL_RATE:.0f}"
+    detail = f"the queue holds {most:.0f} messages, full after {seconds:.0f} s of absence at {whence}{busy}"
     if seconds < _SHORTEST_SECONDS:
         wanted = math.ceil(_SHORTEST_SECONDS * rate / 1000) * 1000
         return trouble(

@@ -70,8 +70,9 @@ def _line(group: str, check: Check, finding: Finding, site: Site) -> Line:
         level = check.prod if site.prod else check.elsewhere
     elif level == "doubt":
         level = "warn"
+    excused = f" (no fault in {site.config.environment})" if finding.kind == "trouble" and level == "ok" else ""
     remedy = _command(finding.remedy, check.mend) if level in {"warn", "fail"} else ""
-    return Line(check.id, group, level, finding.detail, remedy)
+    return Line(check.id, group, level, finding.detail + excused, remedy)
 
 
 def _command(remedy: str, mend: str) -> str:
