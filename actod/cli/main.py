@@ -30,6 +30,7 @@ _COMMANDS = {
     "credentials": ("credentials", "list or rotate API keys and the broker's password"),
     "incident": ("incident", "stop submitting for the time of an incident, or let it go on"),
     "diag": ("diag", "a bundle for support: what may be seen, sealed to whoever is to read it"),
+    "maintenance": ("maintenance", "what a checklist asks for each week, month and quarter; run by timers"),
     "alert": ("alert", "try a channel of alerts"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open what a robot sealed to its operator"),
