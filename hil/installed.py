@@ -33,6 +33,7 @@ from hil.soak import Publisher
 MARK = {"bookworm": "12", "trixie": "13"}
 CREDENTIAL = "/etc/credstore.encrypted/actod.token-pin"
 UNITS = ("actod.service", "actod-signer.service")
+ROUNDS = ("weekly", "monthly", "quarterly")
 _BATCH = 1000
 _IDLE_SECONDS = 20.0
 _HARDENED = {"actod.service": 1.5, "actod-signer.service": 2.0}
@@ -207,6 +208,42 @@ def journal(site: Site) -> None:
     say("journal: entries have their fields, no secret is in it", entries=len(entries))
 
 
+def maintain(site: Site) -> None:
+    """Make each round of maintenance in its unit: nothing fails there for the sandbox's sake, and the journal has it."""
+    machine = site.machine
+    results = {}
+    for kind in ROUNDS:
+        timer, unit = f"actod-maintenance-{kind}.timer", f"actod-maintenance@{kind}.service"
+        assert (machine.shows(timer, "UnitFileState"), machine.shows(timer, "ActiveState")) == ("enabled", "active")
+        machine.run("systemd-analyze", "security", "--threshold=15", "--no-pager", unit)
+        done = machine.run("systemctl", "start", unit, check=False)
+        lines = machine.run("journalctl", "-u", unit, "-o", "json", "--no-pager").stdout.splitlines()
+        entries = [json.loads(line) for line in lines]
+        assert done.returncode == 0, "\n".join(entry["MESSAGE"] for entry in entries)
+        said = {entry.get("MESSAGE_ID") for entry in entries if entry.get("ACTOD_KIND") == kind}
+        assert said & {message.id for sentence, message in MESSAGES.items() if sentence.startswith("Maintenance ")}
+    status = machine.run("runuser", "-u", "actod", "--", "actod", "status", "--json").stdout
+    for kind, run in json.loads(status)["maintenance"].items():
+        assert run["result"] in {"ok", "warn"}, run
+        results[kind] = ",".join(run["warned"]) or "ok"
+    say("maintenance: each round runs under its unit, and stands in journal and status", **results)
+
+
+def lock(site: Site) -> None:
+    """Lock and unlock submission as the daemon's user; what came meanwhile arrives."""
+    machine, actod = site.machine, ("runuser", "-u", "actod", "--", "actod")
+    machine.run(*actod, "incident", "lock", "--reason", "exercise")
+    assert "blocked:incident" in wait_for(
+        lambda: "incident" in (text := machine.shows("actod", "StatusText")) and text, what="the status"
+    )
+    site.publish(6)
+    wait_for(lambda: site.queue()["outbox_bundles"] > 0, seconds=60, what="a bundle that waits")
+    assert 6 not in site.numbers()
+    machine.run(*actod, "incident", "unlock")
+    wait_for(lambda: 6 in site.numbers(), seconds=60, what="what came while it was locked")
+    say("incident: locked and unlocked, nothing lost")
+
+
 def lose_the_signer(site: Site) -> None:
     """Kill the signer; systemd brings it back, and what was collected meanwhile is sealed."""
     machine = site.machine
@@ -286,7 +323,7 @@ def main() -> int:
             site = Site(machine, collector, authority, free_port(), options.release, api_key)
             install(site)
             provision(site, url=f"https://127.0.0.1:{collector.port}", pins=[authority.pin, authority.backup_pin])
-            for step in (start, reload, lose_the_signer, upgrade, journal, remove):
+            for step in (start, reload, maintain, lock, lose_the_signer, upgrade, journal, remove):
                 step(site)
         except BaseException:
             print(machine.run("journalctl", "-n", "60", "--no-pager", check=False).stdout, file=sys.stderr)

@@ -155,8 +155,10 @@ def test_a_bundle_is_made_without_a_daemon_and_of_a_configuration_that_is_refuse
     assert (failed["status"], failed["store"], failed["log"]) == ("config", "config", "FileNotFoundError")
     assert {part["name"]: part["content"] for part in parts}["configuration"] == {}
     refused.write_text(rig.config_file.read_text().replace('environment = "dev"', 'environment = "canary"'))
-    manifest, *parts = opened(rig, key, "three.sealed", config=refused)
-    assert {part["name"]: part["content"] for part in parts}["configuration"] == {"refused_at": "environment"}
+    (configuration,) = [
+        each for each in collectors(Site(config_file=refused, log_file=None, most_lines=1)) if each.name == "configuration"
+    ]
+    assert select(configuration.gather(), configuration.shape) == ({"refused_at": "environment"}, 0)
     assert CANARY not in json.dumps([manifest, *parts]).lower()
     unread = rig.tool("diag", "--config", str(rig.config_file), "-o", str(rig.folder / "four.sealed"))
     assert (unread.returncode, (rig.folder / "four.sealed").exists()) == (78, False)
