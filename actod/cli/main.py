@@ -21,7 +21,7 @@ _COMMANDS = {
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "export": ("export", "give the claims of bundles to in-toto tools, as DSSE envelopes"),
     "audit": ("audit", "verify or show the local audit log"),
-    "queue": ("queue", "what waits for the collector: list, inspect, fsck, export, retry, purge"),
+    "queue": ("queue", "what waits for the collector: list, affected, inspect, fsck, export, retry, purge"),
     "status": ("status", "what the running daemon is about, in one screen"),
     "why": ("why", "say why the oldest bundle has not left, and what to do"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
