@@ -17,7 +17,7 @@ _COMMANDS = {
     "run": ("run", "collect, mask, seal and submit until stopped"),
     "reload": ("reload", "have the running daemon take a changed configuration"),
     "signer": ("signer", "hold the token and sign for the daemon (started by it, or a unit of its own)"),
-    "check": ("check", "test configuration, token, broker, server and permissions, each with its remedy"),
+    "check": ("check", "look at configuration, secrets, token, broker, collector, store, machine and units"),
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "export": ("export", "give the claims of bundles to in-toto tools, as DSSE envelopes"),
     "audit": ("audit", "verify or show the local audit log"),

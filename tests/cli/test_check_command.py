@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import pytest
 
 from actod import configfile
 from actod.cli.checks.check import Check, Finding, ok
+from actod.cli.checks.configuration import MEASURED
 from actod.cli.checks.registry import CHECKS, finding_of
 from actod.cli.checks.site import Site
 from actod.service.clock import SystemClock
 from hil.parts.broker import Broker
 from hil.parts.certificates import CertificateAuthority
-from hil.rig import Rig, wait_for
+from hil.rig import ROOT, Rig, wait_for
 from tests.cli.conftest import configure
 
 
@@ -157,3 +160,12 @@ def test_a_check_that_hangs_or_breaks_is_a_line_like_any_other(rig: Rig) -> None
         each = Check(id="x", looks_at="nothing", run=run, mend="true", limit_seconds=0.05)
         assert finding_of(each, site) == Finding("trouble", said)
     released.set()
+
+
+def test_the_page_is_what_the_registry_says() -> None:
+    made = subprocess.run([sys.executable, ROOT / "docs/check.py"], check=True, capture_output=True, text=True)
+    page = ROOT / "docs/check.md"
+    assert page.read_text(encoding="utf-8") == made.stdout, f"python docs/check.py > {page.relative_to(ROOT)}"
+    assert f"{len(CHECKS)} checks" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"`actod check` has {len(CHECKS)} checks" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"| the first | {MEASURED} |" in (ROOT / "docs/masking.md").read_text(encoding="utf-8")

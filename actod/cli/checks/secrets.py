@@ -206,6 +206,6 @@ CHECKS = (
         id="secret-sealing",
         looks_at="what the PIN is encrypted to: the host's key alone is worth nothing on a disk that is not encrypted",
         run=_sealing,
-        mend="/usr/lib/actod/tpm/unprovision tpm && /usr/lib/actod/tpm/provision tpm --seal host+tpm2",
+        mend="cryptsetup reencrypt --encrypt DEVICE   # or a new token: /usr/lib/actod/tpm/provision tpm --seal host+tpm2",
     ),
 )

@@ -56,6 +56,11 @@ class Site:
         """Return a place of the machine, such as "proc/swaps" or an absolute path."""
         return self._root / str(place).lstrip("/")
 
+    @staticmethod
+    def existing(folder: Path) -> Path:
+        """Return a folder, or the one above in which it will lie."""
+        return next(place for place in (folder, *folder.parents) if place.exists())
+
     def text(self, place: str) -> str:
         """Return what a file of the machine holds, "" if it is not there. Raises OSError."""
         try:

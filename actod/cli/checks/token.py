@@ -74,7 +74,10 @@ def _lockout(site: Site) -> Finding:
         return skip("the token is no TPM")
     protection = lockout.ask_tpm()
     if protection is None:
-        return doubt("not known: the TPM does not answer tpm2_getcap", "apt-get install tpm2-tools   # and run this as root")
+        return doubt(
+            "not known: the TPM does not answer tpm2_getcap",
+            "apt-get install tpm2-tools && sudo actod check --only tpm-lockout",
+        )
     failures, most = protection.failures, protection.most
     detail = f"{failures} failures of {most} count, one is forgiven every {protection.interval_seconds} s"
     if protection.locked:
