@@ -118,7 +118,7 @@ _CONFIG: dict[str, Shape] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Site:
     """Where to look. `log_file` holds the daemon's lines as JSON where there is no journal; `most_lines` are taken."""
 
