@@ -151,6 +151,14 @@ def test_what_fails_is_named_and_is_an_alert_and_what_was_mended_is_not_any_more
     webhook.status = 200
 
 
+def test_a_lock_for_an_incident_and_its_end_are_alerts_at_once(site: tuple[Rig, Webhook]) -> None:
+    rig, webhook = site
+    for action in ("lock", "unlock"):
+        rig.tool("incident", action, "--reason", "exercise", "--config", str(rig.config_file), check=True)
+        wait_for(lambda kind=f"incident_{action}": kind in webhook.kinds(), what="the alert")
+    assert webhook.bodies[-1]["facts"] == {"reason": "exercise"}
+
+
 def test_without_a_daemon_a_round_is_made_and_noted_all_the_same(site: tuple[Rig, Webhook]) -> None:
     rig, _webhook = site
     assert rig.actod.stop() == 0
