@@ -52,6 +52,10 @@ CALM = Standing(
             ),
         ),
         (
+            {"uplink_state": "blocked:incident", "uplink_why": "blocked:incident (key_lost): unlock"},
+            "nothing waits; blocked:incident (key_lost): unlock",
+        ),
+        (
             {"intake": "intake:full", "quarantined": 2},
             (
                 "nothing waits; intake:full: the disk takes less than comes in, so the broker keeps it: see store.max_bytes "
