@@ -26,6 +26,29 @@ def test_install_leads_to_a_robot_that_signs_and_submits(robot: Robot) -> None:
     assert "valid: " in robot.machine.run("actod verify --trust robot.json bundles.jsonl")
 
 
+def test_check_looks_at_a_group_offline_and_says_what_there_is(robot: Robot) -> None:
+    page = Page("docs/check.md")
+    assert "key-age" in robot.machine.run(page.take("check --only").typed())
+    assert page.left() == []
+
+
+def test_monitoring_shows_a_status_and_metrics_on_the_loopback(robot: Robot) -> None:
+    page, machine = Page("docs/monitoring.md"), robot.machine
+    assert "submission  ok" in machine.run(page.take("actod status").typed())
+    machine.write("/etc/actod/conf.d/85-metrics.toml", page.take("[metrics]\nlisten", language="toml").text)
+    assert "# TYPE actod_" in machine.run(page.take("curl").typed())
+    machine.run("rm /etc/actod/conf.d/85-metrics.toml")
+    assert page.left() == []
+
+
+def test_diag_makes_a_bundle_that_its_recipient_reads(robot: Robot) -> None:
+    page, machine = Page("docs/diag.md"), robot.machine
+    making, *rest = page.take("vault key").typed().splitlines()
+    key = machine.run(making).split('"')[1]
+    assert '{"id":"monitoring","level":"ok"}' in machine.run("\n".join(rest), environment={"RECIPIENT": key})
+    assert page.left() == []
+
+
 def test_reload_takes_a_change_and_says_what_is_wrong_with_another(robot: Robot) -> None:
     page = Page("docs/reload.md")
     block = page.take("systemctl reload").typed()
