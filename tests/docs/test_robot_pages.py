@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hil.rig import wait_for
-from tests.docs.machine import CLONE
+from tests.docs.machine import CLONE, HOME
 from tests.docs.page import Page
 from tests.docs.robot import SITE_FILE, Robot, installed
 
@@ -22,7 +22,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
 
 def test_install_leads_to_a_robot_that_signs_and_submits(robot: Robot) -> None:
     assert "submission  ok" in robot.machine.run("sudo -u actod actod status")
-    robot.bundles("/root/bundles.jsonl")
+    robot.bundles(f"{HOME}/bundles.jsonl")
     assert "valid: " in robot.machine.run("actod verify --trust robot.json bundles.jsonl")
 
 
@@ -93,13 +93,13 @@ def test_verify_shows_ways_without_actod_with_it_and_for_in_toto_tools(robot: Ro
     assert "Signature Verified Successfully" in machine.run(page.take("openssl pkeyutl -verify").typed(), cwd=CLONE)
     assert "valid: " in machine.run(page.take("actod verify").typed(), cwd=CLONE)
     machine.run(page.take("--dsse").typed())
-    assert "payloadType" in machine.read("/root/attestations.jsonl")
+    assert "payloadType" in machine.read(f"{HOME}/attestations.jsonl")
     assert page.left() == []
 
 
 def test_masking_explains_and_searches(robot: Robot) -> None:
     page, machine = Page("docs/masking.md"), robot.machine
-    machine.write("/root/messages.jsonl", '{"note": "ask jane.roe@example.com"}\n')
+    machine.write(f"{HOME}/messages.jsonl", '{"note": "ask jane.roe@example.com"}\n')
     assert '"type":"email"' in machine.run(page.take("--explain").typed())
     machine.run("mkdir export; cp messages.jsonl export/")
     machine.run(page.take("--check").typed(), code=1)
@@ -110,7 +110,7 @@ def test_keys_are_enrolled_rotated_retired_and_followed_by_another_tokens(robot:
     page, machine = Page("docs/keys.md"), robot.machine
 
     def verified(trust: str) -> str:
-        robot.bundles("/root/bundles.jsonl")
+        robot.bundles(f"{HOME}/bundles.jsonl")
         return machine.run(f"actod verify --trust {trust} bundles.jsonl")
 
     for word in ("openssl genpkey", "keys export"):
@@ -225,7 +225,7 @@ def test_queue_sends_again_what_was_set_aside_or_drops_it_and_gives_an_export_to
 
 def test_upgrade_looks_before_and_after(robot: Robot) -> None:
     page, machine = Page("docs/upgrade.md"), robot.machine
-    robot.bundles("/root/bundles.jsonl")
+    robot.bundles(f"{HOME}/bundles.jsonl")
     assert "whole: " in machine.run(page.take("queue fsck").typed())
     assert '"software":{"actod":' in machine.run(page.take("grep").typed())
     assert page.left() == []
