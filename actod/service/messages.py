@@ -36,6 +36,11 @@ MESSAGES: dict[str, Message] = {
         "@ACTOD_FILE@ is damaged. Counters that stand nowhere else begin at 0, as after the loss of the folder; "
         "the signed ledger of losses is not concerned. Nothing has to be done.",
     ),
+    "The metrics cannot be drawn, by a defect of ours.": Message(
+        "ba0e7fc2b8d84f6393fa89010037958b",
+        "A defect of actod (@ACTOD_ERROR@). Metrics and status are not told; recording, sealing and submission are not "
+        "concerned. Please report it.",
+    ),
     "The counters cannot be written; a restart would know those of a minute ago or more.": Message(
         "b7e56ef6d20c433da8c72f701aa74d63",
         "The disk refuses. See the other entries, and `actod check`.",

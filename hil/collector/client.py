@@ -29,6 +29,7 @@ class Collector:
         api_keys: Sequence[str],
         client_ca: Path | None = None,
         newest_tls: str = "",
+        listen: str = "127.0.0.1",
         command: Sequence[str] = (),
     ) -> None:
         self.folder, self.certificate, self.port = folder, certificate, 0
@@ -39,6 +40,7 @@ class Collector:
             file.write("\n".join(api_keys))
         self._options = ["--client-ca", str(client_ca)] if client_ca else []
         self._options += ["--newest-tls", newest_tls] if newest_tls else []
+        self._options += ["--listen", listen]
         self._prefix = command  # such as nsenter, for another network
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
