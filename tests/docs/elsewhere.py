@@ -9,7 +9,7 @@ ELSEWHERE = {
     "make deb": "make hil-fast builds the packages, tests/deploy/test_package.py what goes into them",
     "sudo apt-get": "make hil-fast installs, upgrades, removes and purges the package with dpkg",
     "pip install '.[systemd]'": "make setup does it",
-    "actod status --watch": "tests/e2e/test_status.py: it ends with Ctrl-C",
+    "sudo -u actod actod status --watch": "tests/e2e/test_status.py: it ends with Ctrl-C",
     "journalctl": "make hil-fast reads the journal of a machine with systemd",
     "sudo systemctl daemon-reload": "it has nothing to reload where no systemd runs",
     "python tests/pii/score.py": "tests/mask/test_corpus.py runs it, and holds what it measures",
