@@ -47,11 +47,12 @@ async def _status(parts: Parts) -> Mapping[str, Any]:
         "intake": parts.source.state,
         "uplink": parts.uplink.state,
         "sealing_waits_for": parts.sealer.waiting,
-        "disk_refuses": parts.spool.refused,
+        "disk_refuses": parts.refused,
         "signer": await _signer(parts),
         "message_bytes_a_day": taken,
         "days_until_full": days,
         "store": dataclasses.asdict(status),
+        "audit": parts.audit.coverage(),
     }
 
 
@@ -60,7 +61,7 @@ async def _why(parts: Parts) -> Mapping[str, Any]:
     status = await parts.spool.status()
     standing = Standing(
         intake=parts.source.state,
-        disk_refuses=parts.spool.refused,
+        disk_refuses=parts.refused,
         sealing_waits_for=parts.sealer.waiting,
         uplink_state=parts.uplink.state,
         uplink_why=parts.uplink.why,
