@@ -1,5 +1,6 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast clean
+.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-long clean
+HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
 	@.ci/setup
@@ -69,6 +70,20 @@ hil-fast: setup
 	@for release in $(or $(RELEASES),bookworm trixie); do \
 	  deploy/debian/build $$release-amd64 && VERSION=0.1.1 deploy/debian/build $$release-amd64 && \
 	  .venv/bin/python -m hil.installed --release $$release || exit 1; done
+
+# The installed package on a robot, through its acceptance and through the faults of hil/faults; the report lies in hil/out.
+# TARGET=hil/virtual.yaml (default: QEMU; root) or a board's, PACKAGE=bookworm-amd64, SEED=1, RATE=10, SCENARIOS="power_cut,tpm_away" (default all).
+hil: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
+	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
+
+# Power cuts at random moments under traffic: CUTS=N (default 100) more, on to those in hil/results/power-cuts.jsonl.
+hil-long: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m hil.powercuts --target $(or $(TARGET),hil/virtual.yaml) --cuts $(or $(CUTS),100)
 
 clean:
 	rm -rf .venv .cache dist build demo-run

@@ -275,6 +275,15 @@ class ControlConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Metrics for Prometheus; off where neither is named."""
+
+    listen: str = ""  # "127.0.0.1:9464", which actod.service lets it listen at; no other address is taken
+    textfile: Path | None = None  # for node_exporter's textfile collector, *.prom; on a tmpfs it costs the card nothing
+    textfile_interval_seconds: float = 15.0  # as often as Prometheus usually asks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetConfig:
     """Reports of the machine's health to the collector; on where a key is named. Needs actod[fleet]."""
 
@@ -336,6 +345,7 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     vault: VaultConfig = field(default_factory=VaultConfig)
     aws: AwsConfig = field(default_factory=AwsConfig)

@@ -42,6 +42,7 @@ from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
+from actod.service.events import EventTally
 from actod.service.folder import own_folder
 from actod.service.machine import host_facts
 from actod.service.notify import Notifier
@@ -50,14 +51,17 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import FILE as AGES_FILE
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.credentials import CredentialFile
 from actod.submit.current import CurrentClient
 from actod.submit.fleet import FleetReporter
+from actod.submit.hold import Hold
 from actod.submit.https import HttpsClient
 from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
+from actod.submit.wire import Wire
 
 _log = structlog.get_logger(__name__)
 
@@ -86,9 +90,11 @@ class Parts:
     current: CurrentClient
     context: SealContextSource
     key_life: KeyLife
+    hold: Hold
     uplink: PacedUplink
     ages: CredentialAges
     alerts: Alerts
+    events: EventTally  # in front of the alerts
     fleet: FleetReporter | None
     scope_keys: Mapping[str, CredentialFile]  # beside the one that submits
     collecting_masker: Masker  # the masker above, watched for the battery's charge where that is reported
@@ -156,11 +162,15 @@ def _admit_pin(config: Config) -> None:
             raise
 
 
-def collector_client(config: Config, *, clock: Clock, audit: AuditLog) -> tuple[HttpsClient, CollectorTls]:
+def collector_client(
+    config: Config, *, clock: Clock, audit: AuditLog, hold: Hold, wire: Wire | None = None
+) -> tuple[HttpsClient, CollectorTls]:
     """Make what speaks to the collector. Raises ConfigError."""
-    collector, state = config.collector, config.state_directory
-    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=state)
-    client = HttpsClient(collector=collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
+    collector, environment = config.collector, config.environment
+    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=config.state_directory)
+    client = HttpsClient(
+        collector=collector, environment=environment, clock=clock, audit=audit, tls=tls, hold=hold, wire=wire
+    )
     return client, tls
 
 
@@ -172,11 +182,12 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     hold_to_environment(state, config.environment)
     clock = SystemClock()
     alerts = Alerts(webhooks=beside.webhooks(config), environment=config.environment, clock=clock)
+    events = EventTally(alerts)
     audit = AuditLog(
         state / "audit",
         clock=clock,
         config=config.audit_within_share,
-        alerts=alerts,
+        alerts=events,
         share_bytes=config.store.shares.audit,
     )
     stack.callback(audit.close)
@@ -229,11 +240,15 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         describe=routes.describe,
         had_session=bool(spool.memory),
     )
+    hold = Hold(state)
     current = CurrentClient(
-        *collector_client(config, clock=clock, audit=audit), request_timeout_seconds=config.collector.request_timeout_seconds
+        *collector_client(config, clock=clock, audit=audit, hold=hold),
+        request_timeout_seconds=config.collector.request_timeout_seconds,
     )
     stack.push_async_callback(current.close)
-    uplink = PacedUplink(client=current, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    uplink = PacedUplink(
+        client=current, collector=config.collector, clock=clock, audit=audit, hold=hold, file=state / SUBMIT_FILE
+    )
     stack.callback(uplink.close)
     if uplink.lowered_bytes is not None:
         await spool.limit(uplink.lowered_bytes)
@@ -285,15 +300,17 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         signer_client=signer_client,
         sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
         key_life=key_life,
+        hold=hold,
         uplink=uplink,
         ages=CredentialAges(
-            state / "credentials.json",
+            state / AGES_FILE,
             files=credential_files(config),
             digest_key=digest_key,
             environment=config.environment,
             audit=audit,
         ),
         alerts=alerts,
+        events=events,
         fleet=beside.fleet_reporter(
             config,
             api_key=scope_keys.get(beside.FLEET),

@@ -121,14 +121,6 @@ def mark_of(line_hash: str) -> int:
         return -1
 
 
-def last_line(file: Path) -> dict[str, Any] | None:
-    """Return the last line of a file, None if there is none."""
-    last = None
-    for last in whole_lines(file):  # noqa: B007 - the last one is what is wanted
-        pass
-    return last
-
-
 def torn_file(file: Path) -> Path:
     """Return where the torn tails of a file are kept, as long as the file is."""
     return file.with_suffix(".torn")

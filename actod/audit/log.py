@@ -162,6 +162,11 @@ class AuditLog:
         with self._lock:
             self._closed_bytes -= size_bytes
 
+    @property
+    def length(self) -> int:
+        """Return how many lines the log has had, over all files."""
+        return self._n
+
     def lines(self, *, back_to: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (event, fields) of the newest files, oldest first: what was known before a crash or damage.
 

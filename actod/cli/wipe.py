@@ -106,5 +106,12 @@ def _erase(state: Path) -> None:
             with file.open("r+b", buffering=0) as stream:
                 stream.write(os.urandom(size))
                 os.fsync(stream.fileno())
-    shutil.rmtree(state)
-    sync_folder(state.parent)
+    for path in state.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    sync_folder(state)
+    with suppress(PermissionError):  # systemd made it, in a folder of root's: empty it stays
+        state.rmdir()
+        sync_folder(state.parent)

@@ -50,6 +50,8 @@ _BY_EVENT = {
     "audit.repaired": "audit_break",
     "audit.unwritten": "audit_break",
     "audit.cut": "audit_break",
+    "incident.locked": "incident_lock",
+    "incident.unlocked": "incident_unlock",
 }
 ALERTS = frozenset({*_BY_EVENT.values(), "key_locked", "mass_rejection", "pins_expired", "test"})
 
@@ -94,7 +96,10 @@ def alert_of(event: str, fields: Mapping[str, Any]) -> str | None:
 
 
 class Alerts:
-    """Implements the AlertSink port, and sends in `run`. `device` names the robot once it is known."""
+    """Implements the AlertSink port, and sends in `run`. `device` names the robot once it is known.
+
+    `undelivered` counts what no try brought to its channel, since the start.
+    """
 
     def __init__(
         self,
@@ -112,6 +117,7 @@ class Alerts:
         self._stirred = asyncio.Event()
         self._away: set[str] = set()
         self.device = ""
+        self.undelivered = 0
 
     def see(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take an event of the audit log. From any thread; never blocks, never raises."""
@@ -173,6 +179,7 @@ class Alerts:
             if not reason or pause is None:
                 break
             await self._pause(pause)
+        self.undelivered += bool(reason)
         if reason and webhook.name not in self._away:
             self._away.add(webhook.name)
             audit.record("alert.undelivered", channel=webhook.name, reason=reason)

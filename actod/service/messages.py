@@ -19,6 +19,32 @@ class Message:
 
 
 MESSAGES: dict[str, Message] = {
+    # -- metrics -------------------------------------------------------------------------------------------------------
+    "Nobody can ask for metrics: the port cannot be had; it is tried again.": Message(
+        "55cd61480ed5475bbc551f17b58827bf",
+        "Nothing listens at metrics.listen: @ACTOD_REASON@. If another program has the port, choose another one. If the "
+        "unit does not allow it (actod.service allows port 9464 alone), write SocketBindAllow=ipv4:tcp:PORT under "
+        "[Service] in systemctl edit actod. Nothing else is concerned.",
+    ),
+    "The metrics cannot be written for node_exporter; it is tried again.": Message(
+        "8bacd486715144f5a05bf5826d24edfa",
+        "metrics.textfile cannot be written: @ACTOD_REASON@. Its folder must be there, belong to the user of the daemon, "
+        "and be let through by the unit (docs/monitoring.md). Nothing else is concerned.",
+    ),
+    "The counters of earlier runs cannot be read; they begin anew.": Message(
+        "ffa179a79cee4dc0a7088e3fa26d6c45",
+        "@ACTOD_FILE@ is damaged. Counters that stand nowhere else begin at 0, as after the loss of the folder; "
+        "the signed ledger of losses is not concerned. Nothing has to be done.",
+    ),
+    "The metrics cannot be drawn, by a defect of ours.": Message(
+        "ba0e7fc2b8d84f6393fa89010037958b",
+        "A defect of actod (@ACTOD_ERROR@). Metrics and status are not told; recording, sealing and submission are not "
+        "concerned. Please report it.",
+    ),
+    "The counters cannot be written; a restart would know those of a minute ago or more.": Message(
+        "b7e56ef6d20c433da8c72f701aa74d63",
+        "The disk refuses. See the other entries, and `actod check`.",
+    ),
     # -- life ----------------------------------------------------------------------------------------------------------
     "Collecting.": Message(
         "818db80fa07a47e0b6bcb0aa2638a114",
@@ -282,6 +308,12 @@ MESSAGES: dict[str, Message] = {
         "cdd1751947074c6ca9750e572a87319b",
         "Bundles do not reach the collector: @ACTOD_STATE@ (@ACTOD_REASON@). What mends it: @ACTOD_REMEDY@. "
         "They stay on disk and leave, oldest first, when it is mended. `actod check` tries the collector.",
+    ),
+    "Submission is locked for an incident; collecting goes on.": Message(
+        "d2921c0fb5834f1da6954bc3664460a8",
+        "An operator locked submission (@ACTOD_REASON@): what comes in is masked, sealed and queued, and nothing leaves, "
+        "over restarts too. `file_damaged` says that incident.json in the state folder cannot be read: it counts as "
+        "locked. When the incident is over: actod incident unlock. Steps for each kind of incident: docs/incidents.md.",
     ),
     "Submission goes on.": Message(
         "bf4e8c1c2b1d432c8e834aa9116d7d7b",

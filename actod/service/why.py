@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _INTAKE_FULL = "intake:full"
 _UNRECEIPTED = "audit_unreceipted"
+_LOCKED = "blocked:incident"
 _KEPT = "so the broker keeps it: see store.max_bytes and the disk"
 
 
@@ -29,6 +30,8 @@ class Standing:
 def explain(standing: Standing) -> str:
     """Say it in one line: the oldest bundle first, then what else stands still."""
     parts = [_oldest(standing)]
+    if standing.uplink_state == _LOCKED and not standing.bundles:
+        parts.append(standing.uplink_why)
     if standing.sealing_waits_for is not None and standing.messages:
         parts.append(
             f"sealing waits for the token ({standing.sealing_waits_for}), {standing.messages} messages are journaled: "

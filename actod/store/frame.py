@@ -24,6 +24,7 @@ from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
 from actod.store.schema import BUSY_MS, DATABASE_NAME
+from actod.store.tally import Tally
 from actod.store.wear import Wear
 
 Witness = Callable[[str, Mapping[str, Any]], tuple[int, int] | None]
@@ -63,7 +64,7 @@ class StoreFrame:
         self.repaired: Repair | None = None
         self._owed: tuple[str, dict[str, Any]] | None = None
         self._cold = ColdReads((folder / DATABASE_NAME, folder / f"{DATABASE_NAME}-wal"))
-        self._wear = Wear(clock.now().monotonic_ns)
+        self._wear, self._tally = Wear(clock.now().monotonic_ns), Tally()
         self._forget_all()
 
     def _forget_all(self) -> None:
@@ -100,12 +101,14 @@ class StoreFrame:
     def _transaction(self) -> Iterator[None]:
         """Make everything in the block durable at once, counters included; or nothing of it."""
         before = dict(self._counters)
+        self._tally.begin()
         self._hold_wal()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._ledger.write_state("counters", self._counters)
             self._db.execute("COMMIT")
+            self._tally.commit()
         except BaseException:
             self._counters = before
             with contextlib.suppress(sqlite3.Error):
@@ -136,6 +139,7 @@ class StoreFrame:
         now = self._clock.now().wall_ns
         self._ledger.add_losses([Loss(reason, traffic_class, route, count, now, now)])
         self._add("losses", count)
+        self._tally.lose(reason, route, traffic_class, count)
 
     def _tell(self, event: str, fields: Mapping[str, Any] | None = None, *, full: bool = False) -> None:
         """Have the audit log bring the new state to its disk. If it cannot, the next call begins with it."""

@@ -166,6 +166,7 @@ class StoreFile(StoreFrame):
         self._connection = connect(self._folder / DATABASE_NAME, self._shares)
         self._load()
         self._damage, self.repaired, self._mended = None, found, True
+        self._tally.damaged(found.lost)
         _log.warning("the store was repaired", kept=found.kept, lost=found.lost, new_epoch=found.new_epoch)
 
     def _resume(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actod.cli.checks.unit import SANDBOX
 from hil.rig import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -74,6 +75,15 @@ def test_the_two_units_share_neither_user_nor_state_and_only_the_signer_has_the_
     assert re.findall(r"^DeviceAllow=(.+)$", signer, re.MULTILINE) == ["/dev/tpmrm0 rw"]
     assert "PrivateNetwork=yes" in signer
     assert "-/var/lib/actod " in signer
+
+
+@pytest.mark.parametrize("unit", MOST_EXPOSED)
+def test_actod_check_looks_at_each_line_of_the_sandbox_that_names_no_place(unit: str) -> None:
+    text = (UNITS / unit).read_text(encoding="utf-8").partition("# -- the sandbox --")[2].partition("[Install]")[0]
+    keys = set(re.findall(r"^([A-Za-z]+)=", text, re.MULTILINE))
+    of_places = {"DeviceAllow", "ExecPaths", "InaccessiblePaths", "ReadWritePaths", "SystemCallErrorNumber"}
+    lists = {"RestrictAddressFamilies", "SocketBindAllow", "SystemCallFilter"}
+    assert keys - of_places - lists <= set(SANDBOX[unit])
 
 
 def test_the_signers_unit_looks_where_provision_puts_token_and_pin() -> None:
