@@ -1,5 +1,6 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: bench bench-peers gate setup demo test lint format soak soak-token power fuzz fleet drain wheel deb hil-fast clean
+.PHONY: bench bench-peers gate setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-long clean
+HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
 	@.ci/setup
@@ -11,10 +12,7 @@ test: setup lint
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
-	@.venv/bin/ruff check --quiet .
-	@.venv/bin/ruff format --quiet --check .
-	@.venv/bin/mypy --no-error-summary
-	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+	@.ci/lint
 
 format: setup
 	@.venv/bin/ruff check --quiet --fix .
@@ -60,9 +58,19 @@ bench-peers: setup
 gate: setup
 	@.venv/bin/python -m bench.gate $(if $(RECORD),--record)
 
-# Wheel and sdist, the same bytes from the same sources.
+# Wheel and sdist, the same bytes from the same sources, and beside them the SBOM (CycloneDX) of what is bundled.
 wheel: setup
-	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
+	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
+	  .venv/bin/python -m hatchling build -d dist && for wheel in dist/actod-*.whl; do \
+	  .venv/bin/python deploy/sbom.py $$wheel >$${wheel%-py3-none-any.whl}.cdx.json || exit 1; done
+
+# The locks that `setup` installs from, made anew: read the difference before it is committed.
+lock: setup
+	@.ci/lock
+
+# From now on git runs lint and a search for secrets before each commit, as CI does.
+hooks: setup
+	@git config core.hooksPath .ci/hooks
 
 # A Debian package for each release and architecture (needs debhelper): TARGETS="bookworm-amd64 ..." (default all four).
 deb: setup
@@ -74,6 +82,20 @@ hil-fast: setup
 	@for release in $(or $(RELEASES),bookworm trixie); do \
 	  deploy/debian/build $$release-amd64 && VERSION=0.1.1 deploy/debian/build $$release-amd64 && \
 	  .venv/bin/python -m hil.installed --release $$release || exit 1; done
+
+# The installed package on a robot, through its acceptance and through the faults of hil/faults; the report lies in hil/out.
+# TARGET=hil/virtual.yaml (default: QEMU; root) or a board's, PACKAGE=bookworm-amd64, SEED=1, RATE=10, SCENARIOS="power_cut,tpm_away" (default all).
+hil: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
+	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
+
+# Power cuts at random moments under traffic: CUTS=N (default 100) more, on to those in hil/results/power-cuts.jsonl.
+hil-long: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m hil.powercuts --target $(or $(TARGET),hil/virtual.yaml) --cuts $(or $(CUTS),100)
 
 clean:
 	rm -rf .venv .cache dist build demo-run

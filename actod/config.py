@@ -6,7 +6,7 @@ of a file that holds it. Loading lives in `actod/configfile.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actod.shares import Shares
@@ -252,10 +252,11 @@ def events_bytes(envelope_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditConfig:
-    """The local audit log. Its share of `store.max_bytes`, an eighth, ends it earlier."""
+    """The local audit log. Its oldest file goes once it is beyond one of these, and a receipt covers it."""
 
-    max_file_bytes: int = 8 * MIB  # then a new file is begun
-    max_files: int = 16  # then the oldest goes
+    max_file_bytes: int = 8 * MIB  # then a new file is begun; an eighth of the log's share ends one earlier
+    max_bytes: int = 64 * MIB  # a day at full load; five eighths of the log's share end it earlier
+    max_age_days: int = 400  # since the receipt, by the collector's clock: what a yearly review looks for is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +272,15 @@ class ControlConfig:
     """Where the daemon answers `actod keys`, `actod queue` and the like: a Unix socket, for root and its own user."""
 
     socket: Path | None = None  # default: <state_directory>/run/control.sock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Metrics for Prometheus; off where neither is named."""
+
+    listen: str = ""  # "127.0.0.1:9464", which actod.service lets it listen at; no other address is taken
+    textfile: Path | None = None  # for node_exporter's textfile collector, *.prom; on a tmpfs it costs the card nothing
+    textfile_interval_seconds: float = 15.0  # as often as Prometheus usually asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +345,7 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     vault: VaultConfig = field(default_factory=VaultConfig)
     aws: AwsConfig = field(default_factory=AwsConfig)
@@ -348,9 +359,12 @@ class Config:
     @property
     def audit_within_share(self) -> AuditConfig:
         """Return the audit log's limits, held to its share of the state folder."""
-        limits = {"max_file_bytes": self.audit.max_file_bytes, "max_files": self.audit.max_files}
-        max_file_bytes, max_files = self.store.shares.audit_files(**limits)
-        return AuditConfig(max_file_bytes=max_file_bytes, max_files=max_files)
+        file_bytes, all_bytes = self.store.shares.audit_limits
+        return replace(
+            self.audit,
+            max_file_bytes=min(self.audit.max_file_bytes, file_bytes),
+            max_bytes=min(self.audit.max_bytes, all_bytes),
+        )
 
     @property
     def signer_socket(self) -> Path:

@@ -43,7 +43,10 @@ _TAKEN_OVER_CODE = 0x8E
 
 
 class MqttSource:
-    """Implements the Source port. `run` is the session's task; `state` says how it fares."""
+    """Implements the Source port. `run` is the session's task; `state` says how it fares.
+
+    `received` counts the messages whose fate is on disk, since the start.
+    """
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class MqttSource:
         self._arrivals = Arrivals(intake=self._intake, clock=clock, broker_drops=broker_drops, describe=describe)
         self._patience = Patience(random.SystemRandom())
         self._stopped = asyncio.Event()
-        self._connection = 0
+        self._connection = self.received = 0
         self._connected = self._paused = self._ended = False
         self._lost = asyncio.Event()
         self._settled = asyncio.Event()  # the broker accepted, or the attempt ended
@@ -107,6 +110,7 @@ class MqttSource:
                 self._link.complete(delivery.packet_id)
         self._link.write()
         self._intake.release(deliveries, acknowledged=len(mine))
+        self.received += len(deliveries)
         if self._paused and not self._intake.full():
             self._resume()
 

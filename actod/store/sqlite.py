@@ -22,6 +22,7 @@ from actod.store.ledger import robot_key
 from actod.store.outbox import Sealed
 from actod.store.schema import ARCHIVE, OUTBOX, QUARANTINE
 from actod.store.status import SpoolStatus, read_status
+from actod.store.tally import Tally
 
 _log = structlog.get_logger(__name__)
 
@@ -235,6 +236,19 @@ class SqliteStore(StoreCommits):
             written_bytes_a_day=self._wear.bytes_a_day(now.monotonic_ns),
             write_amplification=self._wear.amplification(),
         )
+
+    def passed(self) -> tuple[int, int]:
+        """Return how many messages were journaled and bundles confirmed since genesis. From any thread."""
+        counters = self._counters
+        return sum(counters.get(f"acknowledged.{word}", 0) for word in TrafficClass), counters.get("submitted", 0)
+
+    def tally(self) -> Tally:
+        """Return what was counted since the opening."""
+        return self._tally.copy()
+
+    def newest_receipts(self, limit: int) -> list[Sealed]:
+        """Return the bundles that were confirmed last, newest first."""
+        return sorted(self._outbox.newest(ARCHIVE, limit=limit), key=lambda row: row.settled_wall or 0, reverse=True)[:limit]
 
     def heads(self) -> ChainHeads:
         """Return where the epoch stands."""

@@ -27,7 +27,6 @@ class Hold:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open = asyncio.Event()
         self._under_way: set[asyncio.Timeout] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -42,10 +41,6 @@ class Hold:
     def locked(self) -> bool:
         """Whether nothing may be sent."""
         return self.incident.locked
-
-    async def released(self) -> None:
-        """Wait until requests may pass."""
-        await self._open.wait()
 
     @asynccontextmanager
     async def passing(self) -> AsyncIterator[None]:
@@ -110,13 +105,10 @@ class Hold:
     def _take(self, incident: Incident) -> None:
         before, self.incident = self.incident, incident
         if incident.locked:
-            self._open.clear()
             now = asyncio.get_running_loop().time()
             for scope in self._under_way:
                 if not scope.expired():
                     scope.reschedule(now)
-        else:
-            self._open.set()
         if incident.locked and not before.locked:
             _log.warning("Submission is locked for an incident; collecting goes on.", reason=incident.reason)
         elif before.locked and not incident.locked:

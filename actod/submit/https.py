@@ -23,6 +23,7 @@ from actod.submit.failures import reason_of, seen_pins
 from actod.submit.hold import Hold
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
+from actod.submit.wire import Wire, WireMeter
 
 _KEEP_ALIVE_SECONDS = 30.0
 _OK = 200
@@ -60,6 +61,7 @@ class HttpsClient:
         api_key: CredentialFile | None = None,
         hold: Hold | None = None,
         user_agent: str = f"actod/{__version__}",
+        wire: Wire | None = None,
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
         self._environment, self._base = environment, check_url(collector.url, environment)
@@ -73,6 +75,7 @@ class HttpsClient:
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._idle: list[_Connection] = []
+        self.wire = wire or Wire()
         self._last_alarm: tuple[str, ...] = ()
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -111,6 +114,7 @@ class HttpsClient:
             tls=self._tls,
             api_key=api_key,
             hold=self._hold,
+            wire=self.wire,
         )
 
     @property
@@ -159,6 +163,8 @@ class HttpsClient:
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
+            if not connection.wire.read(self.wire) and connection.secured:
+                self.wire.sent += len(ask.body)
             current = connection.generation == self._tls.generation
             if answer is not None and current and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
@@ -222,6 +228,7 @@ class _Connection:
 
     def __init__(self, *, tls: CollectorTls, proxy: str) -> None:
         self.secured = False
+        self.wire = WireMeter()
         self.generation = tls.generation
         self.trace: Callable[[str, dict[str, Any]], Awaitable[None]] = self._trace
         self.transport = httpx.AsyncHTTPTransport(
@@ -238,9 +245,11 @@ class _Connection:
         """Close it, whatever state it is in."""
         await self.transport.aclose()
 
-    async def _trace(self, name: str, _info: dict[str, Any]) -> None:
+    async def _trace(self, name: str, info: dict[str, Any]) -> None:
         if name.endswith("connect_tcp.started"):
             self.secured = False
+        elif name.endswith("connect_tcp.complete"):
+            self.wire.opened(info["return_value"])
         elif name.endswith("start_tls.complete"):
             self.secured = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -12,8 +13,10 @@ import structlog
 
 from actod.config import CollectorConfig, events_bytes
 from actod.errors import ActodError, RejectedError, SuspectError, TooLargeError, TransientError
+from actod.latency import Latency
 from actod.model import Envelope, Receipt, TrafficClass
 from actod.ports import AuditLog, Clock, Uplink
+from actod.proof.envelope import audit_head
 from actod.submit.backoff import Backoff
 from actod.submit.budget import Budget, Wait
 from actod.submit.hold import REASON, Hold
@@ -30,7 +33,7 @@ _TOLD_SECONDS = 5.0  # a wait for the budget that is worth a word
 _ROUNDING_SECONDS = 1e-6  # so that what was waited for has come
 _OUTAGE = 3  # failures in a row: less is a bad link, which is no reason to send less
 _MAY_BE_THE_LINK = "cut_off"
-_BULK = frozenset({TrafficClass.BULK})
+_BULK, _ALL = frozenset({TrafficClass.BULK}), frozenset(TrafficClass)
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +45,9 @@ class PacedUplink:
     SuspectError (others first: `Spool.defer`), TooLargeError (`Spool.split`) or RejectedError (set it aside). All callers
     share pace, budgets and pauses; requests begin in the order of the calls, and one at a time while the server fails.
     `file` is where budgets are kept over restarts; None keeps nothing.
+
+    `attempts`, `failures` by reason, `budget_waits` (how often a request had to wait for a budget) and `latency` (of
+    attempts with a receipt) count since the start.
     """
 
     def __init__(
@@ -81,6 +87,8 @@ class PacedUplink:
         self._stopping = False
         self.server_date: str | None = None
         self.confirmed = ""  # payload_hash of the newest confirmed bundle, with the Date above
+        self.attempts = self.budget_waits = 0
+        self.failures, self.latency = Counter[str](), Latency()
 
     @property
     def state(self) -> str:
@@ -112,7 +120,9 @@ class PacedUplink:
         return events_bytes(self._memory.largest_bytes) if self._memory.is_lowered else None
 
     def held(self) -> AbstractSet[TrafficClass]:
-        """Return the classes that wait for a better hour or link."""
+        """Return the classes that wait for a better hour or link, or for the end of an incident."""
+        if self._hold is not None and self._hold.locked:
+            return _ALL
         return frozenset() if self._bulk.is_open() else _BULK
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -120,8 +130,10 @@ class PacedUplink:
         if envelope.count > 1 and len(envelope.body) > self._memory.largest_bytes:
             raise TooLargeError("too_large", most_bytes=events_bytes(self._memory.largest_bytes))
         attempt = await self._turn(len(envelope.body), envelope.proof_id)
+        self.attempts += 1
         try:
-            receipt = await self._client.submit(envelope)
+            with self.latency.timed():
+                receipt = await self._client.submit(envelope)
         except (TransientError, RejectedError) as failure:
             if failure.reason == REASON:  # ours alone: nothing is learned of the server, and no pause follows
                 raise
@@ -189,9 +201,9 @@ class PacedUplink:
         if self._stopping:
             await asyncio.get_running_loop().create_future()  # begins nothing more: the daemon cancels us
         if self._hold is not None and self._hold.locked:
-            await self._hold.released()
-            return False
+            raise TransientError(REASON)  # nobody keeps a bundle in hand meanwhile: an operator may want to drop it
         wait = self._budget.wait(size_bytes, self._clock.now().monotonic_ns)
+        self.budget_waits += wait.seconds > _TOLD_SECONDS >= self._spent.seconds
         self._spent = wait
         calm_seconds = (self._left_ns + quiet_ns - self._clock.now().monotonic_ns) / 1e9 if quiet_ns else 0.0
         seconds = max(wait.seconds, self.next_attempt_seconds, calm_seconds)
@@ -225,10 +237,12 @@ class PacedUplink:
             self.server_date, self.confirmed = receipt.server_date, envelope.payload_hash
             self._time.saw(receipt.server_date)
         self._audit.record("submit.confirmed", proof_id=envelope.proof_id)
+        self._audit.carried(audit_head(envelope), proof_id=envelope.proof_id, date=receipt.server_date)
         self._tell(before)
 
     def _failed(self, envelope: Envelope, attempt: int, failure: ActodError) -> Step:
         before = self._sight()
+        self.failures[failure.reason] += 1
         size = len(envelope.body)
         splits = failure.reason == "too_large" and envelope.count > 1 and size > SMALLEST_LIMIT_BYTES
         asked = failure.retry_after_seconds if isinstance(failure, TransientError) else None

@@ -33,6 +33,12 @@ class Audit(RememberedLog):
     def witness(self, event: str, fields: Mapping[str, Any]) -> None:
         self(event, fields)
 
+    def carried(self, head: str, *, proof_id: str, date: str | None) -> None:
+        """Nobody asks."""
+
+    def require_room(self, *, sealing: bool = False) -> None:
+        """There is always room."""
+
     def head(self) -> str:
         return "0" * 64
 
@@ -57,8 +63,9 @@ class Daemon:
         masker = PolicyMasker(policy=Policy.compile(MaskingConfig()), pseudonym_key=bytes(32))
         records = OwnRecords(masker=masker, spool=self.spool, clock=self.clock)
         reloader: Any = SimpleNamespace(reload=None)
+        meters: Any = SimpleNamespace(facts=None)
         parts: Any = SimpleNamespace(spool=self.spool, records=records, key_life=None)
-        only = {name: each for name, each in operations(parts, reloader).items() if name.startswith("queue.")}
+        only = {name: each for name, each in operations(parts, reloader, meters).items() if name.startswith("queue.")}
         socket = self.folder / "control.sock"
         server = ControlServer(path=socket, operations=only, peers=frozenset({0, os.getuid()}), audit=self.audit)
         self.config = write(self.folder, changed("control.socket", str(socket)))

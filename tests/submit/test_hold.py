@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actod.errors import RejectedError, TransientError
+from actod.model import TrafficClass
 from actod.submit.hold import Hold
 from actod.submit.https import HttpsClient
 from actod.submit.incident import FILE, LOCK, UNLOCK, Action, Incident, note, read_incident, told
@@ -62,13 +63,15 @@ def test_a_lock_breaks_off_what_is_under_way_sends_not_a_byte_more_and_what_was_
                     await under_way
                 assert uplink.state == "blocked:incident"
                 assert "actod incident unlock" in uplink.why
-                waiting = asyncio.create_task(uplink.submit(envelope(2)))
-                with pytest.raises(TransientError, match="incident_locked"):
-                    await client.ask("GET", "/v1/proofs?limit=1")
+                assert uplink.held() == set(TrafficClass)
+                for request in (uplink.submit(envelope(2)), client.ask("GET", "/v1/proofs?limit=1")):
+                    with pytest.raises(TransientError, match="incident_locked"):
+                        await request
                 go_on.set()
                 await hold.act(END)
                 assert uplink.next_attempt_seconds == 0.0  # our own lock is no trouble of the server's
-                await waiting
+                await uplink.submit(envelope(2))
+                assert uplink.held() == set()
             assert len(server.visits) == 2
             assert server.application_bytes < 60_000_000
             assert uplink.state == "ok"
