@@ -27,6 +27,7 @@ from bench.mask import masking
 from bench.queue import queue
 from bench.resident import resident
 from bench.signing import signing
+from bench.units import units
 from hil.rig import ROOT
 
 OUT = ROOT / "bench" / "out"
@@ -46,6 +47,7 @@ PARTS: dict[str, tuple[Part, int]] = {  # with the seconds that each may take on
     "signing": (lambda folder, _series: signing(folder), 15),
     "queue": (lambda folder, _series: queue(folder), 120),
     "resident": (lambda folder, _series: resident(folder), 120),
+    "units": (lambda folder, _series: units(folder), 60),
     "drain": (lambda folder, _series: backlog(folder), 90),
 }
 

@@ -145,12 +145,12 @@ def rig(folder: Path, *, qos: int, settings: str = SETTINGS, broker: str = "") -
 @contextmanager
 def running(made: Rig, *command: str) -> Iterator[None]:
     """Run the daemon (under a command, if one is given) until the block ends; the record of its start is sealed before."""
-    before = look(made).sealed if (made.state / "spool.db").exists() else 0
+    before = sealed(made)
     start = [*(command or (sys.executable, "-m", "actod")), "run", "--config", str(made.config_file)]
     with made.actod.log_file.open("ab") as log:
         made.actod.process = subprocess.Popen(start, stdout=log, stderr=log, env=made.actod.environment, cwd=ROOT)
     try:
-        wait_for(lambda: (made.state / "spool.db").exists() and _sealed(made) > before, what="the record of the start")
+        wait_for(lambda: sealed(made) > before, what="the record of the start")
         yield
     finally:
         stopped(made)
@@ -173,7 +173,8 @@ def look(made: Rig) -> SpoolStatus:
         view.close()
 
 
-def _sealed(made: Rig) -> int:
+def sealed(made: Rig) -> int:
+    """Return how many bundles were sealed; 0 where there is no store yet."""
     with contextlib.suppress(Exception):  # a store that is being made
         return look(made).sealed
     return 0

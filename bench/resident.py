@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.content import fill_state
 from bench.figure import Figure
-from bench.load import SETTINGS, look, publishing, rig, stopped
+from bench.load import SETTINGS, look, publishing, rig, sealed, stopped
 from bench.machine import cpu_seconds, pss_kib, say, wake_ups
 from hil.rig import ROOT, Rig, wait_for
 
@@ -27,7 +27,6 @@ STORE_BYTES = 256 << 20
 _MESSAGES = 3000
 _SETTLE_SECONDS = 5.0
 _STARTS = 3
-_DEFAULTS = ""
 
 
 def environment() -> Path:
@@ -63,6 +62,7 @@ def _is_ours(file: Path) -> bool:
 def _idle(made: Rig, python: Path, seconds: float) -> list[Figure]:
     with started(made, python), publishing(made.broker.port, qos=1) as pace:
         signer = wait_for(made.actod.signer_pid, what="the signer")
+        wait_for(lambda: sealed(made), what="the record of the start")
         pids = {"daemon": made.actod.pid(), "signer": signer}
         pace.publish(_MESSAGES, per_second=1000)
         wait_for(lambda: look(made).acknowledged >= _MESSAGES, what="the messages")

