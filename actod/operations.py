@@ -50,9 +50,10 @@ async def _status(parts: Parts, meters: Meters) -> Mapping[str, Any]:
         "incident": parts.hold.incident.told if parts.hold.locked else "",
         "maintenance": await asyncio.to_thread(standing, parts.config.state_directory, parts.clock),
         "sealing_waits_for": parts.sealer.waiting,
-        "disk_refuses": parts.spool.refused,
+        "disk_refuses": parts.refused,
         "signer": await _signer(parts),
         **await meters.facts(),
+        "audit": parts.audit.coverage(),
     }
 
 
@@ -61,7 +62,7 @@ async def _why(parts: Parts) -> Mapping[str, Any]:
     status = await parts.spool.status()
     standing = Standing(
         intake=parts.source.state,
-        disk_refuses=parts.spool.refused,
+        disk_refuses=parts.refused,
         sealing_waits_for=parts.sealer.waiting,
         uplink_state=parts.uplink.state,
         uplink_why=parts.uplink.why,

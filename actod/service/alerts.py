@@ -49,6 +49,7 @@ _BY_EVENT = {
     "store.blocked": "store_blocked",
     "audit.repaired": "audit_break",
     "audit.unwritten": "audit_break",
+    "audit.cut": "audit_break",
     "incident.locked": "incident_lock",
     "incident.unlocked": "incident_unlock",
 }

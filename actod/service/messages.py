@@ -82,6 +82,13 @@ MESSAGES: dict[str, Message] = {
         "What hung goes on by itself. If it comes back often, measure the disk: a worn card stalls before it dies.",
     ),
     # -- disk ----------------------------------------------------------------------------------------------------------
+    "The audit log lost lines that were on disk: it was cut, written anew, or damaged.": Message(
+        "32e06295be704e63a40635bd78904c4c",
+        "The store was told of line @ACTOD_TOLD_N@ when it was on disk, and the audit log does not hold it any more. "
+        "Somebody who can write the files removed it, or the card did. The device's chain says so (record audit_cut). "
+        "What to do: take a copy of the log, and hold it against what the collector has: actod audit verify --trust "
+        "FILE BUNDLES. Then see docs/audit.md.",
+    ),
     "a delivered bundle could not be read back from the disk; it is written anew": Message(
         "e02af37bcfb2467cb761fb2df5a67963",
         "The disk gave other bytes than were written for the bundle @ACTOD_PROOF_ID@. What to do: look at the "
@@ -111,7 +118,7 @@ MESSAGES: dict[str, Message] = {
         "c406f2c9455743528df40b329a22a434",
         "The store cannot write (@ACTOD_REASON@). Nothing is acknowledged meanwhile, so the broker keeps it, as "
         "long as its own queue lasts. What mends it: make room on the disk, raise store.max_bytes, or let bundles "
-        "leave (`actod queue list`).",
+        "leave (`actod queue list`); where the reason is audit_unreceipted, one delivered bundle (`actod why`).",
     ),
     "The disk takes data again.": Message(
         "4017b013aced4a228272155342e2dd1a",
