@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from hil.collector.client import Collector
@@ -72,7 +73,9 @@ def main() -> int:
     parser.add_argument("--broker-port", type=int, default=1884)
     parser.add_argument("--collector-port", type=int, default=8443)
     options = parser.parse_args()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     folder = options.folder.absolute()
     configuration = folder / "etc" / "actod" / "actod.toml"
     if not configuration.exists():
@@ -87,7 +90,7 @@ def main() -> int:
         broker.start()
         print(f"broker         127.0.0.1:{broker.port}\ncollector      https://127.0.0.1:{collector.port}")
         print(f"takes bundles  {collector.envelopes_file}\nconfiguration  {configuration}\nCtrl-C ends both", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        stopped.wait()
         broker.stop()
     return 0
 

@@ -319,6 +319,21 @@ MESSAGES: dict[str, Message] = {
         "bf4e8c1c2b1d432c8e834aa9116d7d7b",
         "The collector takes bundles again (before: @ACTOD_BEFORE@). Nothing has to be done.",
     ),
+    # -- maintenance ---------------------------------------------------------------------------------------------------
+    "Maintenance is done, and all is well.": Message(
+        "7f4db57e9e7246a7909a72730fb1c0a9",
+        "The @ACTOD_KIND@ round found nothing. Nothing has to be done.",
+    ),
+    "Maintenance found what calls for a person.": Message(
+        "b258aab07333424281147c2bff1e51d4",
+        "The @ACTOD_KIND@ round: failed: @ACTOD_FAILED@; worth a look: @ACTOD_WARNED@. What mends each stands in the lines "
+        "of its unit (journalctl -u 'actod-maintenance@*'), and again in: sudo -u actod actod maintenance @ACTOD_KIND@.",
+    ),
+    "Maintenance reminds of what only people can do.": Message(
+        "6826e25aa7ce48108bbb66803b17f1d8",
+        "The quarter is over. To be done by people, and noted in their own records: @ACTOD_ASKED@. What each means: "
+        "sudo -u actod actod maintenance quarterly; docs/maintenance.md.",
+    ),
     # -- control, log --------------------------------------------------------------------------------------------------
     "The control socket cannot be made; it is tried again.": Message(
         "73fb4f86556e4fa497156e7d6805d451",

@@ -7,6 +7,7 @@ reader is root. Needs root, as mounting does.
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ from hil.rig import ROOT, wait_for
 
 _HOLDER, _SYSTEMCTL = (Path(__file__).with_name(name) for name in ("holder.py", "systemctl.py"))
 CLONE = "/usr/src/actod"  # where a reader has his clone
+HOME = "/home/reader"  # his alone: who else runs a command in it sees none of its files
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
+    "HOME": HOME,
     "USER": "root",
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -72,7 +74,9 @@ class Machine:
         self.write(
             "/usr/local/bin/systemctl", f"#!{sys.executable} -I\n{_SYSTEMCTL.read_text(encoding='utf-8')}", mode=0o755
         )
-        self.run(f"ln -s {ROOT} {CLONE}; [ -e {CLONE}/.venv ] || ln -s {sys.prefix} {CLONE}/.venv", cwd="/")
+        self.write("/etc/machine-id", f"{secrets.token_hex(16)}\n", mode=0o444)
+        self.run(f"install -d -m 0700 {HOME}; ln -s {ROOT} {CLONE}", cwd="/")
+        self.run(f"[ -e .venv ] || ln -s {sys.prefix} .venv", cwd=CLONE)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,7 +100,7 @@ class Machine:
         self,
         script: str,
         *,
-        cwd: str = "/root",
+        cwd: str = HOME,
         typed: str = "",
         environment: Mapping[str, str] | None = None,
         code: int = 0,
@@ -109,7 +113,7 @@ class Machine:
         assert done.returncode == code, f"exit code {done.returncode} of:\n{script}\n{said}"
         return said
 
-    def start(self, script: str, *, until: str, cwd: str = "/root", environment: Mapping[str, str] | None = None) -> None:
+    def start(self, script: str, *, until: str, cwd: str = HOME, environment: Mapping[str, str] | None = None) -> None:
         """Run lines of shell in a terminal of their own, and return when what they print holds a text."""
         log = self._folder.parent / f"{self._folder.name}.terminal-{len(self._spawned)}"
         with log.open("wb") as out:

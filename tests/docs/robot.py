@@ -107,7 +107,7 @@ class Robot:
         bundles = self.listed("waiting")
         self.collector.set_faults([{"kind": "status", "status": 422, "proof_ids": bundles}])
         wait_for(lambda: self.collector.stats()["stats"].get("status_422", 0) >= len(texts), what="their refusal")
-        self.report(f"after {texts}")
+        self.report("what came afterwards")
         wait_for(lambda: set(bundles) <= set(self.listed("quarantine")), what="the quarantine")
         self.collector.set_faults([])
         return bundles
