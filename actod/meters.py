@@ -151,7 +151,7 @@ class Meters:
         intake, uplink = parts.source.state, parts.uplink.state
         reasons = {
             "collect": "" if intake == "connected" else intake,
-            "disk": parts.spool.refused,
+            "disk": parts.refused,
             "seal": parts.sealer.waiting or "",
             "submit": "" if uplink == "ok" else uplink,
         }

@@ -32,6 +32,7 @@ from hil.acceptance import (
 )
 from hil.collector.client import Collector
 from hil.machine import booted
+from hil.maintained import lock, maintain
 from hil.parts.broker import free_port
 from hil.parts.certificates import CertificateAuthority
 
@@ -68,6 +69,8 @@ def main() -> int:
                 at_rest,
                 reload,
                 metrics,
+                maintain,
+                lock,
                 lose_the_signer,
                 upgrade,
                 journal,

@@ -93,6 +93,7 @@ def _say_last(state: Path, record: dict[str, Any]) -> str:
     audit = AuditLog(state / "audit", clock=SystemClock(), config=AuditConfig())
     try:
         audit.record("device.wiped", waiting=record.get("waiting_bundles"), journaled=record.get("journaled_messages"))
+        audit.flush()
         return audit.head()
     finally:
         audit.close()

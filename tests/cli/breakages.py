@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,8 +19,8 @@ import pytest
 from nacl.signing import SigningKey
 
 from actod.audit.log import AuditLog
+from actod.cli.state import ask_at
 from actod.config import AuditConfig, SealConfig, StoreConfig
-from actod.service.control import ControlServer, Operation
 from actod.store.schema import DATABASE_NAME
 from actod.submit.pinset import key_text, sign
 from hil.parts import softhsm
@@ -306,32 +306,23 @@ def unlinked(place: str) -> Breakage:
 
 
 def says(**changes: Any) -> Breakage:
-    """Have the daemon that answers be one that says something else: the control socket's own server, another answer."""
+    """Have the daemon that answers be one that says something else, at a socket of the same protocol."""
 
     @contextlib.contextmanager
     def broken(each: Case) -> Iterator[None]:
-        said = each.robot.rig.tool("status", "--json", "--config", str(each.robot.rig.config_file))
-        status = json.loads(said.stdout) | changes
-        socket = each.folder / "run" / "c.sock"
-        audit = AuditLog(each.folder / "other-audit", clock=SetClock(), config=AuditConfig())
-
-        async def answer(_arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-            return status
-
-        async def listen() -> asyncio.Server:
-            operations = {"status": Operation(run=answer, changes=False)}
-            server = ControlServer(path=socket, operations=operations, peers=frozenset({os.getuid()}), audit=audit)
-            task = asyncio.get_running_loop().create_task(server.run())
-            while not socket.exists():
-                await asyncio.sleep(0)
-            tasks.append(task)
-            return await asyncio.start_unix_server(lambda *_: None, path=each.folder / "run" / "unused.sock")
-
-        tasks: list[asyncio.Task[None]] = []
+        rig = each.robot.rig
+        answer = json.dumps({"ok": ask_at(rig.state / "run" / "control.sock", "status") | changes}).encode() + b"\n"
+        socket = each.folder / "c.sock"
         each.config["control"]["socket"] = str(socket)
-        with serving(listen, name="control"):
+
+        async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(answer)
+            await writer.drain()
+            writer.close()
+
+        with serving(lambda: asyncio.start_unix_server(reply, path=socket), name="control"):
             yield
-        audit.close()
 
     return broken
 

@@ -14,6 +14,8 @@ from hil.rig import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
 MOST_EXPOSED = {"actod.service": 15, "actod-signer.service": 20}  # tenths, as systemd-analyze counts
+MAINTENANCE, ROUNDS = "actod-maintenance@.service", ("weekly", "monthly", "quarterly")
+RULES = (ROOT / "deploy" / "debian" / "template" / "rules").read_text(encoding="utf-8")
 _RUNNING = "/usr/lib/systemd/system"
 
 
@@ -40,7 +42,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("unit", "most"), MOST_EXPOSED.items())
+@pytest.mark.parametrize(("unit", "most"), (MOST_EXPOSED | {MAINTENANCE: 15}).items())
 def test_the_sandbox_is_as_tight_as_promised(unit: str, most: int) -> None:
     done = analyze("security", "--offline=true", f"--threshold={most}", "--no-pager", UNITS / unit)
     assert done.returncode == 0, done.stdout[-200:]
@@ -94,3 +96,32 @@ def test_the_signers_unit_looks_where_provision_puts_token_and_pin() -> None:
     assert f"\nStateDirectory={store}\n" in unit
     assert f"TPM2_PKCS11_STORE=/var/lib/{store} " in unit
     assert f"\nLoadCredentialEncrypted=token-pin:{folder}/actod.token-pin\n" in unit
+
+
+def test_each_round_of_maintenance_has_a_timer_that_makes_up_for_what_was_missed() -> None:
+    service = (UNITS / MAINTENANCE).read_text(encoding="utf-8")
+    assert "\nExecStart=/usr/bin/actod maintenance %i\n" in service
+    assert "\nPrivateNetwork=yes\n" in service
+    assert "LoadCredential" not in service
+    for kind in ROUNDS:
+        lines = (UNITS / f"actod-maintenance-{kind}.timer").read_text(encoding="utf-8").splitlines()
+        wanted = f"OnCalendar={kind} Persistent=true Unit=actod-maintenance@{kind}.service WantedBy=timers.target"
+        assert set(wanted.split()) <= set(lines)
+        assert [line for line in lines if line.startswith("RandomizedDelaySec=")]
+        assert f"--name=actod-maintenance-{kind}\n" in RULES, "the package enables it"
+
+
+def test_maintenance_has_the_daemons_sandbox_and_less() -> None:
+    daemon, service = (
+        set((UNITS / unit).read_text(encoding="utf-8").splitlines()) for unit in ("actod.service", MAINTENANCE)
+    )
+    sandbox = {
+        line
+        for line in daemon
+        if re.match(
+            r"(Private|Protect|Restrict|Lock|Memory(Deny|Swap)|NoNew|Capab|Amb|Device|Keyring|NoExec|System|UMask)", line
+        )
+    }
+    looser = sandbox - service
+    assert looser == {"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"}
+    assert "RestrictAddressFamilies=AF_UNIX" in service

@@ -85,6 +85,19 @@ def test_submission_says_why_nothing_leaves(robot: Robot) -> None:
     assert page.left() == []
 
 
+def test_monitoring_shows_the_robot_once_and_live_and_lets_its_metrics_out(robot: Robot) -> None:
+    page, machine = Page("docs/monitoring.md"), robot.machine
+    shown = machine.run(page.take("actod why").typed())
+    assert "last receipts\n" in shown
+    assert '"rates_per_second"' in shown
+    until_the_second = "--watch 0.2 | awk '{print} /last receipts/ && ++seen == 2 {exit}' || true"
+    assert machine.run(page.take("--watch").typed(**{"--watch": until_the_second})).count("last receipts") == 2
+    machine.write("/etc/actod/conf.d/96-metrics.toml", page.take("listen", language="toml").text)
+    assert "\nactod_bundles_receipted_total " in machine.run(page.take("curl").typed())
+    machine.run("rm /etc/actod/conf.d/96-metrics.toml")
+    assert page.left() == []
+
+
 def test_verify_shows_ways_without_actod_with_it_and_for_in_toto_tools(robot: Robot) -> None:
     page, machine = Page("docs/verify.md"), robot.machine
     robot.bundles(f"{CLONE}/bundles.jsonl")

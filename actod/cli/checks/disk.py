@@ -118,7 +118,7 @@ CHECKS = (
         id="disk-encryption",
         looks_at="whether the state folder lies on dm-crypt (LUKS), also below LVM",
         run=_encryption,
-        mend="cryptsetup luksFormat DEVICE   # mount it at state_directory",
+        mend="cryptsetup luksFormat DEVICE   # an empty one; then mount it at state_directory",
         elsewhere="ok",
     ),
     Check(
