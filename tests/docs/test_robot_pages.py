@@ -41,6 +41,20 @@ def test_monitoring_shows_a_status_and_metrics_on_the_loopback(robot: Robot) -> 
     assert page.left() == []
 
 
+def test_maintenance_makes_a_round(robot: Robot) -> None:
+    page = Page("docs/maintenance.md")
+    assert "audit" in robot.machine.run(page.take("maintenance weekly").typed())
+    assert page.left() == []
+
+
+def test_audit_holds_the_log_against_what_the_collector_has(robot: Robot) -> None:
+    page, machine = Page("docs/audit.md"), robot.machine
+    robot.bundles(f"{HOME}/bundles.jsonl")
+    machine.run("cp robot.json robots.json")
+    assert "submit" in machine.run(page.take("audit verify").typed())
+    assert page.left() == []
+
+
 def test_diag_makes_a_bundle_that_its_recipient_reads(robot: Robot) -> None:
     page, machine = Page("docs/diag.md"), robot.machine
     making, *rest = page.take("vault key").typed().splitlines()
