@@ -9,7 +9,6 @@ ELSEWHERE = {
     "make deb": "make hil-fast builds the packages, tests/deploy/test_package.py what goes into them",
     "sudo apt-get": "make hil-fast installs, upgrades, removes and purges the package with dpkg",
     "pip install '.[systemd]'": "make setup does it",
-    "sudo -u actod actod status --watch      #": "docs/monitoring.md has it as well, and its test ends it",
     "systemctl list-timers": "make hil-fast tries the timers on a machine with systemd (hil/maintained.py)",
     "sudo systemctl start actod-maintenance@": "likewise",
     "sudo systemctl disable --now actod-maintenance": "likewise",
