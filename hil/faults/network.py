@@ -74,7 +74,7 @@ def _clock(name: str, date: str) -> Scenario:
 
 
 SCENARIOS = (
-    Scenario("network_down", down, up, messages=400, named=r"blocked:(network|dns)|broker"),
+    Scenario("network_down", down, up, messages=400, named=r"blocked:(network|dns)|broker", reachable=False),
     _bad("loss", "15%"),
     _bad("delay", "400ms", "100ms", "rate", "256kbit"),
     Scenario("dns_gone", forget_names, know_names, named=r"blocked:dns"),
