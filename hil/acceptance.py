@@ -92,9 +92,13 @@ class Site:
         self.publish(number)
         self.wait(lambda: number in self.numbers(), seconds=seconds, what=f"message {number} at the collector")
 
+    def package_name(self, version: str) -> str:
+        """Return the name of a package of this machine's, in dist/."""
+        return f"actod_{version}+deb{MARK[self.release]}_{self.architecture}.deb"
+
     def package(self, version: str) -> str:
         """Copy a package into the machine, and return its path there."""
-        name = f"actod_{version}+deb{MARK[self.release]}_{self.architecture}.deb"
+        name = self.package_name(version)
         self.machine.copy(ROOT / "dist" / name, f"/root/{name}")
         return f"/root/{name}"
 
@@ -134,9 +138,13 @@ def provision(site: Site) -> None:
     machine.run(*command)
     again = machine.run(*command).stdout
     assert "doing" not in again, again
-    site.pin = machine.run("systemd-creds", "decrypt", "--name=token-pin", CREDENTIAL, "-").stdout
-    site.enrolled = json.loads(machine.run("cat", "/etc/actod/report.json").stdout)
+    read_pin(site)
     say(f"provisioned: {site.token} for the signer's user, the PIN as an encrypted credential")
+
+
+def read_pin(site: Site) -> None:
+    """Learn the PIN, to look for it where it must not be."""
+    site.pin = site.machine.run("systemd-creds", "decrypt", "--name=token-pin", CREDENTIAL, "-").stdout
 
 
 def configure(site: Site, *, url: str, environment: str, settings: str) -> None:

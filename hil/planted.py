@@ -15,7 +15,6 @@ from pathlib import Path
 
 from labgrid import Environment
 
-from hil import acceptance
 from hil.faults import SCENARIOS
 from hil.ordeal import Ordeal
 from hil.target import OPTIONS, Robot
@@ -90,9 +89,7 @@ def main() -> int:
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
     missed = 0
     with tempfile.TemporaryDirectory(prefix="actod-planted-") as name, World.around(robot, Path(name)) as world:
-        acceptance.install(world.site)
-        acceptance.provision(world.site)
-        world.start()
+        world.equip()
         with Ordeal.begun(world, seed=1, rate=options.rate, seconds=7200) as ordeal:
             for what in PLANTS:
                 sound = ordeal.go_through(scenarios[what.scenario])

@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hil.parts.certificates import Certificate
-
 from hil.parts.background import serving
+from hil.parts.certificates import Certificate
 
 PUBLISH, PUBACK, SUBACK = 3, 4, 9
 

@@ -177,6 +177,21 @@ class Vm:
         """Plug its network in or out."""
         self.command("set_link", name=_NIC, up=up)
 
+    def keep(self, folder: Path) -> None:
+        """Copy disk and TPM, so that other robots can begin like this one; it must be switched off."""
+        new = folder.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        subprocess.run(["cp", "--sparse=always", str(self.disk), str(new / self.disk.name)], check=True)
+        shutil.copytree(self.folder / "tpm", new / "tpm")
+        new.rename(folder)
+
+    def begin_as(self, folder: Path) -> None:
+        """Take disk and TPM of what was kept; it must be switched off."""
+        subprocess.run(["cp", "--sparse=always", str(folder / self.disk.name), str(self.disk)], check=True)
+        shutil.rmtree(self.folder / "tpm")
+        shutil.copytree(folder / "tpm", self.folder / "tpm")
+
     def raw_disks(self, folder: Path) -> list[Path]:
         """Copy disk and swap, byte by byte as the robot sees them; it must be switched off."""
         copies = []
