@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from labgrid.driver import ExecutionError
+
 from hil import account, report
 from hil.acceptance import UNITS
 from hil.account import Account
@@ -102,7 +104,7 @@ class Ordeal:
                 result.problem = f"it was not named: {world.notes}"
             result.recovered_seconds = round(self._recovered(), 1)
             self._is_well(result)
-        except (TimeoutError, AssertionError, subprocess.SubprocessError, OSError) as exc:
+        except (TimeoutError, AssertionError, subprocess.SubprocessError, OSError, ExecutionError, RuntimeError) as exc:
             result.ended = result.ended or round(world.tally.seconds(), 1)
             result.problem = f"{type(exc).__name__}: {exc}"[:500]
         result.acknowledged = len(world.tally.acknowledged) - before

@@ -83,7 +83,7 @@ class World:
         return (
             f'[mqtt]\nhost = "{BROKER}"\nport = {self.witness.port}\ntls = true\nca_file = "/etc/actod/ca.pem"\n'
             'username = "robot-1"\npassword_file = "credential:broker-password"\n'
-            '[seal]\nmax_age_seconds = 5.0\nheartbeat_seconds = 60\n[log]\nlevel = "info"\n' + DEFAULT_ROUTES
+            '[seal]\nmax_age_seconds = 15.0\nheartbeat_seconds = 60\n[log]\nlevel = "info"\n' + DEFAULT_ROUTES
         )
 
     def note(self, said: str) -> None:

@@ -7,7 +7,7 @@ import random
 from hil.faults.scenario import Scenario
 from hil.world import COLLECTOR, World
 
-_ASKED_AFTER = 25  # seconds; nobody can reach the robot meanwhile, so it asks itself
+_ASKED_AFTER = 50  # seconds; nobody can reach the robot meanwhile, so it asks itself
 
 
 def _interface(world: World) -> str:
