@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
+.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
 HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
@@ -12,10 +12,7 @@ test: setup lint
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
-	@.venv/bin/ruff check --quiet .
-	@.venv/bin/ruff format --quiet --check .
-	@.venv/bin/mypy --no-error-summary
-	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+	@.ci/lint
 
 format: setup
 	@.venv/bin/ruff check --quiet --fix .
@@ -49,9 +46,19 @@ fleet: setup
 drain: setup
 	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
 
-# Wheel and sdist, the same bytes from the same sources.
+# Wheel and sdist, the same bytes from the same sources, and beside them the SBOM (CycloneDX) of what is bundled.
 wheel: setup
-	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
+	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
+	  .venv/bin/python -m hatchling build -d dist && for wheel in dist/actod-*.whl; do \
+	  .venv/bin/python deploy/sbom.py $$wheel >$${wheel%-py3-none-any.whl}.cdx.json || exit 1; done
+
+# The locks that `setup` installs from, made anew: read the difference before it is committed.
+lock: setup
+	@.ci/lock
+
+# From now on git runs lint and a search for secrets before each commit, as CI does.
+hooks: setup
+	@git config core.hooksPath .ci/hooks
 
 # A Debian package for each release and architecture (needs debhelper): TARGETS="bookworm-amd64 ..." (default all four).
 deb: setup

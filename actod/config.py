@@ -6,7 +6,7 @@ of a file that holds it. Loading lives in `actod/configfile.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actod.shares import Shares
@@ -252,10 +252,11 @@ def events_bytes(envelope_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditConfig:
-    """The local audit log. Its share of `store.max_bytes`, an eighth, ends it earlier."""
+    """The local audit log. Its oldest file goes once it is beyond one of these, and a receipt covers it."""
 
-    max_file_bytes: int = 8 * MIB  # then a new file is begun
-    max_files: int = 16  # then the oldest goes
+    max_file_bytes: int = 8 * MIB  # then a new file is begun; an eighth of the log's share ends one earlier
+    max_bytes: int = 64 * MIB  # a day at full load; five eighths of the log's share end it earlier
+    max_age_days: int = 400  # since the receipt, by the collector's clock: what a yearly review looks for is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,9 +359,12 @@ class Config:
     @property
     def audit_within_share(self) -> AuditConfig:
         """Return the audit log's limits, held to its share of the state folder."""
-        limits = {"max_file_bytes": self.audit.max_file_bytes, "max_files": self.audit.max_files}
-        max_file_bytes, max_files = self.store.shares.audit_files(**limits)
-        return AuditConfig(max_file_bytes=max_file_bytes, max_files=max_files)
+        file_bytes, all_bytes = self.store.shares.audit_limits
+        return replace(
+            self.audit,
+            max_file_bytes=min(self.audit.max_file_bytes, file_bytes),
+            max_bytes=min(self.audit.max_bytes, all_bytes),
+        )
 
     @property
     def signer_socket(self) -> Path:

@@ -81,7 +81,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "fleet.interval_seconds": (1, 86_400),
     "metrics.textfile_interval_seconds": (1, 3600),
     "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
-    "audit.max_files": (2, 10_000),
+    "audit.max_bytes": (1 << 20, 1 << 40),
+    "audit.max_age_days": (1, 36_500),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "environment": ("dev", "staging", "prod"),

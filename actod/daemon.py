@@ -106,6 +106,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.sample_proofs(parts), name="samples"),
             group.create_task(upkeep.watch_clock(parts), name="clock"),
+            group.create_task(upkeep.keep_audit_log(parts), name="retention"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.key_life.run(), name="keys"),
             group.create_task(_control(parts, reloader, meters).run(), name="control"),
@@ -181,6 +182,8 @@ async def _record_start(parts: Parts) -> None:
     parts.audit.record("daemon.started", **facts, genesis=parts.spool.genesis)
     with suppress(TransientError):
         untold = (await parts.spool.status()).acknowledged == 0 and parts.spool.epoch == 1  # a kill came before the record
+        if parts.audit_cut:
+            await parts.records.write("audit_cut", told_n=parts.audit_cut)
         if parts.spool.genesis or untold:
             await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
         epoch = {"number": parts.spool.epoch, "began": dict(parts.spool.began)}

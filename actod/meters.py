@@ -55,6 +55,7 @@ class Meters:
         self._seen: tuple[SpoolStatus, Tally] | None = None
         self._one = asyncio.Lock()
         self._text, self._text_at = b"", float("-inf")
+        self._defect = False
         listen, file = parts.config.metrics.listen, parts.config.metrics.textfile
         self._server = MetricsServer(listen=listen, text=self.text) if listen else None
         interval_seconds = parts.config.metrics.textfile_interval_seconds
@@ -85,35 +86,38 @@ class Meters:
                 _log.warning("The counters cannot be written; a restart would know those of a minute ago or more.")
 
     async def text(self) -> bytes:
-        """Return the metrics as Prometheus takes them, at most a second old. Raises StopError where the store does."""
+        """Return the metrics as Prometheus takes them, at most a second old. Raises ActodError."""
         async with self._one:
             if time.monotonic() - self._text_at > _FRESH_SECONDS:
                 self._text, self._text_at = expose(await self.picture()), time.monotonic()
             return self._text
 
     async def picture(self) -> Picture:
-        """Return every metric, earlier runs' counts included."""
+        """Return every metric, earlier runs' counts included. Raises ActodError."""
         answers = await self._ask_store()
-        self._look()
         if self._seen is None:
             raise TransientError("store_away")
-        status, tally = self._seen
-        picture = picture_of(
-            self._parts,
-            status=status,
-            tally=tally,
-            conditions=self._conditions.values(),
-            days_until_full=self._days(status)[1],
-        )
-        now_ns = self._parts.clock.now()
-        picture.add("actod_start_time_seconds", (now_ns.wall_ns - now_ns.monotonic_ns + self._started_ns) / 1e9)
+        try:
+            return self._kept.complete(self._draw(*self._seen, answers=answers))
+        except Exception as exc:  # noqa: BLE001 - a defect here must not end the daemon
+            if not self._defect:
+                _log.error("The metrics cannot be drawn, by a defect of ours.", error=type(exc).__name__)
+            self._defect = True
+            raise TransientError("defect") from None
+
+    def _draw(self, status: SpoolStatus, tally: Tally, *, answers: bool) -> Picture:
+        self._look()
+        conditions, (_taken, days) = self._conditions.values(), self._days(status)
+        picture = picture_of(self._parts, status=status, tally=tally, conditions=conditions, days_until_full=days)
+        now = self._parts.clock.now()
+        picture.add("actod_start_time_seconds", (now.wall_ns - now.monotonic_ns + self._started_ns) / 1e9)
         picture.add("actod_store_answers", int(answers))
         picture.add("actod_configuration_refused", int(bool(self._reloader.refused)))
         for state in self._intake_states:
             picture.add("actod_intake_state", int(state == self._parts.source.state), state)
         for code, count in self._server.requests.items() if self._server else ():
             picture.add("actod_metrics_requests_total", count, str(code))
-        return self._kept.complete(picture)
+        return picture
 
     async def facts(self) -> Mapping[str, Any]:
         """Return what `actod status` shows beside the states. Raises TransientError."""
@@ -147,7 +151,7 @@ class Meters:
         intake, uplink = parts.source.state, parts.uplink.state
         reasons = {
             "collect": "" if intake == "connected" else intake,
-            "disk": parts.spool.refused,
+            "disk": parts.refused,
             "seal": parts.sealer.waiting or "",
             "submit": "" if uplink == "ok" else uplink,
         }

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from actod import __version__, incidents
+from actod import __version__, incidents, maintenances
 from actod.errors import RejectedError, TransientError
 from actod.keys.commands import commands
 from actod.meters import Meters
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.control import Operation
+from actod.service.maintenance import standing
 from actod.service.why import Standing, explain
 from actod.submit.incident import LOCK, UNLOCK
 
@@ -31,6 +32,8 @@ def operations(parts: Parts, reloader: Reloader, meters: Meters) -> dict[str, Op
         "queue.purge": Operation(run=partial(_purge, parts), changes=True),
         "incident.lock": Operation(run=partial(incidents.act, parts, LOCK), changes=True),
         "incident.unlock": Operation(run=partial(incidents.act, parts, UNLOCK), changes=True),
+        "maintenance.note": Operation(run=partial(maintenances.note, parts), changes=True),
+        "alert.test": Operation(run=lambda _arguments: maintenances.test_alerts(parts), changes=True),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
@@ -45,10 +48,12 @@ async def _status(parts: Parts, meters: Meters) -> Mapping[str, Any]:
         "intake": parts.source.state,
         "uplink": parts.uplink.state,
         "incident": parts.hold.incident.told if parts.hold.locked else "",
+        "maintenance": await asyncio.to_thread(standing, parts.config.state_directory, parts.clock),
         "sealing_waits_for": parts.sealer.waiting,
-        "disk_refuses": parts.spool.refused,
+        "disk_refuses": parts.refused,
         "signer": await _signer(parts),
         **await meters.facts(),
+        "audit": parts.audit.coverage(),
     }
 
 
@@ -57,7 +62,7 @@ async def _why(parts: Parts) -> Mapping[str, Any]:
     status = await parts.spool.status()
     standing = Standing(
         intake=parts.source.state,
-        disk_refuses=parts.spool.refused,
+        disk_refuses=parts.refused,
         sealing_waits_for=parts.sealer.waiting,
         uplink_state=parts.uplink.state,
         uplink_why=parts.uplink.why,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from actod import beside, configfile
+from actod.audit.files import holds
 from actod.audit.log import AuditLog
+from actod.audit.retention import Retention
 from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.contents import FOLDER as CONTENTS
@@ -18,6 +23,7 @@ from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
+from actod.errors import TransientError
 from actod.keys import uri
 from actod.keys.client import SignerClient
 from actod.keys.life import KeyLife
@@ -57,6 +63,8 @@ from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
 from actod.submit.wire import Wire
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -65,6 +73,8 @@ class Parts:
     config: Config
     clock: Clock
     audit: AuditLog
+    retention: Retention
+    audit_cut: int  # the line that the store was told of last, where the log does not hold it; else 0
     spool: SqliteSpool
     masker: PolicyMasker
     own_masker: PolicyMasker
@@ -91,6 +101,15 @@ class Parts:
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
+
+    @property
+    def refused(self) -> str:
+        """Return why nothing more is written: the disk's reason, or that the audit log waits for a receipt; else ""."""
+        try:
+            self.audit.require_room()
+        except TransientError as exc:
+            return exc.reason
+        return self.spool.refused
 
     @property
     def tls(self) -> CollectorTls:
@@ -164,7 +183,13 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     clock = SystemClock()
     alerts = Alerts(webhooks=beside.webhooks(config), environment=config.environment, clock=clock)
     events = EventTally(alerts)
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share, alerts=events)
+    audit = AuditLog(
+        state / "audit",
+        clock=clock,
+        config=config.audit_within_share,
+        alerts=events,
+        share_bytes=config.store.shares.audit,
+    )
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -177,6 +202,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     )
     stack.push_async_callback(spool.close)
     alerts.device = spool.device
+    audit_cut = await asyncio.to_thread(_audit_cut, audit, spool)
     if changed := await spool.claim(host_facts(state)):
         audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
     policy = Policy.compile(config.masking)
@@ -258,6 +284,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         config=config,
         clock=clock,
         audit=audit,
+        retention=Retention(audit, config=config.audit_within_share),
+        audit_cut=audit_cut,
         spool=spool,
         masker=masker,
         pseudonyms=pseudonyms,
@@ -299,6 +327,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         notifier=notifier,
         policy_digest=policy.digest,
     )
+
+
+def _audit_cut(audit: AuditLog, spool: SqliteSpool) -> int:
+    """Hold the audit log against what the store was told of last; return that line's number where it is gone, else 0."""
+    n, mark = spool.heard
+    if not n or holds(audit.folder, n=n, mark=mark):
+        return 0
+    audit.record("audit.cut", told_n=n)
+    _log.error("The audit log lost lines that were on disk: it was cut, written anew, or damaged.", told_n=n)
+    return n
 
 
 def _vault(config: Config) -> SealedVault | None:

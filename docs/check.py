@@ -19,7 +19,7 @@ actod check --list                              # what each looks at; makes none
 
 Each check is a line, as soon as it ends: `ok`, `warn`, `fail`, or `skip` where there is nothing to ask, or where an earlier
 check already says why it cannot be asked. Under each `warn` and `fail` stands the command that mends it. None changes
-anything, none stops the others, and each has a time limit: one that does not answer has failed.
+anything, none stops the others, and each has a time limit: one that does not answer has failed. The last line counts them.
 
 | exit code | meaning |
 |---|---|

@@ -261,6 +261,36 @@ def reload(site: Site) -> None:
     say("reload: a good configuration is taken, a bad one refused and explained by journalctl -x")
 
 
+def metrics(site: Site) -> None:
+    """Turn the metrics on: the unit lets them out at its one port and into its one folder, and says so of another port."""
+    machine, extra = site.machine, "/etc/actod/conf.d/96-metrics.toml"
+    for port in (9464, 9465):
+        machine.write(extra, f'[metrics]\nlisten = "127.0.0.1:{port}"\ntextfile = "/run/actod-metrics/actod.prom"\n')
+        machine.run("systemctl", "restart", "actod")
+        file = wait_for(lambda: machine.run("cat", "/run/actod-metrics/actod.prom", check=False).stdout, what="the file")
+        assert "actod_build_info{" in file
+        assert machine.run("stat", "-c", "%a %U", "/run/actod-metrics/actod.prom").stdout.split() == ["644", "actod"]
+    refused = machine.run("journalctl", "-u", "actod", "-o", "cat", "--no-pager").stdout
+    restricted = "Nobody can ask for metrics" in refused  # where the kernel lets systemd restrict it
+    machine.write(extra, '[metrics]\nlisten = "127.0.0.1:9464"\n')
+    machine.run("systemctl", "restart", "actod")
+    asked = (
+        "python3",
+        "-c",
+        "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())",
+    )
+    text = wait_for(lambda: machine.run(*asked, check=False).stdout, what="the metrics")
+    assert "actod_bundles_receipted_total" in text
+    assert machine.run("test", "-e", "/run/actod-metrics/actod.prom", check=False).returncode == 1
+    for file in ("grafana/actod.json", "prometheus/actod.rules.yml"):
+        machine.run("test", "-s", f"/usr/share/actod/{file}")
+    watched = machine.run("timeout", "-s", "INT", "5", "actod", "status", "--watch", "1", check=False)
+    assert watched.stdout.count("last receipts") > 1, watched.stderr
+    machine.remove(extra)
+    machine.run("systemctl", "restart", "actod")
+    say("metrics: at one port, in one file, under the shipped unit", another_port_refused=restricted)
+
+
 def journal(site: Site) -> None:
     """Read entries back with their fields, and look for what must not be there."""
     machine = site.machine

@@ -10,6 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from hil.acceptance import (
@@ -17,10 +18,12 @@ from hil.acceptance import (
     SETTINGS,
     Site,
     at_rest,
+    check,
     configure,
     install,
     journal,
     lose_the_signer,
+    metrics,
     provision,
     reload,
     remove,
@@ -29,6 +32,7 @@ from hil.acceptance import (
 )
 from hil.collector.client import Collector
 from hil.machine import booted
+from hil.maintained import lock, maintain
 from hil.parts.broker import free_port
 from hil.parts.certificates import CertificateAuthority
 
@@ -59,7 +63,19 @@ def main() -> int:
             )
             machine.write("/etc/mosquitto/conf.d/actod.conf", BROKER.format(port=site.port))
             machine.run("systemctl", "restart", "mosquitto")
-            for step in (start, at_rest, reload, lose_the_signer, upgrade, journal, remove):
+            for step in (
+                start,
+                partial(check, fails=set()),
+                at_rest,
+                reload,
+                metrics,
+                maintain,
+                lock,
+                lose_the_signer,
+                upgrade,
+                journal,
+                remove,
+            ):
                 step(site)
         except BaseException:
             print(machine.run("journalctl", "-n", "60", "--no-pager", check=False).stdout, file=sys.stderr)

@@ -49,11 +49,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     config = configfile.load(args.config)
     log.configure(LogConfig(level="error"))  # the checks' own lines say it
-    failed: list[str] = []
+    lines: list[Line] = []
     for line in run_checks(config, args.config, only=args.only, offline=args.offline):
-        if line.level == "fail":
-            failed.append(line.id)
+        lines.append(line)
         print(json.dumps(dataclasses.asdict(line)) if args.json else as_text(line), flush=True)
+    if not args.json:
+        print(", ".join(f"{sum(line.level == level for line in lines)} {level}" for level in ("ok", "warn", "fail", "skip")))
+    failed = {line.id for line in lines if line.level == "fail"}
     if "configuration-valid" in failed:
         return EXIT_CONFIG
     return EXIT_FAILED if failed else 0

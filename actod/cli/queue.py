@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +118,21 @@ def _inspect(inspection: Inspection, args: argparse.Namespace) -> int:
 
 def _fsck(args: argparse.Namespace) -> int:
     """Look at audit log and store, in this order: the log's last word is at most one line behind the store's."""
-    folder = state_folder(args)
-    known = Known.read(_last_word(folder / "audit"))
-    examination = examine(folder, known)
-    findings = [*examination.findings, *_audit_findings(folder / "audit", examination.audit_heads)]
+    findings, messages = found_by_fsck(state_folder(args))
     if args.json:
-        print(_json({"findings": [dataclasses.asdict(each) for each in findings], "messages": examination.messages}))
+        print(_json({"findings": [dataclasses.asdict(each) for each in findings], "messages": messages}))
     else:
         for each in findings:
             touched = "an unknown number of messages" if each.messages is None else f"{each.messages} messages"
             print(f"DAMAGED {each.where}: {each.what}; {touched}")
-        print("whole: " + ", ".join(f"{number} messages in the {place}" for place, number in examination.messages.items()))
+        print("whole: " + ", ".join(f"{number} messages in the {place}" for place, number in messages.items()))
     return EXIT_FAILED if findings else 0
+
+
+def found_by_fsck(folder: Path) -> tuple[list[Finding], Mapping[str, int]]:
+    """Hold store and audit log against their digests and each other; return what is wrong, and the messages by place."""
+    examination = examine(folder, Known.read(_last_word(folder / "audit")))
+    return [*examination.findings, *_audit_findings(folder / "audit", examination.audit_heads)], examination.messages
 
 
 def _last_word(folder: Path) -> dict[str, Any]:

@@ -97,6 +97,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield _token(facts["signer"])
     yield f"latency     sign {_latency(facts['sign'])}; submit {_latency(facts['submit'])}"
     yield from day_lines(facts)
+    yield f"maintenance {_maintained(facts['maintenance'])}"
     yield f"losses      {_counts(facts['losses'])}"
     yield from store_lines(SpoolStatus(**facts["store"]))
     yield f"last receipts{'' if facts['receipts'] else ': none yet'}"
@@ -104,6 +105,15 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         confirmed = (receipt["confirmed_at"] or "")[:19].replace("T", " ")
         size = f"{receipt['messages']:>5} messages {receipt['bytes']:>7} B"
         yield f"  {confirmed}  {receipt['proof_id']} {size}  {receipt['class']}"
+
+
+def _maintained(kinds: dict[str, dict[str, Any]]) -> str:
+    said = []
+    for kind, run in kinds.items():
+        ago = "" if run["age_days"] is None else f" {run['age_days']:.0f} days ago"
+        wrong = ", ".join([*run["failed"], *run["warned"]])
+        said.append(f"{kind} {run['result']}{ago}{' OVERDUE' if run['overdue'] else ''}{f' ({wrong})' if wrong else ''}")
+    return "; ".join(said)
 
 
 def _silent(facts: dict[str, Any]) -> str:

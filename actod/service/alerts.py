@@ -29,7 +29,7 @@ QUIET_SECONDS = 900.0
 _PAUSES_SECONDS = (1.0, 4.0)  # between the three tries
 _FIRST_REFUSAL = 300
 # What of an event may leave the robot: words of the program, counts and days. No digest, path, pin or id.
-_FACTS = {"reason", "state", "key", "days", "limit_days", "count", "version", "percent", "torn_bytes", "place"}
+_FACTS = {"reason", "state", "key", "days", "limit_days", "count", "version", "percent", "torn_bytes", "place", "kind"}
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _KEY_LOCKED = {"pin_locked", "pin_incorrect", "pin_last_try"}
 _BY_EVENT = {
@@ -49,10 +49,11 @@ _BY_EVENT = {
     "store.blocked": "store_blocked",
     "audit.repaired": "audit_break",
     "audit.unwritten": "audit_break",
+    "audit.cut": "audit_break",
     "incident.locked": "incident_lock",
     "incident.unlocked": "incident_unlock",
 }
-ALERTS = frozenset({*_BY_EVENT.values(), "key_locked", "mass_rejection", "pins_expired", "test"})
+ALERTS = frozenset({*_BY_EVENT.values(), "key_locked", "maintenance", "mass_rejection", "pins_expired", "test"})
 
 _log = structlog.get_logger(__name__)
 
@@ -91,6 +92,8 @@ def alert_of(event: str, fields: Mapping[str, Any]) -> str | None:
         return "pins_expired" if fields.get("reason") == "pins_expired" else by_state.get(str(fields.get("state")))
     if event == "seal.waiting":
         return "key_locked" if fields.get("reason") in _KEY_LOCKED else None
+    if event == "maintenance.done":
+        return "maintenance" if fields.get("result") == "fail" else None
     return _BY_EVENT.get(event)
 
 

@@ -4,6 +4,9 @@ Nothing is counted here. The parts count for themselves, each where the thing ha
 one moment into a `Picture`, and `expose` writes that as Prometheus text. A new metric is a line in `METRICS`, a line in
 `actod/picture.py`, and a row in docs/monitoring.md, which a test holds together.
 
+Own code and not prometheus_client: that brings 3.3 MiB and 15 ms to each start of a daemon with a budget for both, and its
+counters end with the process.
+
 Labels are bounded: fixed or configured words alone, never an id, a topic or a value, and at most 64 of them; what comes
 beyond, or looks like none, is `_other`.
 """

@@ -27,7 +27,7 @@ from actod.store.schema import BUSY_MS, DATABASE_NAME
 from actod.store.tally import Tally
 from actod.store.wear import Wear
 
-Witness = Callable[[str, Mapping[str, Any]], None]
+Witness = Callable[[str, Mapping[str, Any]], tuple[int, int] | None]
 
 _SHORT_MS = 200  # for a reader to end: the next attempt is a second away
 
@@ -60,6 +60,7 @@ class StoreFrame:
         self._mended = False
         self._begun = ""
         self.genesis = False
+        self.heard = (0, 0)  # the line of the audit log, (n, mark), that the store was told of last before it was opened
         self.repaired: Repair | None = None
         self._owed: tuple[str, dict[str, Any]] | None = None
         self._cold = ColdReads((folder / DATABASE_NAME, folder / f"{DATABASE_NAME}-wal"))
@@ -158,8 +159,10 @@ class StoreFrame:
 
     def _settle_witness(self) -> None:
         if self._owed:
-            self._witness(*self._owed)
+            line = self._witness(*self._owed)
             self._owed = None
+            if line is not None:  # goes into the file with the next transaction: it is on disk in the audit log before
+                self._counters |= {"audit_n": line[0], "audit_mark": line[1]}
 
     def _fields(self, *, full: bool) -> dict[str, Any]:
         fields: dict[str, Any] = {name: self._counters.get(name, 0) for name in ("last", "settled", "losses")}

@@ -34,7 +34,7 @@ class SqliteSpool:
     def __init__(self, store: SqliteStore, worker: Worker) -> None:
         self._store, self._worker = store, worker
         self._changed = asyncio.Event()
-        self.device, self.genesis = store.device, store.genesis
+        self.device, self.genesis, self.heard = store.device, store.genesis, store.heard
         self.identities: Mapping[str, str] = dict(store.identities)
         self.memory: Mapping[str, Any] = store.memory
         self.refused = ""  # why the disk did not take what was to be written last; "" while it does

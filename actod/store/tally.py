@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 from actod.store.chunk import Chunk
 
-OWN_ROUTES = frozenset(
-    {"_store", "_ledger", "_outbox"}
-)  # of what was lost behind the journal; others were refused before it
+OWN_ROUTES = frozenset({"_store", "_outbox"})  # what was lost behind the journal; the rest was refused before it
+_TOLD_AGAIN = "_ledger"  # what the ledger of a dropped bundle had told: these messages were counted before
 
 
 class Tally:
@@ -27,7 +26,8 @@ class Tally:
 
     def lose(self, reason: str, route: str, traffic_class: str, count: int) -> None:
         """Count a loss of the transaction that is open."""
-        self._open[reason, str(traffic_class), route] += count
+        if route != _TOLD_AGAIN:
+            self._open[reason, str(traffic_class), route] += count
 
     def commit(self) -> None:
         """Take over what the open transaction counted."""

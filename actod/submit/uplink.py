@@ -16,6 +16,7 @@ from actod.errors import ActodError, RejectedError, SuspectError, TooLargeError,
 from actod.latency import Latency
 from actod.model import Envelope, Receipt, TrafficClass
 from actod.ports import AuditLog, Clock, Uplink
+from actod.proof.envelope import audit_head
 from actod.submit.backoff import Backoff
 from actod.submit.budget import Budget, Wait
 from actod.submit.hold import REASON, Hold
@@ -236,6 +237,7 @@ class PacedUplink:
             self.server_date, self.confirmed = receipt.server_date, envelope.payload_hash
             self._time.saw(receipt.server_date)
         self._audit.record("submit.confirmed", proof_id=envelope.proof_id)
+        self._audit.carried(audit_head(envelope), proof_id=envelope.proof_id, date=receipt.server_date)
         self._tell(before)
 
     def _failed(self, envelope: Envelope, attempt: int, failure: ActodError) -> Step:

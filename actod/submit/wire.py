@@ -31,7 +31,7 @@ class WireMeter:
 
     def opened(self, stream: Any) -> None:
         """Count another connection from now on."""
-        self.stream, self._seen = stream, (0, 0)
+        self.stream, self._seen = stream, (1, 0)  # the kernel counts the SYN as a byte
 
     def read(self, wire: Wire) -> bool:
         """Add what came since the last reading; False if the connection cannot be asked any more."""

@@ -30,6 +30,7 @@ class Collector:
         client_ca: Path | None = None,
         newest_tls: str = "",
         listen: str = "127.0.0.1",
+        command: Sequence[str] = (),
     ) -> None:
         self.folder, self.certificate, self.port = folder, certificate, 0
         self.received_file, self.envelopes_file = folder / "received.bin", folder / "envelopes.jsonl"
@@ -40,6 +41,7 @@ class Collector:
         self._options = ["--client-ca", str(client_ca)] if client_ca else []
         self._options += ["--newest-tls", newest_tls] if newest_tls else []
         self._options += ["--listen", listen]
+        self._prefix = command  # such as nsenter, for another network
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._read_to = 0
@@ -47,7 +49,16 @@ class Collector:
 
     def start(self) -> None:
         """Start, and return when it listens; a second start keeps the port."""
-        arguments = [sys.executable, "-m", "hil.collector", "--folder", str(self.folder), "--port", str(self.port)]
+        arguments = [
+            *self._prefix,
+            sys.executable,
+            "-m",
+            "hil.collector",
+            "--folder",
+            str(self.folder),
+            "--port",
+            str(self.port),
+        ]
         arguments += ["--cert", str(self.certificate.cert_file), "--key", str(self.certificate.key_file)]
         arguments += ["--api-keys", str(self._keys), *self._options]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ACTO")} | {"PYTHONPATH": str(_ROOT)}

@@ -36,10 +36,12 @@ def check(rig: Rig, *options: str) -> tuple[int, dict[str, dict[str, str]]]:
 
 def test_each_line_says_what_was_seen_and_each_that_is_not_ok_what_mends_it(rig: Rig) -> None:
     done = rig.tool("check", "--config", str(rig.config_file))
-    said = done.stdout.splitlines()
+    *said, counted = done.stdout.splitlines()
     lines = [line for line in said if not line.startswith("       mend: ")]
     assert [line[6:].partition(":")[0] for line in lines] == list(CHECKS)
     assert {line[:4].strip() for line in lines} <= {"ok", "warn", "skip", "fail"}
+    levels = [line[:4].strip() for line in lines]
+    assert counted == ", ".join(f"{levels.count(level)} {level}" for level in ("ok", "warn", "fail", "skip"))
     assert len(said) - len(lines) == sum(line.startswith(("warn", "fail")) for line in lines)
     assert done.returncode == any(line.startswith("fail") for line in lines)
     _, by_id = check(rig)

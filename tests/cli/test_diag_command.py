@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.publish import single
 
 from actod.cli.diagnostics.bundle import Collector, lines
 from actod.cli.diagnostics.collectors import Site, collectors
@@ -67,6 +68,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         rig.actod.start()
         wait_for(rig.witness.subscribed, what="the subscription")
         publish(rig, "canary/canary-robot/canary-topic", range(5), qos=1)
+        single("canary/canary-robot/note", '{"note": "canary-payload"}', qos=1, port=rig.broker.port)
         wait_for(lambda: len(rig.envelopes()) >= 2, what="the first bundles")
         rig.tool("incident", "lock", "--reason", "canary_reason", "--config", str(rig.config_file), check=True)
         yield rig
@@ -79,10 +81,10 @@ def key(rig: Rig) -> tuple[str, Path]:
     return re.findall(r'"(.+)"', rig.tool("vault", "key", str(file), check=True).stdout)[0], file
 
 
-def opened(rig: Rig, key: tuple[str, Path], name: str, *more: str, config: Path | None = None) -> list[dict[str, Any]]:
+def opened(rig: Rig, key: tuple[str, Path], name: str, *more: str) -> list[dict[str, Any]]:
     """Make a bundle with nothing masked of new files' modes, and open it as support does."""
     out = rig.folder / name
-    command = ["diag", "--recipient", key[0], "-o", str(out), "--config", str(config or rig.config_file), *more]
+    command = ["diag", "--recipient", key[0], "-o", str(out), "--config", str(rig.config_file), *more]
     done = subprocess.run(
         [sys.executable, "-m", "actod", *command],
         env=rig.actod.environment,
@@ -134,8 +136,17 @@ def test_what_support_opens_tells_how_the_robot_fares_and_holds_no_canary(rig: R
     assert dropped["status"] >= 2
 
     text = json.dumps([manifest, *parts]).lower()
-    for secret in (CANARY, rig.api_key, rig.token.pin, str(rig.folder), os.uname().nodename, "127.0.0.1"):
+    for secret in (
+        CANARY,
+        rig.api_key,
+        rig.token.pin,
+        (rig.folder / "wallet").read_text(),
+        str(rig.folder),
+        os.uname().nodename,
+        "127.0.0.1",
+    ):
         assert secret.lower() not in text
+    assert "canary-payload" in json.dumps(rig.envelopes())
     everywhere = [rig.config_file, log, *rig.state.glob("audit/*.jsonl"), Path(f"/proc/{rig.actod.pid()}/environ")]
     assert all(CANARY in file.read_text().lower() for file in everywhere), "planted"
 
@@ -147,17 +158,27 @@ def test_that_search_finds_a_canary_where_a_collector_may_say_anything(rig: Rig)
     assert CANARY.encode() in b"".join(lines([careless], made_at=""))
 
 
-def test_a_bundle_is_made_without_a_daemon_and_of_a_configuration_that_is_refused(rig: Rig, key: tuple[str, Path]) -> None:
+def test_a_bundle_is_made_without_a_daemon_and_of_a_configuration_that_is_refused_and_never_in_the_clear(rig: Rig) -> None:
+    def gathered(config: Path, log: Path) -> tuple[dict[str, str], dict[str, Any]]:
+        manifest, *parts = [json.loads(line) for line in lines(collectors(Site(config, log, 9)), made_at="")]
+        assert CANARY not in json.dumps([manifest, *parts]).lower()
+        return {each["name"]: each["failed"] for each in manifest["contents"]}, {
+            each["name"]: each["content"] for each in parts
+        }
+
     refused = rig.folder / "refused.toml"
     refused.write_text(rig.config_file.read_text().replace("[device]\n", '[device]\ncanary = "canary"\n'))
-    manifest, *parts = opened(rig, key, "two.sealed", "--log", str(rig.folder / "none"), config=refused)
-    failed = {each["name"]: each["failed"] for each in manifest["contents"]}
+    failed, content = gathered(refused, rig.folder / "none")
     assert (failed["status"], failed["store"], failed["log"]) == ("config", "config", "FileNotFoundError")
-    assert {part["name"]: part["content"] for part in parts}["configuration"] == {}
+    assert content["configuration"] == {}
     refused.write_text(rig.config_file.read_text().replace('environment = "dev"', 'environment = "canary"'))
-    manifest, *parts = opened(rig, key, "three.sealed", config=refused)
-    assert {part["name"]: part["content"] for part in parts}["configuration"] == {"refused_at": "environment"}
-    assert CANARY not in json.dumps([manifest, *parts]).lower()
+    assert gathered(refused, rig.actod.log_file)[1]["configuration"] == {"refused_at": "environment"}
+
+    assert rig.actod.stop() == 0
+    failed, content = gathered(rig.config_file, rig.actod.log_file)
+    assert failed["status"] == failed["why"] == "daemon_away"
+    assert content["store"]["acknowledged"] >= 5
+    assert content["incident"]["locked"] is True
     unread = rig.tool("diag", "--config", str(rig.config_file), "-o", str(rig.folder / "four.sealed"))
     assert (unread.returncode, (rig.folder / "four.sealed").exists()) == (78, False)
     assert "never written in the clear" in unread.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Iterator
@@ -221,12 +220,7 @@ def test_paths_are_relative_to_the_main_file_from_wherever_it_is_named(
     assert config.signer_socket == tmp_path / "state" / "run" / "signer.sock"
 
 
-def test_the_readmes_example_loads_and_names_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert tomllib.loads(example)["environment"] == "dev"
+def test_a_credential_is_looked_for_where_systemd_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
-    file = tmp_path / "actod.toml"
-    file.write_text(example, encoding="utf-8")
-    config = configfile.load(file)
+    config = configfile.load(write(tmp_path, changed("token.pin_file", "credential:token-pin")))
     assert config.token.pin_file == tmp_path / "credentials" / "token-pin"
-    assert [route.profile for route in config.routes] == ["vda5050-v2"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from typing import Any
 
+from actod.submit.incident import UNLOCK, Action, note
 from hil.oracle import judge
 from hil.rig import Rig, wait_for
 from hil.soak import number
@@ -61,10 +63,10 @@ def test_while_locked_no_byte_of_a_request_leaves_over_kill_and_restart_and_afte
     assert "blocked:incident (not_over" in asked("status")
     assert received() == held
 
-    assert "unlocked: " in asked("incident", "unlock")
+    note(rig.state, Action(UNLOCK, "beside", "2026-11-26T03:00:00.000000+00:00", os.getuid()))  # as where nobody answers
     wait_for(lambda: numbers(rig) >= set(range(210)), what="all that had queued")
     kept = wait_for(lambda: told(rig, 4), what="the records of what the operator did")
-    assert kept == [("lock", "key_lost"), ("unlock", "operator"), ("lock", "not_over"), ("unlock", "operator")]
+    assert kept == [("lock", "key_lost"), ("unlock", "operator"), ("lock", "not_over"), ("unlock", "beside")]
     assert not (rig.state / "incident.json").exists()
     assert rig.actod.stop() == 0
     shown = [json.loads(line) for line in asked("audit", "show", "--event", "incident.", "--json").splitlines()]

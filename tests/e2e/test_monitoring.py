@@ -93,6 +93,31 @@ def a_stranger_is_refused_audited_and_counted(rig: Rig, control: Path, port: int
     assert '"event":"access.denied"' in lines
 
 
+def a_disk_that_hangs_and_a_key_that_is_refused_are_seen(rig: Rig, control: Path, port: int) -> None:
+    rig.collector.set_faults([{"kind": "status", "status": 401}])
+    with closing(sqlite3.connect(rig.state / DATABASE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as a disk that hangs: the store's thread waits, five seconds each time
+        publisher = publishing(rig, b'{"n": 1}')
+        hangs = wait_for(
+            lambda: not (facts := ask_at(control, "status"))["store_answers"] and facts,
+            what="a status beside a disk that hangs",
+        )
+        assert "IT HANGS" in "\n".join(_lines(hangs))
+        assert hangs["store"]["acknowledged"] >= 61
+        other.execute("ROLLBACK")
+    publisher.join()
+    refused = wait_for(
+        lambda: (seen := scrape(port)[1])["actod_blocked_seconds", ("submit",)] and seen, what="that the key is refused"
+    )
+    assert refused["actod_blocked", ("submit", "blocked:auth")] == 1
+    failures = {
+        refused["actod_submit_failures_total", ("unauthorised",)],
+        refused["actod_authentication_failures_total", ("401",)],
+    }
+    assert min(failures) == max(failures) > 0
+    rig.collector.set_faults([])
+
+
 def test_metrics_are_off_by_default_and_outlive_restarts_and_kills_and_show_nothing_of_anyone(
     rig: Rig, control: Path
 ) -> None:
@@ -132,18 +157,7 @@ def test_metrics_are_off_by_default_and_outlive_restarts_and_kills_and_show_noth
 
     if os.getuid() == 0:  # who else can become somebody else?
         a_stranger_is_refused_audited_and_counted(rig, control, port)
-    with closing(sqlite3.connect(rig.state / DATABASE_NAME, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # as a disk that hangs: the store's thread waits, five seconds each time
-        publisher = publishing(rig, b'{"n": 1}')
-        hangs = wait_for(
-            lambda: not (facts := ask_at(control, "status"))["store_answers"] and facts,
-            what="a status beside a disk that hangs",
-        )
-        assert "IT HANGS" in "\n".join(_lines(hangs))
-        assert hangs["store"]["acknowledged"] >= 61
-        other.execute("ROLLBACK")
-    publisher.join()
-
+    a_disk_that_hangs_and_a_key_that_is_refused_are_seen(rig, control, port)
     rig.actod.kill()
     rig.actod.start()
     text, after_kill = wait_for(told, what="the metrics after a kill")

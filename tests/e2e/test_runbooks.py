@@ -137,7 +137,7 @@ def recipient(robot: Robot) -> str:
 
 def runbook(title: str) -> list[str]:
     """Return the blocks of a runbook, to the letter."""
-    _, _, section = PAGE.partition(f"\n## {title}\n")
+    _, _, section = PAGE.partition(f"\n## {title}\n" if title else "\n\n")
     blocks = re.findall(r"^```sh\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
     assert blocks, title
     return blocks
@@ -161,6 +161,12 @@ def test_every_block_of_the_page_belongs_to_a_runbook_that_a_test_runs() -> None
         "A stolen robot",
         "A broken audit chain",
     ]
+
+
+def test_the_two_commands_that_each_of_them_begins_and_ends_with_do_so(robot: Robot) -> None:
+    (both,) = runbook("")
+    said = robot.shell(both).splitlines()
+    assert said == ["submission is locked: blocked:incident", "submission is unlocked: ok"]
 
 
 @pytest.mark.parametrize("block", [0, 1])

@@ -72,6 +72,12 @@ class FakeAudit:
     def witness(self, event: str, fields: Any) -> None:
         self.lines.append((event, dict(fields)))
 
+    def carried(self, head: str, *, proof_id: str, date: str | None) -> None:
+        """Nobody asks."""
+
+    def require_room(self, *, sealing: bool = False) -> None:
+        """There is always room."""
+
     def head(self) -> str:
         return "0" * 64
 

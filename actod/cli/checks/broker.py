@@ -92,7 +92,8 @@ def _queue(site: Site) -> Finding:
     if most == math.inf:
         return ok(f"the queue has no end, at {whence}")
     seconds = most / rate
-    detail = f"the queue holds {most:.0f} messages, full after {seconds:.0f} s of absence at {whence}"
+    busy = f", {most / _USUAL_RATE:.0f} s at {_USUAL_RATE:.0f}"
+    detail = f"the queue holds {most:.0f} messages, full after {seconds:.0f} s of absence at {whence}{busy}"
     if seconds < _SHORTEST_SECONDS:
         wanted = math.ceil(_SHORTEST_SECONDS * rate / 1000) * 1000
         return trouble(
@@ -103,18 +104,21 @@ def _queue(site: Site) -> Finding:
 
 
 def _rate(site: Site) -> tuple[float, str]:
-    """Return messages a second, and where that is known from: $SYS, the running daemon, or a guess."""
+    """Return the most messages a second that anybody saw, and who: $SYS for the last minute, the running daemon, or none."""
     answer = _answer(site)
+    seen: list[tuple[float, str]] = []
     if answer is not None and answer.messages_per_second and math.isfinite(answer.messages_per_second):
-        return answer.messages_per_second, f"{answer.messages_per_second:.1f} messages a second ($SYS)"
+        seen.append((answer.messages_per_second, "$SYS, of the last minute"))
     try:
-        a_day = site.status()["message_bytes_a_day"]
+        status = site.status()
     except (NotRunningError, RefusedError):
-        a_day = None
-    if a_day:
-        rate = a_day / _DAY_SECONDS / _USUAL_BYTES
-        return rate, f"{rate:.1f} messages of {_USUAL_BYTES} B a second (actod since its start)"
-    return _USUAL_RATE, f"{_USUAL_RATE:.0f} messages a second (a guess: none was seen yet)"
+        status = {}
+    if now := (status.get("rates_per_second") or {}).get("messages_received"):
+        seen.append((now, "actod, at this moment"))
+    if a_day := status.get("message_bytes_a_day"):
+        seen.append((a_day / _DAY_SECONDS / _USUAL_BYTES, f"actod, since its start, at {_USUAL_BYTES} B each"))
+    rate, who = max(seen, default=(_USUAL_RATE, "a guess: none was seen yet"))
+    return rate, f"{rate:.1f} messages a second ({who})"
 
 
 def _store(site: Site) -> Finding:

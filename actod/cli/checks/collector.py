@@ -148,7 +148,7 @@ CHECKS = (
         id="pin-set",
         looks_at="the signed pin set: taken, and 30 days or more before its end",
         run=_pin_set,
-        mend="actod pins sign",
+        mend="actod pins sign --key PEM FILE",
         needs=("pins",),
     ),
     Check(

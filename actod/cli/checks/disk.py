@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from actod.cli.checks.check import Check, Finding, doubt, ok, trouble
@@ -48,10 +49,18 @@ def _space(site: Site) -> Finding:
     folder = _folder(site)
     free = os.statvfs(folder)
     free_bytes = free.f_bavail * free.f_frsize
-    used = sum(file.lstat().st_size for file in folder.rglob("*")) if folder == site.config.state_directory else 0
+    used = _used_bytes(folder) if folder == site.config.state_directory else 0
     wanted = max(0, site.config.store.max_bytes - used)
     detail = f"{free_bytes // _MIB} MiB free, store.max_bytes wants {wanted // _MIB} more"
     return trouble(detail) if free_bytes < wanted else ok(detail)
+
+
+def _used_bytes(folder: Path) -> int:
+    used = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # the daemon has just removed it
+            used += file.lstat().st_size
+    return used
 
 
 def _inodes(site: Site) -> Finding:
@@ -109,7 +118,7 @@ CHECKS = (
         id="disk-encryption",
         looks_at="whether the state folder lies on dm-crypt (LUKS), also below LVM",
         run=_encryption,
-        mend="cryptsetup luksFormat DEVICE   # mount it at state_directory",
+        mend="cryptsetup luksFormat DEVICE   # an empty one; then mount it at state_directory",
         elsewhere="ok",
     ),
     Check(

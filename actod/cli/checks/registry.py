@@ -17,6 +17,11 @@ from actod.service.clock import SystemClock
 
 _GROUPS = (configuration, secrets, token, broker, collector, disk, store, machine, unit, upkeep)
 CHECKS: Mapping[str, tuple[str, Check]] = {each.id: (group.GROUP, each) for group in _GROUPS for each in group.CHECKS}
+PROGRAMS = frozenset({  # with which a remedy begins
+    "/usr/lib/actod/tpm/provision", "actod", "apt-get", "chmod", "chown", "cp", "cryptsetup", "curl", "dmesg", "du", "echo",
+    "findmnt", "gpasswd", "grep", "install", "journalctl", "mosquitto_passwd", "mosquitto_sub", "openssl", "pip", "sudo",
+    "systemctl", "systemd-machine-id-setup", "timedatectl",
+})  # fmt: skip
 
 
 class UnknownCheckError(ValueError):
@@ -65,8 +70,16 @@ def _line(group: str, check: Check, finding: Finding, site: Site) -> Line:
         level = check.prod if site.prod else check.elsewhere
     elif level == "doubt":
         level = "warn"
-    remedy = (finding.remedy or check.mend) if level in {"warn", "fail"} else ""
-    return Line(check.id, group, level, finding.detail, remedy)
+    excused = f" (no fault in {site.config.environment})" if finding.kind == "trouble" and level == "ok" else ""
+    remedy = _command(finding.remedy, check.mend) if level in {"warn", "fail"} else ""
+    return Line(check.id, group, level, finding.detail + excused, remedy)
+
+
+def _command(remedy: str, mend: str) -> str:
+    """Return a remedy that begins with a command: words of advice go behind the check's own."""
+    if not remedy:
+        return mend
+    return remedy if remedy.split(maxsplit=1)[0] in PROGRAMS else f"{mend.partition('   #')[0]}   # {remedy}"
 
 
 def finding_of(check: Check, site: Site) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
+from pathlib import Path
 
 from actod.audit.files import log_files, whole_lines
 from actod.audit.verify import verify_log
@@ -34,7 +35,11 @@ def _files(site: Site) -> Finding:
     folder, count = site.config.state_directory, 0
     owner = folder.stat().st_uid if folder.exists() else 0
     for file in folder.rglob("*"):
-        seen, count = file.lstat(), count + 1
+        try:
+            seen = file.lstat()
+        except FileNotFoundError:
+            continue  # the daemon has just removed it
+        count += 1
         if stat.S_ISSOCK(seen.st_mode):
             continue  # who calls is checked at each call
         if seen.st_mode & _GROUP_AND_OTHERS or seen.st_uid != owner or stat.S_ISLNK(seen.st_mode):
@@ -92,14 +97,11 @@ def _share(site: Site) -> Finding:
 def _losses(site: Site) -> Finding:
     """Count what the audit log says since the daemon's last start, and what no bundle has carried yet."""
     counts: Counter[str] = Counter()
-    for file in log_files(site.config.state_directory / "audit"):
-        for line in whole_lines(file):
-            if line["event"] == "daemon.started":
-                counts.clear()
-            elif line["event"] == "refused":
-                counts[str(line.get("reason"))] += int(line.get("count", 0))
-            elif isinstance(line.get("lost"), dict):
-                counts.update(line["lost"])
+    for file in reversed(log_files(site.config.state_directory / "audit")):
+        started, found = _lost(file)
+        counts.update(found)
+        if started:
+            break
     status = _status(site)
     for reason, count in ({} if status is None else status.losses_pending).items():
         counts[reason] = max(count, counts[reason])
@@ -107,6 +109,19 @@ def _losses(site: Site) -> Finding:
     if not counts:
         return ok("none since the last start")
     return trouble("since the last start: " + ", ".join(f"{reason} {count}" for reason, count in counts.most_common()))
+
+
+def _lost(file: Path) -> tuple[bool, Counter[str]]:
+    """Return whether a start stands in a file of the audit log, and what was lost after its last one, by reason."""
+    started, counts = False, Counter[str]()
+    for line in whole_lines(file):
+        if line["event"] == "daemon.started":
+            started, counts = True, Counter()
+        elif line["event"] == "refused":
+            counts[str(line.get("reason"))] += int(line.get("count", 0))
+        elif isinstance(line.get("lost"), dict):
+            counts.update(line["lost"])
+    return started, counts
 
 
 def _audit(site: Site) -> Finding:
@@ -191,7 +206,7 @@ CHECKS = (
         run=_audit,
         mend="cp -a FOLDER/audit /root/evidence   # before anything else; it is an incident: actod audit verify",
         elsewhere="fail",
-        limit_seconds=120.0,
+        limit_seconds=600.0,  # 128 MiB on a slow board
     ),
     Check(
         id="exports",

@@ -30,8 +30,10 @@ _BOTH = dict.fromkeys(_YES, "yes") | {
 SANDBOX = {
     DAEMON: _BOTH | {"User": "actod", "PrivateUsers": "yes", "PrivateDevices": "yes", "SocketBindDeny": "any"},
     SIGNER: _BOTH
-    | {"User": "actod-signer", "PrivateNetwork": "yes", "IPAddressDeny": "any", "ProtectClock": "yes", "ProcSubset": "pid"},
+    | {"User": "actod-signer", "PrivateNetwork": "yes", "IPAddressDeny": "any", "ProtectClock": "yes", "ProcSubset": "pid"}
+    | {"SocketBindDeny": "any"},
 }
+_METRICS = "ipv4:tcp:9464"  # of metrics.listen, in the shipped unit
 FAMILIES = {DAEMON: {"AF_UNIX", "AF_INET", "AF_INET6"}, SIGNER: {"AF_UNIX"}}
 CALLS = {
     DAEMON: {
@@ -58,12 +60,15 @@ def _wanted(site: Site) -> tuple[str, ...]:
     return (DAEMON,) if site.config.signer.spawn else (DAEMON, SIGNER)
 
 
-def relaxed(unit: Unit, name: str) -> Iterator[str]:
-    """Name each line of a unit that is looser than the shipped one."""
+def relaxed(unit: Unit, name: str, *, listen: str = "") -> Iterator[str]:
+    """Name each line of a unit that is looser than the shipped one; at `listen` it may, as the configuration says."""
     for key, value in SANDBOX[name].items():
         found = unit.last(key)
         if found != value:
             yield f"{key}={found}" if found is not None else f"{key}= is missing"
+    ports = set(unit.words("SocketBindAllow")) - {_METRICS, f"ipv4:tcp:{listen.rpartition(':')[2]}"}
+    if ports:
+        yield f"SocketBindAllow={' '.join(sorted(ports))}"
     families = set(unit.words("RestrictAddressFamilies"))
     if not families or families - FAMILIES[name]:
         yield f"RestrictAddressFamilies={' '.join(sorted(families))}"
@@ -86,10 +91,10 @@ def _sandbox(site: Site, name: str) -> Finding:
     unit = site.unit(name)
     if unit is None:
         return skip(f"no {name} is installed")
-    lines = list(relaxed(unit, name))
+    lines = list(relaxed(unit, name, listen=site.config.metrics.listen))
     if lines:
         return trouble(f"{name}, looser than shipped: {', '.join(lines)}", f"systemctl revert {name}")
-    return ok(f"{name}, {len(SANDBOX[name]) + 2} settings as shipped")
+    return ok(f"{name}, {len(SANDBOX[name]) + 3} settings as shipped")
 
 
 def _restart(site: Site) -> Finding:

@@ -88,9 +88,12 @@ def _channels(site: Site) -> Finding:
 
 
 def _monitoring(site: Site) -> Finding:
-    if site.config.fleet.api_key_file is not None:
-        return ok(f"the machine's health goes to the collector each {site.config.fleet.interval_seconds:g} s")
-    return trouble("nobody sees how the machine fares: no fleet.api_key_file")
+    metrics, fleet = site.config.metrics, site.config.fleet
+    if metrics.listen or metrics.textfile:
+        return ok(f"metrics at {metrics.listen or metrics.textfile}")
+    if fleet.api_key_file is not None:
+        return ok(f"the machine's health goes to the collector each {fleet.interval_seconds:g} s")
+    return trouble("nobody sees how it fares: neither [metrics] nor [fleet]")
 
 
 GROUP = "upkeep"
@@ -156,9 +159,9 @@ CHECKS = (
     ),
     Check(
         id="monitoring",
-        looks_at="whether somebody sees how the machine fares",
+        looks_at="whether somebody sees how it fares: metrics, or reports of the machine's health",
         run=_monitoring,
-        mend="actod reload   # after fleet.api_key_file: docs/fleet.md",
+        mend='systemctl restart actod   # after listen = "127.0.0.1:9464" in [metrics]: docs/monitoring.md',
         elsewhere="ok",
         prod="warn",
     ),

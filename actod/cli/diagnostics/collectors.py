@@ -23,10 +23,12 @@ from actod.cli.diagnostics import machine, words
 from actod.cli.diagnostics.bundle import Collector
 from actod.cli.diagnostics.fields import Each, Items, Shape, digest, moment, number, one_of, version
 from actod.cli.diagnostics.journal import LINE, log_lines
+from actod.cli.maintenance import STEPS
 from actod.cli.state import ask
 from actod.config import Config
 from actod.errors import ConfigError
 from actod.service.clock import SystemClock
+from actod.service.maintenance import LIMIT_DAYS, standing
 from actod.service.records import inventory
 from actod.store.inspection import inspect
 from actod.store.status import SpoolStatus
@@ -79,6 +81,18 @@ _AUDIT: dict[str, Shape] = {
     **dict.fromkeys(("files", "lines", "first_n", "last_n", "whole", "bad_n"), number),
     "events": Each(one_of(words.EVENTS), number),
 }
+_NAMES = Items(one_of(CHECKS, [step.id for steps in STEPS.values() for step in steps]))
+_MAINTENANCE = Each(
+    one_of(LIMIT_DAYS),
+    {
+        "result": one_of(words.LEVELS, {"never"}),
+        "at": moment,
+        "age_days": number,
+        "overdue": number,
+        "failed": _NAMES,
+        "warned": _NAMES,
+    },
+)
 _CHECKS = Items({"id": one_of(CHECKS), "level": one_of(words.LEVELS)})
 _SET, _NOT_SET = "set", "not set"
 _CHOICES = [word for choices in configrules.CHOICES.values() for word in choices]
@@ -104,7 +118,7 @@ _CONFIG: dict[str, Shape] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Site:
     """Where to look. `log_file` holds the daemon's lines as JSON where there is no journal; `most_lines` are taken."""
 
@@ -133,6 +147,7 @@ def collectors(site: Site) -> list[Collector]:
         ("status", "what the running daemon says of itself", STATUS, partial(_asked, site, "status"), 15),
         ("why", "why the oldest bundle has not left", _WHY, partial(_why, site), 15),
         ("incident", "whether submission is locked", {"locked": number, "since": moment}, partial(_incident, site), 10),
+        ("maintenance", "the last round of each kind", _MAINTENANCE, partial(_maintenance, site), 10),
         ("store", "the store in numbers, read from its file", STORE, partial(_store, site), 15),
         (
             "refused",
@@ -196,6 +211,10 @@ def _why(site: Site) -> dict[str, Any]:
 def _incident(site: Site) -> dict[str, Any]:
     incident = read_incident(site.config().state_directory)
     return {"locked": incident.locked, "since": incident.since or None}
+
+
+def _maintenance(site: Site) -> dict[str, Any]:
+    return standing(site.config().state_directory, SystemClock())
 
 
 def _store(site: Site) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 from actod.cli.diagnostics import words
 from actod.cli.diagnostics.fields import Each, Shape, number, one_of
 from actod.service.disk import disk_of
+from actod.service.maintenance import LIMIT_DAYS
 from actod.service.records import inventory
 
 BOARDS = ("Raspberry Pi", "NVIDIA Jetson", "NVIDIA Orin")
-_UNITS = ("actod.service", "actod-signer.service", "actod-maintenance@weekly.timer")
+_ROUNDS = [word for kind in LIMIT_DAYS for word in (f"actod-maintenance-{kind}.timer", f"actod-maintenance@{kind}.service")]
+_UNITS = ("actod.service", "actod-signer.service", *_ROUNDS)
 _PROPERTIES = (
     "Id ActiveState SubState Result LoadState UnitFileState NRestarts ExecMainStatus MemoryCurrent MemoryPeak TasksCurrent"
 )
