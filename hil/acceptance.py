@@ -264,12 +264,13 @@ def reload(site: Site) -> None:
 def metrics(site: Site) -> None:
     """Turn the metrics on: the unit lets them out at its one port and into its one folder, and says so of another port."""
     machine, extra = site.machine, "/etc/actod/conf.d/96-metrics.toml"
+    published = "/run/actod-metrics/actod.prom"
     for port in (9464, 9465):
         machine.write(extra, f'[metrics]\nlisten = "127.0.0.1:{port}"\ntextfile = "/run/actod-metrics/actod.prom"\n')
         machine.run("systemctl", "restart", "actod")
-        file = wait_for(lambda: machine.run("cat", "/run/actod-metrics/actod.prom", check=False).stdout, what="the file")
+        file = site.wait(lambda: machine.run("cat", published, check=False).stdout, seconds=30, what="the file")
         assert "actod_build_info{" in file
-        assert machine.run("stat", "-c", "%a %U", "/run/actod-metrics/actod.prom").stdout.split() == ["644", "actod"]
+        assert machine.run("stat", "-c", "%a %U", published).stdout.split() == ["644", "actod"]
     refused = machine.run("journalctl", "-u", "actod", "-o", "cat", "--no-pager").stdout
     restricted = "Nobody can ask for metrics" in refused  # where the kernel lets systemd restrict it
     machine.write(extra, '[metrics]\nlisten = "127.0.0.1:9464"\n')
@@ -279,9 +280,9 @@ def metrics(site: Site) -> None:
         "-c",
         "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())",
     )
-    text = wait_for(lambda: machine.run(*asked, check=False).stdout, what="the metrics")
+    text = site.wait(lambda: machine.run(*asked, check=False).stdout, seconds=30, what="the metrics")
     assert "actod_bundles_receipted_total" in text
-    assert machine.run("test", "-e", "/run/actod-metrics/actod.prom", check=False).returncode == 1
+    assert machine.run("test", "-e", published, check=False).returncode == 1
     for file in ("grafana/actod.json", "prometheus/actod.rules.yml"):
         machine.run("test", "-s", f"/usr/share/actod/{file}")
     watched = machine.run("timeout", "-s", "INT", "5", "actod", "status", "--watch", "1", check=False)
