@@ -1,5 +1,6 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint format soak soak-token power fuzz fleet drain wheel deb hil-fast clean
+.PHONY: bench bench-peers gate setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
+HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
 	@.ci/setup
@@ -11,10 +12,7 @@ test: setup lint
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
-	@.venv/bin/ruff check --quiet .
-	@.venv/bin/ruff format --quiet --check .
-	@.venv/bin/mypy --no-error-summary
-	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+	@.ci/lint
 
 format: setup
 	@.venv/bin/ruff check --quiet --fix .
@@ -48,9 +46,31 @@ fleet: setup
 drain: setup
 	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
 
-# Wheel and sdist, the same bytes from the same sources.
+# All figures against their floors, in a quarter of an hour: table, JSON and pictures in bench/out. PARTS="line mask ..." (all).
+bench: setup
+	@.venv/bin/python -m bench $(PARTS)
+
+# Other programs on the same work, each installed below bench/.cache: PEERS="straight node-red ..." (all); ten minutes.
+bench-peers: setup
+	@.venv/bin/python -m bench.peers $(PEERS)
+
+# Instructions of a fixed workload against the recorded ones; RECORD=1 records, in a commit that says why.
+gate: setup
+	@.venv/bin/python -m bench.gate $(if $(RECORD),--record)
+
+# Wheel and sdist, the same bytes from the same sources, and beside them the SBOM (CycloneDX) of what is bundled.
 wheel: setup
-	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv/bin/python -m hatchling build -d dist
+	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
+	  .venv/bin/python -m hatchling build -d dist && for wheel in dist/actod-*.whl; do \
+	  .venv/bin/python deploy/sbom.py $$wheel >$${wheel%-py3-none-any.whl}.cdx.json || exit 1; done
+
+# The locks that `setup` installs from, made anew: read the difference before it is committed.
+lock: setup
+	@.ci/lock
+
+# From now on git runs lint and a search for secrets before each commit, as CI does.
+hooks: setup
+	@git config core.hooksPath .ci/hooks
 
 # A Debian package for each release and architecture (needs debhelper): TARGETS="bookworm-amd64 ..." (default all four).
 deb: setup
@@ -62,6 +82,31 @@ hil-fast: setup
 	@for release in $(or $(RELEASES),bookworm trixie); do \
 	  deploy/debian/build $$release-amd64 && VERSION=0.1.1 deploy/debian/build $$release-amd64 && \
 	  .venv/bin/python -m hil.installed --release $$release || exit 1; done
+
+# The installed package on a robot, through its acceptance and through the faults of hil/faults; the report lies in hil/out.
+# TARGET=hil/virtual.yaml (default: QEMU; root) or a board's, PACKAGE=bookworm-amd64, SEED=1, RATE=10, SCENARIOS="power_cut,tpm_away" (default all).
+hil: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
+	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
+
+# The short form: the installed package, six faults, and the account. 10 minutes on two idle cores.
+hil-short:
+	@$(MAKE) --no-print-directory hil SCENARIOS="power_cut,network_down,pin_mismatch,tpm_away,daemon_killed,reload_storm" \
+	  HIL="hil/campaign/test_2_faults.py hil/campaign/test_3_account.py"
+
+# Faults planted in actod itself (no fsync, PUBACK before commit, ...), each of which a scenario has to catch.
+hil-planted: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m hil.planted --target $(or $(TARGET),hil/virtual.yaml)
+
+# Power cuts at random moments under traffic: CUTS=N (default 100) more, on to those in hil/results/power-cuts.jsonl.
+hil-long: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m hil.powercuts --target $(or $(TARGET),hil/virtual.yaml) --cuts $(or $(CUTS),100)
 
 clean:
 	rm -rf .venv .cache dist build demo-run

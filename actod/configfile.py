@@ -130,7 +130,7 @@ def _build(cls: type[Any], table: Any, *, key: str, origin: Origin, folder: Path
             raise ConfigError(
                 file=origin.of(key),
                 key=full,
-                expected=_words(hints[item.name]),
+                expected=words(hints[item.name]),
                 found="nothing",
                 fix=f"add {item.name} to {'[' + key + ']' if key else 'the top of the file'}",
             )
@@ -169,7 +169,7 @@ def _convert(hint: Any, value: Any, *, key: str, origin: Origin, folder: Path) -
         value = float(value)
     if type(value) is not hint:
         raise ConfigError(
-            file=origin.of(key), key=key, expected=_words(hint), found=type(value).__name__, fix="write the right type"
+            file=origin.of(key), key=key, expected=words(hint), found=type(value).__name__, fix="write the right type"
         )
     if key in facts.KEYS:
         value = facts.fill_in(value, key=key, file=origin.of(key))
@@ -193,7 +193,8 @@ def _path(value: str, *, key: str, origin: Origin, folder: Path) -> Path:
     return Path(os.environ.get("CREDENTIALS_DIRECTORY", "") or CREDENTIALS_OF_THE_UNIT) / name
 
 
-def _words(hint: Any) -> str:
+def words(hint: Any) -> str:
+    """Return what a value of that type is called."""
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
     if hint in names:
         return names[hint]

@@ -8,16 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actod.config import MAX_SOCKET_PATH_BYTES, CollectorConfig, Config, DeviceConfig, MqttConfig, marks_bytes
+from actod.config import (
+    MAX_SOCKET_PATH_BYTES,
+    CollectorConfig,
+    Config,
+    DeviceConfig,
+    MetricsConfig,
+    MqttConfig,
+    marks_bytes,
+)
 from actod.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}\Z")  # what the collector takes in the path of a device
 _HOURS = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-(?!\1)(?:[01][0-9]|2[0-3]):[0-5][0-9]\Z")
+_LISTEN = re.compile(r"127\.0\.0\.1:([1-9][0-9]{3,4})\Z")
+_FIRST_PORT, _LAST_PORT = 1024, 65535
 _LONGEST_CLIENT_ID, _LONGEST_USERNAME = 128, 1024  # MQTT would take 65535 bytes; the first stands in the audit log
 
 # key -> (smallest, largest); a key that is not here takes any value of its type that is not negative
-_RANGES: dict[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "mqtt.port": (1, 65535),
     "mqtt.keep_alive_seconds": (5, 3600),
     "mqtt.session_expiry_seconds": (60, 0xFFFF_FFFE),
@@ -69,10 +79,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "collector.backoff_min_seconds": (0.001, 3600),
     "collector.backoff_max_seconds": (0.001, 86_400),
     "fleet.interval_seconds": (1, 86_400),
+    "metrics.textfile_interval_seconds": (1, 3600),
     "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
-    "audit.max_files": (2, 10_000),
+    "audit.max_bytes": (1 << 20, 1 << 40),
+    "audit.max_age_days": (1, 36_500),
 }
-_CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "environment": ("dev", "staging", "prod"),
     "store.when_full": ("block", "drop_oldest"),
     "store.drop_up_to": ("intervention", "safety", "normal", "bulk"),
@@ -105,11 +117,11 @@ class Origin:
 
 def check_value(key: str, value: Any, origin: Origin) -> None:
     """Check one value by its key. Raises ConfigError."""
-    if key in _CHOICES and value not in _CHOICES[key]:
-        expected = "one of " + ", ".join(repr(choice) for choice in _CHOICES[key])
+    if key in CHOICES and value not in CHOICES[key]:
+        expected = "one of " + ", ".join(repr(choice) for choice in CHOICES[key])
         raise ConfigError(file=origin.of(key), key=key, expected=expected, found=repr(value), fix="choose one of them")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = _RANGES.get(key, (0, float("inf")))
+        low, high = RANGES.get(key, (0, float("inf")))
         if not low <= value <= high:  # NaN lies in no range
             raise ConfigError(
                 file=origin.of(key),
@@ -181,6 +193,26 @@ def _check_fleet(config: Config, origin: Origin) -> None:
         )
 
 
+def _check_metrics(metrics: MetricsConfig, origin: Origin) -> None:
+    found = _LISTEN.match(metrics.listen)
+    if metrics.listen and not (found and _FIRST_PORT <= int(found[1]) <= _LAST_PORT):
+        raise ConfigError(
+            file=origin.of("metrics.listen"),
+            key="metrics.listen",
+            expected='"127.0.0.1:PORT", with a port from 1024 to 65535: no other machine may ask',
+            found=repr(metrics.listen[:80]),
+            fix='write "127.0.0.1:9464", and let an agent on this machine pass the metrics on',
+        )
+    if metrics.textfile is not None and metrics.textfile.suffix != ".prom":
+        raise ConfigError(
+            file=origin.of("metrics.textfile"),
+            key="metrics.textfile",
+            expected="a file that ends in .prom: node_exporter reads no others",
+            found=str(metrics.textfile),
+            fix="rename it, such as /run/actod-metrics/actod.prom",
+        )
+
+
 def check_together(config: Config, origin: Origin) -> None:
     """Check what only several values together can get wrong. Raises ConfigError."""
     _check_routes(config, origin)
@@ -189,6 +221,7 @@ def check_together(config: Config, origin: Origin) -> None:
     _check_mqtt(config.mqtt, origin)
     _check_alerts(config, origin)
     _check_fleet(config, origin)
+    _check_metrics(config.metrics, origin)
     collector = config.collector
     if collector.backoff_min_seconds > collector.backoff_max_seconds:
         raise ConfigError(

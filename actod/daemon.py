@@ -15,10 +15,11 @@ from typing import Any
 
 import structlog
 
-from actod import configfile, operations, pipeline, upkeep
+from actod import configfile, incidents, operations, pipeline, upkeep
 from actod.audit.refusals import RefusalSummary
 from actod.config import Config
 from actod.errors import ActodError, TransientError
+from actod.meters import Meters
 from actod.parts import Parts, build
 from actod.reload import Reloader
 from actod.service.control import ControlServer
@@ -86,6 +87,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
     """Run all tasks until `stop`, then shut down upstream first. A task that fails takes all with it."""
     spool, audit, pulse = parts.spool, parts.audit, Pulse(limit_seconds=_PULSE_SECONDS)
     refusals = RefusalSummary(audit=audit, clock=parts.clock)
+    meters = Meters(parts, reloader)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.signer.run(), name="signer")] if parts.signer else []
         tasks += [
@@ -99,13 +101,16 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.watch_the_queue(parts), name="queue"),
+            group.create_task(incidents.follow(parts), name="incident"),
             group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.sample_proofs(parts), name="samples"),
             group.create_task(upkeep.watch_clock(parts), name="clock"),
+            group.create_task(upkeep.keep_audit_log(parts), name="retention"),
             group.create_task(upkeep.every_second(refusals.tick, audit.flush), name="audit"),
             group.create_task(parts.key_life.run(), name="keys"),
-            group.create_task(_control(parts, reloader).run(), name="control"),
+            group.create_task(_control(parts, reloader, meters).run(), name="control"),
+            group.create_task(meters.run(), name="meters"),
             group.create_task(reloader.run(), name="reload"),
             group.create_task(parts.source.run(), name="mqtt"),
         ]
@@ -142,14 +147,15 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
         await stop.wait()
         parts.notifier.send(STOPPING="1")
         await _shut_down(parts, collecting, refusals)
+        await meters.save()
         for task in (*tasks, collecting):
             task.cancel()
 
 
-def _control(parts: Parts, reloader: Reloader) -> ControlServer:
+def _control(parts: Parts, reloader: Reloader, meters: Meters) -> ControlServer:
     return ControlServer(
         path=parts.config.control_socket,
-        operations=operations.operations(parts, reloader),
+        operations=operations.operations(parts, reloader, meters),
         peers=frozenset({0, os.getuid()}),
         audit=parts.audit,
     )
@@ -176,6 +182,8 @@ async def _record_start(parts: Parts) -> None:
     parts.audit.record("daemon.started", **facts, genesis=parts.spool.genesis)
     with suppress(TransientError):
         untold = (await parts.spool.status()).acknowledged == 0 and parts.spool.epoch == 1  # a kill came before the record
+        if parts.audit_cut:
+            await parts.records.write("audit_cut", told_n=parts.audit_cut)
         if parts.spool.genesis or untold:
             await parts.records.write("genesis", device=parts.spool.device, epoch=parts.spool.epoch)
         epoch = {"number": parts.spool.epoch, "began": dict(parts.spool.began)}

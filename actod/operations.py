@@ -8,25 +8,32 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from actod import __version__
+from actod import __version__, incidents, maintenances
 from actod.errors import RejectedError, TransientError
 from actod.keys.commands import commands
+from actod.meters import Meters
 from actod.parts import Parts
 from actod.reload import Reloader
 from actod.service.control import Operation
+from actod.service.maintenance import standing
 from actod.service.why import Standing, explain
+from actod.submit.incident import LOCK, UNLOCK
 
 _PAGE = 50  # bundles in one own record
 
 
-def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
+def operations(parts: Parts, reloader: Reloader, meters: Meters) -> dict[str, Operation]:
     """Return every command by its name."""
     return {
         "reload": Operation(run=lambda _arguments: reloader.reload(), changes=True),
-        "status": Operation(run=lambda _arguments: _status(parts), changes=False),
+        "status": Operation(run=lambda _arguments: _status(parts, meters), changes=False),
         "why": Operation(run=lambda _arguments: _why(parts), changes=False),
         "queue.retry": Operation(run=partial(_retry, parts), changes=True),
         "queue.purge": Operation(run=partial(_purge, parts), changes=True),
+        "incident.lock": Operation(run=partial(incidents.act, parts, LOCK), changes=True),
+        "incident.unlock": Operation(run=partial(incidents.act, parts, UNLOCK), changes=True),
+        "maintenance.note": Operation(run=partial(maintenances.note, parts), changes=True),
+        "alert.test": Operation(run=lambda _arguments: maintenances.test_alerts(parts), changes=True),
         "pins": Operation(run=lambda _arguments: _pins(parts), changes=False),
         "credentials": Operation(run=lambda _arguments: _credentials(parts), changes=False),
         "credential_rotated": Operation(run=lambda arguments: _credential_rotated(parts, arguments), changes=True),
@@ -34,24 +41,19 @@ def operations(parts: Parts, reloader: Reloader) -> dict[str, Operation]:
     }
 
 
-async def _status(parts: Parts) -> Mapping[str, Any]:
+async def _status(parts: Parts, meters: Meters) -> Mapping[str, Any]:
     """Return what the daemon is about: states, and the store in numbers; the days are those at the pace since the start."""
-    status = await parts.spool.status()
-    taken = days = None
-    if status.written_bytes_a_day and status.write_amplification:
-        taken = int(status.written_bytes_a_day / status.write_amplification)
-        room = parts.config.store.shares.database - status.journal_bytes - status.outbox_bytes
-        days = round(max(0, room) / max(1, taken), 3)
     return {
         "version": __version__,
         "intake": parts.source.state,
         "uplink": parts.uplink.state,
+        "incident": parts.hold.incident.told if parts.hold.locked else "",
+        "maintenance": await asyncio.to_thread(standing, parts.config.state_directory, parts.clock),
         "sealing_waits_for": parts.sealer.waiting,
-        "disk_refuses": parts.spool.refused,
+        "disk_refuses": parts.refused,
         "signer": await _signer(parts),
-        "message_bytes_a_day": taken,
-        "days_until_full": days,
-        "store": dataclasses.asdict(status),
+        **await meters.facts(),
+        "audit": parts.audit.coverage(),
     }
 
 
@@ -60,7 +62,7 @@ async def _why(parts: Parts) -> Mapping[str, Any]:
     status = await parts.spool.status()
     standing = Standing(
         intake=parts.source.state,
-        disk_refuses=parts.spool.refused,
+        disk_refuses=parts.refused,
         sealing_waits_for=parts.sealer.waiting,
         uplink_state=parts.uplink.state,
         uplink_why=parts.uplink.why,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from actod import beside, configfile
+from actod.audit.files import holds
 from actod.audit.log import AuditLog
+from actod.audit.retention import Retention
 from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.contents import FOLDER as CONTENTS
@@ -18,6 +23,7 @@ from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
+from actod.errors import TransientError
 from actod.keys import uri
 from actod.keys.client import SignerClient
 from actod.keys.life import KeyLife
@@ -36,6 +42,7 @@ from actod.service.clock import SystemClock
 from actod.service.context import SealContextSource
 from actod.service.disk import require_lasting
 from actod.service.environment import hold_to_environment
+from actod.service.events import EventTally
 from actod.service.folder import own_folder
 from actod.service.machine import host_facts
 from actod.service.notify import Notifier
@@ -44,14 +51,19 @@ from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
 from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.submit.ages import FILE as AGES_FILE
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.credentials import CredentialFile
 from actod.submit.current import CurrentClient
 from actod.submit.fleet import FleetReporter
+from actod.submit.hold import Hold
 from actod.submit.https import HttpsClient
 from actod.submit.memory import FILE as SUBMIT_FILE
 from actod.submit.tls import CollectorTls
 from actod.submit.uplink import PacedUplink
+from actod.submit.wire import Wire
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +73,8 @@ class Parts:
     config: Config
     clock: Clock
     audit: AuditLog
+    retention: Retention
+    audit_cut: int  # the line that the store was told of last, where the log does not hold it; else 0
     spool: SqliteSpool
     masker: PolicyMasker
     own_masker: PolicyMasker
@@ -76,15 +90,26 @@ class Parts:
     current: CurrentClient
     context: SealContextSource
     key_life: KeyLife
+    hold: Hold
     uplink: PacedUplink
     ages: CredentialAges
     alerts: Alerts
+    events: EventTally  # in front of the alerts
     fleet: FleetReporter | None
     scope_keys: Mapping[str, CredentialFile]  # beside the one that submits
     collecting_masker: Masker  # the masker above, watched for the battery's charge where that is reported
     records: OwnRecords
     notifier: Notifier
     policy_digest: str
+
+    @property
+    def refused(self) -> str:
+        """Return why nothing more is written: the disk's reason, or that the audit log waits for a receipt; else ""."""
+        try:
+            self.audit.require_room()
+        except TransientError as exc:
+            return exc.reason
+        return self.spool.refused
 
     @property
     def tls(self) -> CollectorTls:
@@ -137,11 +162,15 @@ def _admit_pin(config: Config) -> None:
             raise
 
 
-def collector_client(config: Config, *, clock: Clock, audit: AuditLog) -> tuple[HttpsClient, CollectorTls]:
+def collector_client(
+    config: Config, *, clock: Clock, audit: AuditLog, hold: Hold, wire: Wire | None = None
+) -> tuple[HttpsClient, CollectorTls]:
     """Make what speaks to the collector. Raises ConfigError."""
-    collector, state = config.collector, config.state_directory
-    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=state)
-    client = HttpsClient(collector=collector, environment=config.environment, clock=clock, audit=audit, tls=tls)
+    collector, environment = config.collector, config.environment
+    tls = CollectorTls(collector=collector, clock=clock, audit=audit, state_directory=config.state_directory)
+    client = HttpsClient(
+        collector=collector, environment=environment, clock=clock, audit=audit, tls=tls, hold=hold, wire=wire
+    )
     return client, tls
 
 
@@ -153,7 +182,14 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     hold_to_environment(state, config.environment)
     clock = SystemClock()
     alerts = Alerts(webhooks=beside.webhooks(config), environment=config.environment, clock=clock)
-    audit = AuditLog(state / "audit", clock=clock, config=config.audit_within_share, alerts=alerts)
+    events = EventTally(alerts)
+    audit = AuditLog(
+        state / "audit",
+        clock=clock,
+        config=config.audit_within_share,
+        alerts=events,
+        share_bytes=config.store.shares.audit,
+    )
     stack.callback(audit.close)
     spool = await SqliteSpool.open(
         folder=state,
@@ -166,6 +202,7 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
     )
     stack.push_async_callback(spool.close)
     alerts.device = spool.device
+    audit_cut = await asyncio.to_thread(_audit_cut, audit, spool)
     if changed := await spool.claim(host_facts(state)):
         audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
     policy = Policy.compile(config.masking)
@@ -203,11 +240,15 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         describe=routes.describe,
         had_session=bool(spool.memory),
     )
+    hold = Hold(state)
     current = CurrentClient(
-        *collector_client(config, clock=clock, audit=audit), request_timeout_seconds=config.collector.request_timeout_seconds
+        *collector_client(config, clock=clock, audit=audit, hold=hold),
+        request_timeout_seconds=config.collector.request_timeout_seconds,
     )
     stack.push_async_callback(current.close)
-    uplink = PacedUplink(client=current, collector=config.collector, clock=clock, audit=audit, file=state / SUBMIT_FILE)
+    uplink = PacedUplink(
+        client=current, collector=config.collector, clock=clock, audit=audit, hold=hold, file=state / SUBMIT_FILE
+    )
     stack.callback(uplink.close)
     if uplink.lowered_bytes is not None:
         await spool.limit(uplink.lowered_bytes)
@@ -243,6 +284,8 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         config=config,
         clock=clock,
         audit=audit,
+        retention=Retention(audit, config=config.audit_within_share),
+        audit_cut=audit_cut,
         spool=spool,
         masker=masker,
         pseudonyms=pseudonyms,
@@ -257,15 +300,17 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         signer_client=signer_client,
         sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
         key_life=key_life,
+        hold=hold,
         uplink=uplink,
         ages=CredentialAges(
-            state / "credentials.json",
+            state / AGES_FILE,
             files=credential_files(config),
             digest_key=digest_key,
             environment=config.environment,
             audit=audit,
         ),
         alerts=alerts,
+        events=events,
         fleet=beside.fleet_reporter(
             config,
             api_key=scope_keys.get(beside.FLEET),
@@ -282,6 +327,16 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         notifier=notifier,
         policy_digest=policy.digest,
     )
+
+
+def _audit_cut(audit: AuditLog, spool: SqliteSpool) -> int:
+    """Hold the audit log against what the store was told of last; return that line's number where it is gone, else 0."""
+    n, mark = spool.heard
+    if not n or holds(audit.folder, n=n, mark=mark):
+        return 0
+    audit.record("audit.cut", told_n=n)
+    _log.error("The audit log lost lines that were on disk: it was cut, written anew, or damaged.", told_n=n)
+    return n
 
 
 def _vault(config: Config) -> SealedVault | None:

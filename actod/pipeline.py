@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 
 from actod.errors import RejectedError, SuspectError, TooLargeError, TransientError
-from actod.model import Delivery, Envelope, Group, MaskedReading
+from actod.model import Bundle, Delivery, Envelope, Group, MaskedReading
 from actod.ports import (
     Admission,
     AuditLog,
@@ -77,7 +77,7 @@ async def collect(
             )
         await _until_possible(partial(_secure, admission, pulse), audit)
         _count(group, admission=admission, losses=losses, refusals=refusals)
-        await _until_possible(partial(_commit, group, spool, pulse), audit)  # not acknowledged: the broker keeps it
+        await _until_possible(partial(_commit, group, spool, audit, pulse), audit)  # not acknowledged: the broker keeps it
         source.acknowledge(deliveries)
         pulse.rest()
     last = Group()
@@ -91,7 +91,7 @@ async def seal(*, spool: Spool, sealer: Sealer, audit: AuditLog) -> None:
     while True:
         bundle = await spool.next_bundle()
         envelope = await sealer.seal(bundle)
-        await _until_possible(partial(spool.put, bundle, envelope), audit)
+        await _until_possible(partial(_put, bundle, envelope, spool, audit), audit)
 
 
 async def submit(*, spool: Spool, uplink: Sending, audit: AuditLog, parallel: int) -> None:
@@ -132,9 +132,15 @@ async def _split(envelope: Envelope, refusal: TooLargeError, *, spool: Spool) ->
         await spool.set_aside(envelope, refusal.reason)
 
 
-async def _commit(group: Group, spool: Spool, pulse: Pulse) -> None:
+async def _commit(group: Group, spool: Spool, audit: AuditLog, pulse: Pulse) -> None:
     pulse.beat()  # a disk that refuses for hours is no task that hangs
+    audit.require_room()
     await spool.commit(group)
+
+
+async def _put(bundle: Bundle, envelope: Envelope, spool: Spool, audit: AuditLog) -> None:
+    audit.require_room(sealing=True)
+    await spool.put(bundle, envelope)
 
 
 async def _secure(admission: Admission, pulse: Pulse) -> None:

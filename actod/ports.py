@@ -226,11 +226,23 @@ class AuditLog(Protocol):
         Durable with the next `witness` or after at most a second.
         """
 
-    def witness(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Append one line and return when it, and all before it, is on disk (called on the store's thread)."""
+    def witness(self, event: str, fields: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Append one line and return (n, mark) when it, and all before it, is on disk (called on the store's thread).
+
+        `mark` is the first 60 bits of the line's hash; None where nobody asks which line it was.
+        """
 
     def head(self) -> str:
-        """Return the hash (64 hex characters) of the last line written."""
+        """Return the hash (64 hex characters) of the newest line that is on disk: a bundle that is sealed now carries it."""
+
+    def carried(self, head: str, *, proof_id: str, date: str | None) -> None:
+        """Note that the collector confirmed, on its `date`, a bundle that carries this head. Never blocks."""
+
+    def require_room(self, *, sealing: bool = False) -> None:
+        """Refuse more while the log is full of lines that no confirmed bundle vouches for. Never blocks.
+
+        Sealing may use room that collecting must leave to it. Raises TransientError.
+        """
 
 
 class AlertSink(Protocol):

@@ -122,7 +122,10 @@ class Reloader:
             routes, policy = Routes.compile(config.routes), Policy.compile(config.masking)
             client = None
             if config.collector != self.config.collector:  # the last to be made: it says in the audit log what it holds to
-                client = collector_client(config, clock=self._parts.clock, audit=self._parts.audit)
+                parts = self._parts
+                client = collector_client(
+                    config, clock=parts.clock, audit=parts.audit, hold=parts.hold, wire=parts.client.wire
+                )
         except ConfigError as exc:
             raise configfile.located(exc, self._config_file) from exc
         return _Checked(config, routes, policy, client), sorted(differences(config, new))

@@ -109,7 +109,7 @@ def read_private(path: Path, key: str) -> bytes:
         raise SecretFileError(
             "irregular", key=key, expected="a regular file", found=str(path), fix=f"write the secret into a file {path}"
         )
-    if status.st_mode & (_OTHERS if _is_systemd_credential(path) else _GROUP_AND_OTHERS):
+    if status.st_mode & (_OTHERS if is_systemd_credential(path) else _GROUP_AND_OTHERS):
         raise SecretFileError(
             "open",
             key=key,
@@ -128,6 +128,6 @@ def read_private(path: Path, key: str) -> bytes:
     return data
 
 
-def _is_systemd_credential(path: Path) -> bool:
+def is_systemd_credential(path: Path) -> bool:
     """Whether the file lies in this unit's credentials folder, which systemd names in the environment, or the daemon's."""
     return path.parent in {Path(os.environ.get("CREDENTIALS_DIRECTORY") or CREDENTIALS_OF_THE_UNIT), CREDENTIALS_OF_THE_UNIT}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 TRANSACTION_BYTES = 64 * 1024  # what a commit writes beside its readings: rows, counters, the redelivery window
 _MIB = 1024 * 1024
-_AUDIT_FILE_BYTES = 256 * 1024  # an audit log of a small share has fewer files rather than shorter ones
 _LONG_LINE_BYTES = 16 * 1024  # a file ends behind the line that fills it
 
 
@@ -55,7 +54,10 @@ class Shares:
             vault=vault,
         )
 
-    def audit_files(self, *, max_file_bytes: int, max_files: int) -> tuple[int, int]:
-        """Return (bytes, number) of the audit log's files within its share; one more is there while a new one begins."""
-        files = max(2, min(max_files, self.audit // _AUDIT_FILE_BYTES - 1))
-        return min(max_file_bytes, self.audit // (files + 1) - _LONG_LINE_BYTES), files
+    @property
+    def audit_limits(self) -> tuple[int, int]:
+        """Return the most bytes of one file of the audit log, and of all that a receipt covers.
+
+        What is left of the share is for what no receipt covers yet: a file goes only once one does.
+        """
+        return self.audit // 8 - _LONG_LINE_BYTES, self.audit * 5 // 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from actod.beside import MONITOR
 from actod.errors import TransientError
 from actod.model import Envelope
 from actod.parts import Parts
+from actod.proof.serverdate import trusted_time
 from actod.reload import Reloader
 from actod.service.records import heartbeat_facts
 from actod.service.steps import ClockSteps
@@ -24,6 +26,7 @@ _CLOCK_LOOK_SECONDS = 1.0
 _FILES_LOOK_SECONDS = 2.0
 _AGES_LOOK_SECONDS = 3600.0
 _QUEUE_LOOK_SECONDS = 30.0
+_RETENTION_LOOK_SECONDS = 5.0
 _NEARLY_FULL_PERCENT, _WELL_BELOW_PERCENT = 80, 70
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +38,7 @@ async def heartbeat(parts: Parts) -> None:
     while True:
         await asyncio.sleep(parts.config.seal.heartbeat_seconds)
         with suppress(TransientError):
+            parts.audit.require_room()
             status = await parts.spool.status()
             if status.sealed == said or status.losses_pending:
                 facts = heartbeat_facts(parts.uplink.state, parts.sealer.waiting, status)
@@ -73,8 +77,8 @@ def status_line(parts: Parts, reloader: Reloader) -> str:
     said = ["collecting" if source == "connected" else f"the broker is not there ({source})"]
     if parts.sealer.waiting:
         said.append(f"sealing waits for token: {parts.sealer.waiting}")
-    if parts.spool.refused:
-        said.append(f"the disk refuses: {parts.spool.refused}")
+    if parts.refused:
+        said.append(f"nothing more is written: {parts.refused}")
     if parts.uplink.state != "ok":
         said.append(f"submission {parts.uplink.state}")
     if reloader.refused:
@@ -147,6 +151,18 @@ async def watch_the_queue(parts: Parts) -> None:
                 parts.audit.record("store.nearly_full", percent=percent)
                 _log.warning("The queue has nearly filled its share of store.max_bytes.", percent=percent)
             told = percent >= (_WELL_BELOW_PERCENT if told else _NEARLY_FULL_PERCENT)
+
+
+async def keep_audit_log(parts: Parts) -> None:
+    """Remove the oldest files of the audit log that are due; the device's chain says so before each."""
+    while True:
+        await asyncio.sleep(_RETENTION_LOOK_SECONDS)
+        now = parts.clock.now()
+        collector_now = trusted_time(parts.uplink.server_date, wall_ns=now.wall_ns, synchronised=parts.clock.synchronised())
+        with suppress(TransientError):
+            while removal := await asyncio.to_thread(parts.retention.due, collector_now):
+                await parts.records.write("audit_removed", **dataclasses.asdict(removal))
+                await asyncio.to_thread(parts.retention.remove, removal)
 
 
 async def every_second(count: Callable[[], None], sync: Callable[[], None]) -> None:

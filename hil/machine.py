@@ -73,6 +73,14 @@ class Machine:
         file.chmod(mode)
         file.write_text(text, encoding="utf-8")
 
+    def copy(self, file: Path, path: str) -> None:
+        """Copy a file into the machine."""
+        (self.folder / path.lstrip("/")).write_bytes(file.read_bytes())
+
+    def remove(self, path: str) -> None:
+        """Remove a file of the machine's."""
+        (self.folder / path.lstrip("/")).unlink(missing_ok=True)
+
     def shows(self, unit: str, name: str) -> str:
         """Return a property of a unit."""
         return self.run("systemctl", "show", "-P", name, unit).stdout.strip()

@@ -92,6 +92,9 @@ class Parts:
     def count(self, refusals: Any) -> None:
         self.done.append(("counted", sum(refusals.values())))
 
+    def require_room(self, *, sealing: bool = False) -> None:
+        assert not sealing
+
     def record(self, event: str, **fields: Any) -> None:
         self.done.append((event, fields))
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from actod.audit.line import ZERO
 from actod.durable import sync_folder
 
+EPOCH, TURNED = "audit.epoch", "audit.turned"  # the first line of each file and process, the last line of a full file
+CARRIED, REMOVED = "audit.carried", "audit.removed"  # a bundle's receipt covers a file; a file is gone
 _NAME = "audit-{:012}.jsonl"
 _WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
 _MOST_TORN_BYTES = 64 * 1024  # of torn tails beside one file: a robot that is switched off a thousand times a day
@@ -39,6 +43,22 @@ def parse_line(raw: bytes) -> dict[str, Any] | None:
     return line if isinstance(line.get("event"), str) and isinstance(line.get("hash"), str) else None
 
 
+def first_n(file: Path) -> int:
+    """Return the number of a file's first line, as its name says."""
+    return int(file.stem.rpartition("-")[2])
+
+
+def lines_with(file: Path, word: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the lines that hold these bytes anywhere; only they are parsed."""
+    data, at = file.read_bytes(), 0
+    while (found := data.find(word, at)) >= 0:
+        start, end = data.rfind(b"\n", 0, found) + 1, data.find(b"\n", found)
+        at = len(data) if end < 0 else end
+        line = parse_line(data[start:at])
+        if line is not None:
+            yield line
+
+
 def whole_lines(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a file; what is no line is passed over."""
     for raw in file.read_bytes().split(b"\n"):
@@ -47,12 +67,58 @@ def whole_lines(file: Path) -> Iterator[dict[str, Any]]:
             yield line
 
 
-def last_line(file: Path) -> dict[str, Any] | None:
-    """Return the last line of a file, None if there is none."""
-    last = None
-    for last in whole_lines(file):  # noqa: B007 - the last one is what is wanted
-        pass
-    return last
+@dataclass(slots=True)
+class Standing:
+    """Where a log stands: its last line, and the epoch that goes on there."""
+
+    n: int = 0
+    head: str = ZERO
+    at: str = ""
+    boot: str = ""
+    event: str = ""
+    epoch: int = 0
+    key: str = ""
+
+
+def standing(files: list[Path]) -> Standing:
+    """Read where a log stands from its newest file that has a line; `files` are oldest first."""
+    found = Standing()
+    for file in reversed(files):
+        for line in whole_lines(file):
+            found.n, found.head, found.event = line["n"], line["hash"], line["event"]
+            found.at, found.boot = str(line.get("at")), str(line.get("boot"))
+            if line["event"] == EPOCH and type(line.get("epoch")) is int:
+                found.epoch, found.key = line["epoch"], str(line.get("key") or "")
+            elif line["event"] == "key.used":
+                found.key = str(line.get("ed25519") or "")
+        if found.n:
+            break
+    return found
+
+
+def size_of(file: Path) -> int:
+    """Return how many bytes a file takes, with what a crash tore off it."""
+    return sum(path.stat().st_size for path in (file, torn_file(file)) if path.exists())
+
+
+def holds(folder: Path, *, n: int, mark: int) -> bool:
+    """Tell whether line `n` is in the log with a hash that begins as `mark` says (`mark_of`), or was removed by the rule."""
+    files = log_files(folder)
+    firsts = [first_n(file) for file in files]
+    if firsts and n < firsts[0]:
+        lines = (line for file in files for line in lines_with(file, REMOVED.encode()) if line["event"] == REMOVED)
+        return any(type(line.get("last_n")) is int and line["last_n"] >= n for line in lines)
+    found = [file for file, first in zip(files, firsts, strict=True) if first <= n]
+    near = [line for file in found[-1:] for line in lines_with(file, b'"n":%d,' % n)]
+    return any(line["n"] == n and mark_of(line["hash"]) == mark for line in near)
+
+
+def mark_of(line_hash: str) -> int:
+    """Return the first 60 bits of a hash as a number, -1 for what is none: what the store keeps of the log's head."""
+    try:
+        return int(line_hash[:15], 16)
+    except ValueError:
+        return -1
 
 
 def torn_file(file: Path) -> Path:

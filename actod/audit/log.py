@@ -4,13 +4,18 @@ A line is the canonical bytes of {n, at, boot, mono_ms, event, prev, ...fields, 
 all files, `prev` is the hash of the line before (64 zeros for the first), `hash` is SHA-256 over the canonical line without
 `hash`. A file is named by the n of its first line; the chain goes on over the files.
 
+A process says before its first line, and each file in its first, which epoch begins: `audit.epoch` {epoch, reason, key}.
+`epoch` counts from 1, `reason` is genesis, boot, start, full (another file) or key, `key` the thumbprint of the key that
+signs bundles, as far as this log knows. `boot` and `prev` of the line bind the epoch to its boot and to the head before. The
+last line of a file is `audit.turned` {next: n of the next one's first line}. So a file that nobody explains is none of ours.
+
 Invariants:
 1. A line is written by one write(2) as soon as it is recorded, so a kill loses nothing that was recorded.
 2. When `witness` returns, its line and all before it are on disk, so a power cut loses nothing that was witnessed.
 3. What is in the files is one chain, save a tail that no sync covered: a power cut may keep any part of it. Opening moves
    it aside from its first bad line on, and records that.
 4. A line that could not be written (disk full) is counted, and the count is recorded as soon as there is room.
-5. A file is removed only when the newest file says on disk which was its last line.
+5. A file is removed by `retention.py` alone.
 """
 
 from __future__ import annotations
@@ -22,7 +27,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import cut_torn_tail, file_name, last_line, log_files, torn_file, whole_lines
+from actod.audit.carried import Carried, HeadsOut
+from actod.audit.files import (
+    EPOCH,
+    TURNED,
+    Standing,
+    cut_torn_tail,
+    file_name,
+    log_files,
+    mark_of,
+    size_of,
+    standing,
+    whole_lines,
+)
 from actod.audit.line import OWN_FIELDS, ZERO, allowed_event, allowed_fields, line_hash
 from actod.config import AuditConfig
 from actod.durable import sync_folder
@@ -32,6 +49,7 @@ from actod.proof.canonical import canonical
 from actod.proof.envelope import iso
 
 _MOST_UNSYNCED = 4096  # lines kept in memory while the disk refuses to sync
+_SIXTEENTHS = 16  # of the share: two are kept for sealing, one for receipts, which free the rest
 
 
 class AuditLog:
@@ -41,11 +59,23 @@ class AuditLog:
     the event loop does not wait for the disk. Who takes both takes `_syncing` first.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, config: AuditConfig, alerts: AlertSink | None = None) -> None:
-        self._folder, self._clock, self._config, self._alerts = folder, clock, config, alerts
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        config: AuditConfig,
+        alerts: AlertSink | None = None,
+        share_bytes: int | None = None,
+    ) -> None:
+        self.folder, self._clock, self._config, self._alerts = folder, clock, config, alerts
+        self._share_bytes = share_bytes
         self._lock, self._syncing = threading.Lock(), threading.Lock()
-        self._n, self._head = 0, ZERO
-        self._descriptor, self._size = -1, 0
+        self._n, self._head, self._at = 0, ZERO, ""
+        self._synced = (0, ZERO, "")  # n, head and time of the newest line that is on disk
+        self._epoch, self._key, self._owed = 0, "", ""  # `_owed`: why an epoch begins with the next line
+        self._out = HeadsOut()
+        self._descriptor, self._size, self._closed_bytes = -1, 0, 0
         self._torn = False
         self._unsynced: list[bytes] = []  # lines that no fdatasync covers: what comes between two calls of flush
         self._sync_failed = False
@@ -64,26 +94,28 @@ class AuditLog:
         """
         with self._lock:
             try:
-                self._append(event, fields)
+                self._append(event, fields, held=True)
             except OSError:
                 self._unwritten += 1
                 self._tell("audit.unwritten", {"count": self._unwritten})
         with contextlib.suppress(OSError):
             self._turn()
 
-    def witness(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Append one line and return when it, and all before it, is on disk.
+    def witness(self, event: str, fields: Mapping[str, Any]) -> tuple[int, int]:
+        """Append one line and return (n, mark) when it, and all before it, is on disk.
 
         Raises TransientError("audit_full") if it cannot be: then the line is in the log or it is not. ValueError as above.
         """
         try:
             with self._lock:
                 self._append(event, fields)
+                line = self._n, mark_of(self._head)
             self._sync()
         except OSError as exc:
             raise TransientError("audit_full", exc.strerror or "") from exc
         with contextlib.suppress(OSError):
             self._turn()
+        return line
 
     def flush(self) -> None:
         """Bring what was recorded to disk, if anything was. For the daemon's timer of one second."""
@@ -91,21 +123,64 @@ class AuditLog:
             self._sync()
 
     def head(self) -> str:
-        """Return the hash of the last line written, 64 zeros before the first."""
+        """Return the hash of the newest line that is on disk, 64 zeros before the first. A bundle carries it: see `carried`.
+
+        A line that a power cut could still take must not be vouched for: the log would look cut afterwards.
+        """
         with self._lock:
-            return self._head
+            n, head, at = self._synced
+            self._out.give(head, n, at)
+            return head
+
+    def carried(self, head: str, *, proof_id: str, date: str | None) -> None:
+        """Note that the collector confirmed a bundle that carries this head: it vouches for all lines up to there."""
+        with self._lock:
+            self._out.confirm(head, proof_id=proof_id, date=date)
+
+    @property
+    def newest_carried(self) -> Carried | None:
+        """The newest line that this process knows to be carried by a confirmed bundle."""
+        return self._out.newest
+
+    def coverage(self) -> dict[str, Any]:
+        """Return how many lines there are, and how much of the end no confirmed bundle covers (None: not known yet)."""
+        with self._lock:
+            newest = self._out.newest
+            told = {"unwitnessed_lines": self._n - newest.n, "unwitnessed_since": newest.at} if newest else {}
+            return {"last_n": self._n, "bytes": self._closed_bytes + self._size, **told}
+
+    def require_room(self, *, sealing: bool = False) -> None:
+        """Refuse more while the log's share is full of lines that must not go yet, since no receipt covers them.
+
+        Sealing may use a part that collecting leaves to it. Raises TransientError("audit_unreceipted").
+        """
+        if not self._has_room(reserve=1 if sealing else 2):
+            raise TransientError("audit_unreceipted", "the audit log has its share, and no receipt covers its oldest lines")
+
+    def removed(self, size_bytes: int) -> None:
+        """Take note that so many bytes of closed files are gone."""
+        with self._lock:
+            self._closed_bytes -= size_bytes
+
+    @property
+    def length(self) -> int:
+        """Return how many lines the log has had, over all files."""
+        return self._n
 
     def lines(self, *, back_to: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (event, fields) of the newest files, oldest first: what was known before a crash or damage.
 
-        At least two files; with `back_to` as many as it takes to reach a line that has a field of this name.
+        What the log says of its own files and epochs is left out. At least two files; with `back_to` as many as it takes to
+        reach a line that has a field of this name.
         """
-        files = log_files(self._folder)
+        files = log_files(self.folder)
         start = max(0, len(files) - 2)
         while back_to and start and not any(back_to in line for file in files[start:] for line in whole_lines(file)):
             start -= 1
         for file in files[start:]:
             for line in whole_lines(file):
+                if line["event"] in (EPOCH, TURNED):
+                    continue
                 yield line["event"], {name: value for name, value in line.items() if name not in OWN_FIELDS}
 
     def close(self) -> None:
@@ -116,18 +191,29 @@ class AuditLog:
                 os.close(self._descriptor)
                 self._descriptor = -1
 
-    def _append(self, event: str, fields: Mapping[str, Any]) -> None:
+    def _append(self, event: str, fields: Mapping[str, Any], *, held: bool = False) -> None:
         """Write a line, and before it the count of those that could not be written."""
         event, checked = allowed_event(event), allowed_fields(fields)
         self._tell(event, checked)  # before the disk has its say: an alert must not need room on it
         if self._descriptor < 0:
             raise OSError("the audit log is closed")
+        if held and not self._has_room(reserve=1):
+            raise OSError("the audit log has its share")
         if self._sync_failed and len(self._unsynced) >= _MOST_UNSYNCED:
             raise OSError("the disk does not sync")
+        if self._owed:
+            self._write(EPOCH, {"epoch": self._epoch + 1, "reason": self._owed, "key": self._key or None})
+            self._epoch, self._owed = self._epoch + 1, ""
         if self._unwritten:
             self._write("audit.unwritten", {"count": self._unwritten})
             self._unwritten = 0
         self._write(event, checked)
+        if event == "key.used" and checked.get("ed25519") != self._key:
+            self._key, self._owed = str(checked.get("ed25519")), "key"
+
+    def _has_room(self, *, reserve: int) -> bool:
+        share = self._share_bytes
+        return share is None or self._closed_bytes + self._size <= share - share * reserve // _SIXTEENTHS
 
     def _tell(self, event: str, fields: Mapping[str, Any]) -> None:
         if self._alerts is not None:
@@ -158,7 +244,7 @@ class AuditLog:
             self._cut_torn()
             raise OSError("the disk took a part of the line")
         self._torn = False
-        self._n, self._head, self._size = self._n + 1, line["hash"], self._size + len(data)
+        self._n, self._head, self._at, self._size = self._n + 1, line["hash"], line["at"], self._size + len(data)
         self._unsynced.append(data)
 
     def _cut_torn(self) -> None:
@@ -175,6 +261,7 @@ class AuditLog:
                 if not covered or self._descriptor < 0:
                     return
                 self._write_again()
+                reached = self._n, self._head, self._at
             try:
                 os.fdatasync(self._descriptor)  # only a holder of _syncing changes the descriptor
             except OSError:
@@ -182,6 +269,7 @@ class AuditLog:
                 raise
             with self._lock:
                 del self._unsynced[:covered]
+                self._synced = reached
 
     def _write_again(self) -> None:
         """Write anew what a failed sync left: the kernel says it once, then takes the lost pages for clean."""
@@ -195,60 +283,69 @@ class AuditLog:
         self._sync_failed = False
 
     def _turn(self) -> None:
-        """Begin a new file when this one is full; the chain goes on. Removes files beyond the allowed number."""
+        """Begin a new file when this one is full. The old one is on disk, with the word that it ended, before."""
         if self._size < self._config.max_file_bytes:
             return
         self._sync()
         with self._syncing, self._lock:
             if self._size < self._config.max_file_bytes or self._descriptor < 0 or self._unsynced:
                 return  # another thread was faster: with the turn, or with a line that is not on disk yet
-            full = self._descriptor
-            self._create(self._n + 1)
-            os.close(full)
-            self._remove_oldest()
-
-    def _remove_oldest(self) -> None:
-        files = log_files(self._folder)
-        surplus = files[: max(0, len(files) - self._config.max_files)]
-        for file in surplus:
-            last = last_line(file) or {"n": 0, "hash": ZERO}
-            self._write("audit.removed", {"last_n": last["n"], "last_hash": last["hash"]})
-        if surplus:
-            os.fdatasync(self._descriptor)
+            following = self._n + 2  # behind the line that ends this file
+            descriptor = self._create(following)
+            try:
+                self._write(TURNED, {"next": following})
+                os.fdatasync(self._descriptor)
+            except OSError:
+                self._sync_failed = bool(self._unsynced)
+                os.close(descriptor)
+                (self.folder / file_name(following)).unlink()
+                raise
             self._unsynced.clear()
-            for file in surplus:
-                file.unlink()
-                torn_file(file).unlink(missing_ok=True)
-                sync_folder(self._folder)  # one by one: a power cut leaves no hole between two that were to go
+            self._synced = self._n, self._head, self._at
+            os.close(self._descriptor)
+            self._closed_bytes += self._size
+            self._descriptor, self._size, self._owed = descriptor, 0, self._owed or "full"
 
-    def _create(self, n: int) -> None:
+    def _create(self, n: int) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = self._folder / file_name(n)
+        file = self.folder / file_name(n)
         descriptor = os.open(file, flags, 0o600)
         try:
-            sync_folder(self._folder)
+            sync_folder(self.folder)
         except OSError:
             os.close(descriptor)
             file.unlink()
             raise
-        self._descriptor, self._size = descriptor, 0
+        return descriptor
 
     def _open(self) -> None:
         """Continue the newest file. A tail that a crash tore is moved aside, and that is recorded."""
-        files = log_files(self._folder)
+        files = log_files(self.folder)
+        if files and not files[-1].stat().st_size:  # begun, and nothing written: it gets its name anew
+            files.pop().unlink()
+            sync_folder(self.folder)
         if not files:
-            sync_folder(self._folder.parent)
-            self._create(1)
+            sync_folder(self.folder.parent)
+            self._descriptor, self._owed = self._create(1), "genesis"
             return
         torn = cut_torn_tail(files[-1])
-        for file in reversed(files):
-            last = last_line(file)
-            if last is not None:
-                self._n, self._head = last["n"], last["hash"]
-                break
+        last = standing(files)
+        self._n, self._head, self._at, self._epoch, self._key = last.n, last.head, last.at, last.epoch, last.key
+        self._owed = "genesis" if not last.n else "start" if last.boot == self._clock.boot_id() else "boot"
+        self._continue(files, last)
+        if torn:
+            with self._lock:
+                self._append("audit.repaired", {"torn_bytes": torn})
+            self._sync()
+
+    def _continue(self, files: list[Path], last: Standing) -> None:
+        ended = last.event == TURNED and files[-1].stat().st_size > 0
+        self._closed_bytes = sum(size_of(file) for file in (files if ended else files[:-1]))
+        if ended:
+            self._synced = last.n, last.head, last.at
+            self._descriptor = self._create(last.n + 1)
+            return
         self._descriptor = os.open(files[-1], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._size = os.fstat(self._descriptor).st_size
-        if torn:
-            self._tell("audit.repaired", {"torn_bytes": torn})
-            self._write("audit.repaired", {"torn_bytes": torn})
-            self._sync()
+        os.fdatasync(self._descriptor)  # what a killed process left in the kernel
+        self._synced = last.n, last.head, last.at

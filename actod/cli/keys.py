@@ -11,11 +11,10 @@ from typing import Any
 
 from actod import configfile
 from actod.cli import keyactions
-from actod.cli.state import add_config_argument
+from actod.cli.state import add_config_argument, utc_argument
 from actod.config import Config, LogConfig
 from actod.errors import EXIT_FAILED, ActodError, ConfigError
 from actod.keys import process
-from actod.keys.commands import utc
 from actod.keys.remedies import remedy
 from actod.proof.statements import REASONS
 from actod.service import log
@@ -62,14 +61,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sign.add_argument("statement", type=Path, metavar="STATEMENT")
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the operator's private key (PEM, mode 0600)")
     sign.add_argument("--out", type=Path, metavar="FILE", help="default: STATEMENT.sig")
-
-
-def utc_argument(text: str) -> str:
-    """Read an argument that is a time."""
-    try:
-        return utc(text)
-    except ActodError as exc:
-        raise argparse.ArgumentTypeError("a time in ISO 8601 is expected, such as 2026-01-02T03:04:05Z") from exc
 
 
 def run(args: argparse.Namespace) -> int:

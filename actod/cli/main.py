@@ -17,17 +17,20 @@ _COMMANDS = {
     "run": ("run", "collect, mask, seal and submit until stopped"),
     "reload": ("reload", "have the running daemon take a changed configuration"),
     "signer": ("signer", "hold the token and sign for the daemon (started by it, or a unit of its own)"),
-    "check": ("check", "test configuration, token, broker, server and permissions, each with its remedy"),
+    "check": ("check", "look at configuration, secrets, token, broker, collector, store, machine and units"),
     "verify": ("verify", "verify envelopes: signature, hashes, chain, gaps"),
     "export": ("export", "give the claims of bundles to in-toto tools, as DSSE envelopes"),
     "audit": ("audit", "verify or show the local audit log"),
-    "queue": ("queue", "what waits for the collector: list, inspect, fsck, export, retry, purge"),
+    "queue": ("queue", "what waits for the collector: list, affected, inspect, fsck, export, retry, purge"),
     "status": ("status", "what the running daemon is about, in one screen"),
     "why": ("why", "say why the oldest bundle has not left, and what to do"),
     "routes": ("routes", "show what would happen to a message, or open a commitment"),
     "keys": ("keys", "make, show, rotate, retire and adopt the robot's keys"),
     "pins": ("pins", "sign, verify or show the pins of the collector"),
     "credentials": ("credentials", "list or rotate API keys and the broker's password"),
+    "incident": ("incident", "stop submitting for the time of an incident, or let it go on"),
+    "diag": ("diag", "a bundle for support: what may be seen, sealed to whoever is to read it"),
+    "maintenance": ("maintenance", "what a checklist asks for each week, month and quarter; run by timers"),
     "alert": ("alert", "try a channel of alerts"),
     "mask": ("mask", "mask JSON lines, explain each decision, or search files"),
     "vault": ("vault", "open what a robot sealed to its operator"),
@@ -35,9 +38,10 @@ _COMMANDS = {
     "version": ("version", "print the version"),
 }
 
-# structlog and httpx load these where they are installed, for command lines of their own: 10 MB that no daemon needs.
+# structlog and httpx load the first three where they are installed, for command lines of their own: 10 MB that no daemon
+# needs. httpcore looks for sniffio four times at each request: searching for what is not there took a third of its time.
 _DAEMONS = {"run", "signer"}
-_NOT_FOR_DAEMONS = ("click", "pygments", "rich")
+_NOT_FOR_DAEMONS = ("click", "pygments", "rich", "sniffio", "trio")
 
 _EXIT_SIGNAL = 128  # a command that SIGINT or SIGPIPE cut short says so, as shells do: it is no success
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from actod import configfile
 from actod.audit.files import log_files, whole_lines
 from actod.audit.line import OWN_FIELDS
 from actod.audit.verify import verify_log
+from actod.cli import affected
 from actod.cli.state import add_config_argument, add_state_arguments, ask, count, state_folder
 from actod.errors import EXIT_FAILED, ConfigError, IntegrityError
 from actod.proof.envelope import iso
@@ -41,6 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     inspecting.add_argument("--envelope", action="store_true", help="print the envelope, to the byte as it is sent")
     codes = "Exit codes: 0 whole, 1 damaged. What is damaged is repaired and counted at the next start of the daemon."
     checking = actions.add_parser("fsck", help="hold store and audit log against their digests; reads only", epilog=codes)
+    touched = actions.add_parser(
+        "affected",
+        help="which proofs an incident touches, with payload_hash and receipt; what is in doubt is listed",
+        epilog="Exit codes: 0 done, 1 a bundle is damaged and named, 78 the configuration is refused.",
+    )
+    affected.add_arguments(touched)
     exporting = actions.add_parser("export", help="write bundles to a file that only the recipient can read")
     exporting.add_argument("--to", metavar="KEY", help="a public key of `actod vault key`; default: the operator's")
     exporting.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new file, for `actod vault open`")
@@ -48,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     exporting.add_argument("proof_ids", nargs="*", metavar="PROOF_ID", help="only these bundles")
     for each in (listing, inspecting, checking):
         each.add_argument("--json", action="store_true", help="JSON instead of text")
-    for each in (listing, inspecting, checking, exporting):
+    for each in (listing, inspecting, checking, exporting, touched):
         add_state_arguments(each)
     for action, summary in (
         ("retry", "send quarantined bundles again, under the same proof ids"),
@@ -65,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked for."""
     if args.action in ("retry", "purge"):
         return _change(args)
-    if args.action == "fsck":
-        return _fsck(args)
+    if args.action in ("fsck", "affected"):
+        return _fsck(args) if args.action == "fsck" else affected.run(args)
     work = {"list": _list, "inspect": _inspect, "export": _export}[args.action]
     with inspect(state_folder(args)) as inspection:
         return work(inspection, args)
@@ -111,18 +118,21 @@ def _inspect(inspection: Inspection, args: argparse.Namespace) -> int:
 
 def _fsck(args: argparse.Namespace) -> int:
     """Look at audit log and store, in this order: the log's last word is at most one line behind the store's."""
-    folder = state_folder(args)
-    known = Known.read(_last_word(folder / "audit"))
-    examination = examine(folder, known)
-    findings = [*examination.findings, *_audit_findings(folder / "audit", examination.audit_heads)]
+    findings, messages = found_by_fsck(state_folder(args))
     if args.json:
-        print(_json({"findings": [dataclasses.asdict(each) for each in findings], "messages": examination.messages}))
+        print(_json({"findings": [dataclasses.asdict(each) for each in findings], "messages": messages}))
     else:
         for each in findings:
             touched = "an unknown number of messages" if each.messages is None else f"{each.messages} messages"
             print(f"DAMAGED {each.where}: {each.what}; {touched}")
-        print("whole: " + ", ".join(f"{number} messages in the {place}" for place, number in examination.messages.items()))
+        print("whole: " + ", ".join(f"{number} messages in the {place}" for place, number in messages.items()))
     return EXIT_FAILED if findings else 0
+
+
+def found_by_fsck(folder: Path) -> tuple[list[Finding], Mapping[str, int]]:
+    """Hold store and audit log against their digests and each other; return what is wrong, and the messages by place."""
+    examination = examine(folder, Known.read(_last_word(folder / "audit")))
+    return [*examination.findings, *_audit_findings(folder / "audit", examination.audit_heads)], examination.messages
 
 
 def _last_word(folder: Path) -> dict[str, Any]:

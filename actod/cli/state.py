@@ -12,6 +12,7 @@ import orjson
 from actod import configfile
 from actod.config import Config
 from actod.errors import ActodError, TransientError
+from actod.proof.dating import utc
 
 _PATIENCE_SECONDS = 60.0  # a TPM makes a key in a few seconds
 DEFAULT_CONFIG = Path("/etc/actod/actod.toml")
@@ -33,6 +34,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text.lstrip("0")) < 10):  # noqa: PLR2004 - digits
         raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected, not {text!r}")
     return int(text)
+
+
+def utc_argument(text: str) -> str:
+    """Read an argument that is a time."""
+    try:
+        return utc(text)
+    except ActodError as exc:
+        raise argparse.ArgumentTypeError("a time in ISO 8601 is expected, such as 2026-01-02T03:04:05Z") from exc
 
 
 def state_folder(args: argparse.Namespace) -> Path:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         )
         return EXIT_USAGE
     try:
-        trust = _trust(args.trust) if args.trust else None
+        trust = trust_of(args.trust) if args.trust else None
         for source, envelope in read_files(args.files):
             envelopes.append(envelope)
             sources.append(source)
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
     return _EXIT[report.verdict]
 
 
-def _trust(files: list[Path]) -> Trust:
-    """Read the trust files. Raises ConfigError, OSError."""
+def trust_of(files: list[Path]) -> Trust:
+    """Read trust files. Raises ConfigError, OSError."""
     try:
         return read_trust([orjson.loads(file.read_bytes()) for file in files])
     except (RejectedError, orjson.JSONDecodeError) as exc:

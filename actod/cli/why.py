@@ -14,7 +14,8 @@ from actod.cli.state import NotRunningError, add_config_argument, ask
 from actod.service.why import Standing, explain
 from actod.store.inspection import inspect
 from actod.store.schema import DATABASE_NAME
-from actod.submit.verdict import VERDICTS
+from actod.submit.incident import read_incident
+from actod.submit.verdict import VERDICTS, State
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,12 +52,16 @@ def _left(folder: Path) -> str:
             sealing = line["reason"] if line["event"] == "seal.waiting" else None
     reason = submit["reason"]
     remedy = VERDICTS[reason].remedy if reason in VERDICTS else "nothing is wrong"
+    incident = read_incident(folder)
+    if incident.locked:
+        submit = {"state": str(State.INCIDENT)}
+    why = f"{submit['state']} ({reason}): {remedy}" if reason else "ok: nothing is wrong"
     standing = Standing(
         intake="",
         disk_refuses=refused,
         sealing_waits_for=sealing,
         uplink_state=submit["state"],
-        uplink_why=f"{submit['state']} ({reason}): {remedy}" if reason else "ok: nothing is wrong",
+        uplink_why=incident.told if incident.locked else why,
         bundles=status.outbox_bundles,
         bulk_bundles=status.by_class.get("bulk", {}).get("waiting", 0),
         oldest_seconds=status.outbox_oldest_seconds,

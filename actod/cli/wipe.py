@@ -93,6 +93,7 @@ def _say_last(state: Path, record: dict[str, Any]) -> str:
     audit = AuditLog(state / "audit", clock=SystemClock(), config=AuditConfig())
     try:
         audit.record("device.wiped", waiting=record.get("waiting_bundles"), journaled=record.get("journaled_messages"))
+        audit.flush()
         return audit.head()
     finally:
         audit.close()
@@ -105,5 +106,12 @@ def _erase(state: Path) -> None:
             with file.open("r+b", buffering=0) as stream:
                 stream.write(os.urandom(size))
                 os.fsync(stream.fileno())
-    shutil.rmtree(state)
-    sync_folder(state.parent)
+    for path in state.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    sync_folder(state)
+    with suppress(PermissionError):  # systemd made it, in a folder of root's: empty it stays
+        state.rmdir()
+        sync_folder(state.parent)

@@ -112,6 +112,8 @@ class SignerClient:
 
     async def _choose_and_exchange(self, operation: bytes, body: bytes) -> tuple[bytes, bytes]:
         """Tell a new connection which key was chosen, before that key is asked for."""
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # that signer has ended, and another may be there: nothing was asked of it yet
         if self._streams is None:
             self._told = ""
         chosen = self._chosen

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from actod.errors import RejectedError
 from actod.keys.life import KeyLife
+from actod.proof.dating import utc
 from actod.proof.statements import REASONS
 
 Command = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -61,13 +61,3 @@ def _since(arguments: Mapping[str, Any]) -> str | None:
     if arguments.get("suspected_since") is None:
         return None
     return utc(_text(arguments, "suspected_since"))
-
-
-def utc(text: str) -> str:
-    """Return an ISO 8601 time in UTC; one without a zone is UTC. Raises RejectedError."""
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, OverflowError) as exc:  # a time in the year 1 or 9999 may lie outside of both in UTC
-        raise RejectedError("argument_malformed", "a time is ISO 8601, such as 2026-01-02T03:04:05Z") from exc

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_LATENCIES = 512
+from actod.latency import Latency
+
+_MOST_ENDS = 512
 _RATE_SECONDS = 60.0
 
 
@@ -18,18 +20,17 @@ class Meter:
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
         self._since = 0.0
-        self._calls = 0
-        self._ended: deque[tuple[float, float]] = deque(maxlen=_LATENCIES)
+        self._latency = Latency()
+        self._ends: deque[float] = deque(maxlen=_MOST_ENDS)
 
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Time one call; only one that goes well is counted as a call."""
-        self._since = started = time.monotonic()
+        self._since = time.monotonic()
         try:
-            yield
-            now = time.monotonic()
-            self._calls += 1
-            self._ended.append((now, now - started))
+            with self._latency.timed():
+                yield
+            self._ends.append(time.monotonic())
         finally:
             self._since = 0.0
 
@@ -40,12 +41,11 @@ class Meter:
 
     def stats(self) -> dict[str, Any]:
         """Return what stands under "calls", "calls_last_minute" (of the newest 512), the latencies and "errors"."""
-        ended, now = list(self._ended), time.monotonic()
-        ordered = sorted(seconds for _, seconds in ended)
+        now = time.monotonic()
         return {
-            "calls": self._calls,
-            "calls_last_minute": sum(now - end < _RATE_SECONDS for end, _ in ended),
-            "p50_seconds": ordered[len(ordered) // 2] if ordered else 0.0,
-            "p99_seconds": ordered[int(len(ordered) * 0.99)] if ordered else 0.0,
+            "calls": self._latency.count,
+            "calls_last_minute": sum(now - end < _RATE_SECONDS for end in list(self._ends)),
+            "p50_seconds": self._latency.quantile(0.5),
+            "p99_seconds": self._latency.quantile(0.99),
             "errors": dict(self.errors),
         }

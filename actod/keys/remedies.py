@@ -45,6 +45,9 @@ _BY_REASON = {
 }
 
 
+REASONS = frozenset(_BY_REASON)
+
+
 def remedy(reason: str) -> str:
     """Return what to do about a reason of the signer or the token."""
     return _BY_REASON.get(reason, "see what the signer itself says: actod signer --config FILE")

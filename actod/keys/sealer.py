@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
 
 from actod.errors import TransientError
 from actod.keys.ring import KeyRing
+from actod.latency import Latency
 from actod.model import Bundle, Envelope, PublicKeys
 from actod.ports import AuditLog, Signer
 from actod.proof.envelope import SEALED, SealContext, assemble
@@ -23,12 +25,16 @@ _log = structlog.get_logger(__name__)
 
 
 class TokenSealer:
-    """Implements the Sealer port. `waiting` says why sealing stands still, or is None."""
+    """Implements the Sealer port. `waiting` says why sealing stands still, or is None.
+
+    `latency` is that of attempts that went well, `failures` counts the others by reason, since the start.
+    """
 
     def __init__(self, *, signer: Signer, ring: KeyRing, context: Callable[[], SealContext], audit: AuditLog) -> None:
         self._signer, self._ring, self._context, self._audit = signer, ring, context, audit
         self._keys: PublicKeys | None = None
         self.waiting: str | None = None
+        self.latency, self.failures = Latency(), Counter[str]()
 
     async def seal(self, bundle: Bundle) -> Envelope:
         """Sign one bundle. Raises IntegrityError if the token's signature does not verify in software."""
@@ -37,8 +43,10 @@ class TokenSealer:
         while True:
             late = bundle.sealed_late or loop.time() - started > _LATE_SECONDS
             try:
-                envelope = await self._attempt(dataclasses.replace(bundle, sealed_late=late))
+                with self.latency.timed():
+                    envelope = await self._attempt(dataclasses.replace(bundle, sealed_late=late))
             except TransientError as exc:
+                self.failures[exc.reason] += 1
                 self._wait_for(exc.reason)
                 pause = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret

@@ -8,6 +8,7 @@ word, signed like the rest; the collector's `Date`, inside the bundle, is anothe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from actod.errors import RejectedError
@@ -56,3 +57,13 @@ def _steps(payload: Any) -> list[tuple[tuple[str, str], tuple[int, int]]]:
         ]
     except _MALFORMED:
         return []
+
+
+def utc(text: str) -> str:
+    """Return an ISO 8601 time in UTC; one without a zone is UTC. Raises RejectedError."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError) as exc:  # a time in the year 1 or 9999 may lie outside of both in UTC
+        raise RejectedError("argument_malformed", "a time is ISO 8601, such as 2026-01-02T03:04:05Z") from exc

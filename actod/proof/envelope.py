@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ from actod.proof.thumbprint import base64url
 META_VERSION = 1
 SEALED = "sealed"  # the kind of an Ed25519 key that the token keeps but cannot use: TPM 2.0
 SAMPLED = "sampled:"  # how a ledger line's reason begins that is no loss: left out because the operator wants it so
+_AUDIT = re.compile(rb'"meta":\{"actod":\{"audit":"([0-9a-f]{64})"')  # as `assemble` writes it: the first member of all
+_HEAD_BYTES = 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -209,6 +212,12 @@ def _loss(line: Loss) -> JsonObject:
         "first": iso(line.first_wall_ns),
         "last": iso(line.last_wall_ns),
     }
+
+
+def audit_head(envelope: Envelope) -> str:
+    """Return the head of the audit log that a bundle of ours carries, "" for any other envelope."""
+    found = _AUDIT.search(envelope.body, 0, _HEAD_BYTES)
+    return found[1].decode() if found else ""
 
 
 def iso(wall_ns: int) -> str:

@@ -29,7 +29,7 @@ QUIET_SECONDS = 900.0
 _PAUSES_SECONDS = (1.0, 4.0)  # between the three tries
 _FIRST_REFUSAL = 300
 # What of an event may leave the robot: words of the program, counts and days. No digest, path, pin or id.
-_FACTS = {"reason", "state", "key", "days", "limit_days", "count", "version", "percent", "torn_bytes", "place"}
+_FACTS = {"reason", "state", "key", "days", "limit_days", "count", "version", "percent", "torn_bytes", "place", "kind"}
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _KEY_LOCKED = {"pin_locked", "pin_incorrect", "pin_last_try"}
 _BY_EVENT = {
@@ -49,8 +49,11 @@ _BY_EVENT = {
     "store.blocked": "store_blocked",
     "audit.repaired": "audit_break",
     "audit.unwritten": "audit_break",
+    "audit.cut": "audit_break",
+    "incident.locked": "incident_lock",
+    "incident.unlocked": "incident_unlock",
 }
-ALERTS = frozenset({*_BY_EVENT.values(), "key_locked", "mass_rejection", "pins_expired", "test"})
+ALERTS = frozenset({*_BY_EVENT.values(), "key_locked", "maintenance", "mass_rejection", "pins_expired", "test"})
 
 _log = structlog.get_logger(__name__)
 
@@ -89,11 +92,16 @@ def alert_of(event: str, fields: Mapping[str, Any]) -> str | None:
         return "pins_expired" if fields.get("reason") == "pins_expired" else by_state.get(str(fields.get("state")))
     if event == "seal.waiting":
         return "key_locked" if fields.get("reason") in _KEY_LOCKED else None
+    if event == "maintenance.done":
+        return "maintenance" if fields.get("result") == "fail" else None
     return _BY_EVENT.get(event)
 
 
 class Alerts:
-    """Implements the AlertSink port, and sends in `run`. `device` names the robot once it is known."""
+    """Implements the AlertSink port, and sends in `run`. `device` names the robot once it is known.
+
+    `undelivered` counts what no try brought to its channel, since the start.
+    """
 
     def __init__(
         self,
@@ -111,6 +119,7 @@ class Alerts:
         self._stirred = asyncio.Event()
         self._away: set[str] = set()
         self.device = ""
+        self.undelivered = 0
 
     def see(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take an event of the audit log. From any thread; never blocks, never raises."""
@@ -172,6 +181,7 @@ class Alerts:
             if not reason or pause is None:
                 break
             await self._pause(pause)
+        self.undelivered += bool(reason)
         if reason and webhook.name not in self._away:
             self._away.add(webhook.name)
             audit.record("alert.undelivered", channel=webhook.name, reason=reason)

@@ -31,7 +31,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One command: `run` takes the arguments and returns the answer; `changes` says whether the audit log must know.
+    """One command; `changes` says whether the audit log must know of it.
+
+    `run` takes the arguments, the caller's `uid` (the kernel's word) among them, and returns the answer.
 
     `run` raises ActodError with the reason for which it is not done. An answer holds codes, counts, ids and names.
     """
@@ -99,7 +101,7 @@ class ControlServer:
             operation = self._operations.get(command, _UNKNOWN)
             if operation.changes:
                 self._audit.record("control.asked", command=command, uid=uid)
-            answer = await operation.run(arguments)
+            answer = await operation.run({**arguments, "uid": uid})
         except ActodError as exc:
             reason, text = exc.reason, str(exc).removeprefix(f"{exc.reason}: ")
         except Exception as exc:  # noqa: BLE001 - a defect in a command must not end the daemon

@@ -15,7 +15,6 @@ _VOLATILE = {  # file system -> when it forgets
     "overlay": "it is a layer over another disk, in memory or as old as the container",
     "aufs": "it is a layer over another disk, in memory or as old as the container",
 }
-_FEW_INODES = 1000
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -23,7 +22,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 class Disk:
     """`encrypted` is None where the kernel does not say: network and container file systems.
 
-    `volatile` says when it forgets, "" if it does not. `inodes` is how many files it still takes, None if it does not count.
+    `volatile` says when it forgets, "" if it does not. `read_only` is what a card that fails becomes.
+    `inodes` is how many files it still takes, None if it does not count.
     """
 
     kind: str
@@ -32,19 +32,10 @@ class Disk:
     read_only: bool
     inodes: int | None
 
-    @property
-    def trouble(self) -> tuple[str, str]:
-        """Return (what is wrong, how to mend it) of what keeps the store from its work, or ("", "")."""
-        if self.read_only:
-            return "mounted read-only", "look at `dmesg`: a card that fails is mounted so; then mount -o remount,rw"
-        if self.inodes is not None and self.inodes < _FEW_INODES:
-            return f"only {self.inodes} inodes free", "remove small files from that disk: it can hold no more files"
-        return "", ""
-
 
 def disk_of(path: Path, *, mounts: Path = Path("/proc/self/mountinfo"), devices: Path = Path("/sys/dev/block")) -> Disk:
     """Describe the disk under a folder that is there."""
-    kind, source = _mount(path.resolve(), mounts)
+    kind, source, options = _mount(path.resolve(), mounts)
     try:
         number = Path(source).stat().st_rdev if source.startswith("/dev/") else path.stat().st_dev
     except OSError:
@@ -54,8 +45,8 @@ def disk_of(path: Path, *, mounts: Path = Path("/proc/self/mountinfo"), devices:
     return Disk(
         kind=kind,
         volatile=_VOLATILE.get(kind, ""),
-        encrypted=_encrypted(device) if device.exists() else None,
-        read_only=bool(state.f_flag & os.ST_RDONLY),
+        encrypted=is_encrypted(device) if device.exists() else None,
+        read_only="ro" in options,
         inodes=state.f_favail if state.f_files else None,
     )
 
@@ -72,19 +63,20 @@ def require_lasting(folder: Path, *, environment: str, allowed: bool) -> None:
         )
 
 
-def _mount(path: Path, mounts: Path) -> tuple[str, str]:
-    """Return (file system, source) of the mount that holds a path; proc(5): the last of the longest mount points."""
-    best, found = -1, ("unknown", "")
+def _mount(path: Path, mounts: Path) -> tuple[str, str, list[str]]:
+    """Return (file system, source, options) of the mount that holds a path: proc(5), the last of the longest."""
+    best, found = -1, ("unknown", "", list[str]())
     for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         before, _, after = line.partition(" - ")
-        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), before.split()[4]))
+        fields = before.split()
+        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]))
         if path.is_relative_to(point) and len(point.parts) >= best:
-            kind, source, *_ = after.split()
-            best, found = len(point.parts), (kind, source)
+            kind, source, *of_disk = after.split()
+            best, found = len(point.parts), (kind, source, ",".join([fields[5], *of_disk]).split(","))
     return found
 
 
-def _encrypted(device: Path) -> bool:
+def is_encrypted(device: Path) -> bool:
     """Whether a block device is dm-crypt, or lies on devices that all are (LVM on LUKS)."""
     try:
         if (device / "dm" / "uuid").read_text(encoding="ascii").startswith("CRYPT-"):
@@ -92,4 +84,4 @@ def _encrypted(device: Path) -> bool:
     except OSError:
         pass  # no device-mapper device
     below = list((device / "slaves").iterdir()) if (device / "slaves").is_dir() else []
-    return bool(below) and all(_encrypted(each) for each in below)
+    return bool(below) and all(is_encrypted(each) for each in below)

@@ -23,27 +23,29 @@ _DEEPEST = 8  # partition, LUKS, LVM, RAID
 
 def host_facts(folder: Path, *, root: Path = Path("/")) -> dict[str, str]:
     """Return digests by name (machine, board, medium) of what can be read; `folder` lies on the medium."""
+    disk = medium(root / "sys/dev/block", folder.stat().st_dev)
     found = {
         "machine": _first(root, _MACHINE),
         "board": _first(root, _BOARD),
-        "medium": _medium(root / "sys/dev/block", folder.stat().st_dev),
+        "medium": _first(disk, _MEDIUM) if disk is not None else b"",
     }
     return {name: _digest(name, text) for name, text in found.items() if text}
 
 
-def _medium(devices: Path, number: int) -> bytes:
+def medium(devices: Path, number: int) -> Path | None:
+    """Return the folder in /sys of the medium below a device: partition, LUKS, LVM and RAID are looked through."""
     device = devices / f"{os.major(number)}:{os.minor(number)}"
     for _ in range(_DEEPEST):
         if not device.exists():
-            return b""
+            return None
         device = device.resolve()
         if (device / "partition").exists():
             device = device.parent
         below = sorted((device / "slaves").iterdir()) if (device / "slaves").is_dir() else []
         if not below:
-            return _first(device, _MEDIUM)
+            return device
         device = below[0]
-    return b""
+    return None
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> bytes:

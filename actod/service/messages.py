@@ -19,6 +19,32 @@ class Message:
 
 
 MESSAGES: dict[str, Message] = {
+    # -- metrics -------------------------------------------------------------------------------------------------------
+    "Nobody can ask for metrics: the port cannot be had; it is tried again.": Message(
+        "55cd61480ed5475bbc551f17b58827bf",
+        "Nothing listens at metrics.listen: @ACTOD_REASON@. If another program has the port, choose another one. If the "
+        "unit does not allow it (actod.service allows port 9464 alone), write SocketBindAllow=ipv4:tcp:PORT under "
+        "[Service] in systemctl edit actod. Nothing else is concerned.",
+    ),
+    "The metrics cannot be written for node_exporter; it is tried again.": Message(
+        "8bacd486715144f5a05bf5826d24edfa",
+        "metrics.textfile cannot be written: @ACTOD_REASON@. Its folder must be there, belong to the user of the daemon, "
+        "and be let through by the unit (docs/monitoring.md). Nothing else is concerned.",
+    ),
+    "The counters of earlier runs cannot be read; they begin anew.": Message(
+        "ffa179a79cee4dc0a7088e3fa26d6c45",
+        "@ACTOD_FILE@ is damaged. Counters that stand nowhere else begin at 0, as after the loss of the folder; "
+        "the signed ledger of losses is not concerned. Nothing has to be done.",
+    ),
+    "The metrics cannot be drawn, by a defect of ours.": Message(
+        "ba0e7fc2b8d84f6393fa89010037958b",
+        "A defect of actod (@ACTOD_ERROR@). Metrics and status are not told; recording, sealing and submission are not "
+        "concerned. Please report it.",
+    ),
+    "The counters cannot be written; a restart would know those of a minute ago or more.": Message(
+        "b7e56ef6d20c433da8c72f701aa74d63",
+        "The disk refuses. See the other entries, and `actod check`.",
+    ),
     # -- life ----------------------------------------------------------------------------------------------------------
     "Collecting.": Message(
         "818db80fa07a47e0b6bcb0aa2638a114",
@@ -56,6 +82,13 @@ MESSAGES: dict[str, Message] = {
         "What hung goes on by itself. If it comes back often, measure the disk: a worn card stalls before it dies.",
     ),
     # -- disk ----------------------------------------------------------------------------------------------------------
+    "The audit log lost lines that were on disk: it was cut, written anew, or damaged.": Message(
+        "32e06295be704e63a40635bd78904c4c",
+        "The store was told of line @ACTOD_TOLD_N@ when it was on disk, and the audit log does not hold it any more. "
+        "Somebody who can write the files removed it, or the card did. The device's chain says so (record audit_cut). "
+        "What to do: take a copy of the log, and hold it against what the collector has: actod audit verify --trust "
+        "FILE BUNDLES. Then see docs/audit.md.",
+    ),
     "a delivered bundle could not be read back from the disk; it is written anew": Message(
         "e02af37bcfb2467cb761fb2df5a67963",
         "The disk gave other bytes than were written for the bundle @ACTOD_PROOF_ID@. What to do: look at the "
@@ -85,7 +118,7 @@ MESSAGES: dict[str, Message] = {
         "c406f2c9455743528df40b329a22a434",
         "The store cannot write (@ACTOD_REASON@). Nothing is acknowledged meanwhile, so the broker keeps it, as "
         "long as its own queue lasts. What mends it: make room on the disk, raise store.max_bytes, or let bundles "
-        "leave (`actod queue list`).",
+        "leave (`actod queue list`); where the reason is audit_unreceipted, one delivered bundle (`actod why`).",
     ),
     "The disk takes data again.": Message(
         "4017b013aced4a228272155342e2dd1a",
@@ -276,9 +309,30 @@ MESSAGES: dict[str, Message] = {
         "Bundles do not reach the collector: @ACTOD_STATE@ (@ACTOD_REASON@). What mends it: @ACTOD_REMEDY@. "
         "They stay on disk and leave, oldest first, when it is mended. `actod check` tries the collector.",
     ),
+    "Submission is locked for an incident; collecting goes on.": Message(
+        "d2921c0fb5834f1da6954bc3664460a8",
+        "An operator locked submission (@ACTOD_REASON@): what comes in is masked, sealed and queued, and nothing leaves, "
+        "over restarts too. `file_damaged` says that incident.json in the state folder cannot be read: it counts as "
+        "locked. When the incident is over: actod incident unlock. Steps for each kind of incident: docs/incidents.md.",
+    ),
     "Submission goes on.": Message(
         "bf4e8c1c2b1d432c8e834aa9116d7d7b",
         "The collector takes bundles again (before: @ACTOD_BEFORE@). Nothing has to be done.",
+    ),
+    # -- maintenance ---------------------------------------------------------------------------------------------------
+    "Maintenance is done, and all is well.": Message(
+        "7f4db57e9e7246a7909a72730fb1c0a9",
+        "The @ACTOD_KIND@ round found nothing. Nothing has to be done.",
+    ),
+    "Maintenance found what calls for a person.": Message(
+        "b258aab07333424281147c2bff1e51d4",
+        "The @ACTOD_KIND@ round: failed: @ACTOD_FAILED@; worth a look: @ACTOD_WARNED@. What mends each stands in the lines "
+        "of its unit (journalctl -u 'actod-maintenance@*'), and again in: sudo -u actod actod maintenance @ACTOD_KIND@.",
+    ),
+    "Maintenance reminds of what only people can do.": Message(
+        "6826e25aa7ce48108bbb66803b17f1d8",
+        "The quarter is over. To be done by people, and noted in their own records: @ACTOD_ASKED@. What each means: "
+        "sudo -u actod actod maintenance quarterly; docs/maintenance.md.",
     ),
     # -- control, log --------------------------------------------------------------------------------------------------
     "The control socket cannot be made; it is tried again.": Message(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _INTAKE_FULL = "intake:full"
+_UNRECEIPTED = "audit_unreceipted"
+_LOCKED = "blocked:incident"
 _KEPT = "so the broker keeps it: see store.max_bytes and the disk"
 
 
@@ -28,12 +30,16 @@ class Standing:
 def explain(standing: Standing) -> str:
     """Say it in one line: the oldest bundle first, then what else stands still."""
     parts = [_oldest(standing)]
+    if standing.uplink_state == _LOCKED and not standing.bundles:
+        parts.append(standing.uplink_why)
     if standing.sealing_waits_for is not None and standing.messages:
         parts.append(
             f"sealing waits for the token ({standing.sealing_waits_for}), {standing.messages} messages are journaled: "
             "see `actod check`; collecting goes on"
         )
-    if standing.disk_refuses:
+    if standing.disk_refuses == _UNRECEIPTED:
+        parts.append(f"the audit log is full of what no receipt covers ({_UNRECEIPTED}); one delivered bundle makes room")
+    elif standing.disk_refuses:
         parts.append(f"the disk refuses what comes in ({standing.disk_refuses}), {_KEPT}")
     elif standing.intake == _INTAKE_FULL:
         parts.append(f"intake:full: the disk takes less than comes in, {_KEPT}")

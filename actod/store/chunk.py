@@ -34,6 +34,7 @@ class Chunk:
     events: list[bytes] = field(default_factory=list, repr=False)
     size: int = -1  # the comma that the first event does not have
     masked: dict[str, int] = field(default_factory=dict)
+    masked_events: int = 0  # those in which anything was masked; not stored
     marks: dict[str, list[int]] = field(default_factory=dict)
 
     @property
@@ -64,6 +65,8 @@ def gather(
         chunk.events.append(event)
         chunk.size += size
         chunk.last_wall_ns = reading.received.wall_ns
+        if reading.masked:
+            chunk.masked_events += 1
         for kind, count in reading.masked.items():
             chunk.masked[kind] = chunk.masked.get(kind, 0) + count
     for chunk in chunks:

@@ -59,6 +59,7 @@ class StoreCommits(StoreRoom):
                 self._lose("queue_full", "_store", traffic_class, count)
         self._journal.note(chunks)
         self._wear.note(sum(chunk.size for chunk in chunks))
+        self._tally.journaled(chunks)
         self._stale = (self._stale if len(self._stale) < _MOST_STALE else []) + self._recent.keep(number)
         self.identities.update({digest: robot for digest, robot in part.identities.items() if digest not in self.identities})
         self._committing = (group, index + 1)

@@ -24,9 +24,10 @@ from actod.store.outbox import Outbox, Sealed
 from actod.store.recent import Recent
 from actod.store.salvage import Repair
 from actod.store.schema import BUSY_MS, DATABASE_NAME
+from actod.store.tally import Tally
 from actod.store.wear import Wear
 
-Witness = Callable[[str, Mapping[str, Any]], None]
+Witness = Callable[[str, Mapping[str, Any]], tuple[int, int] | None]
 
 _SHORT_MS = 200  # for a reader to end: the next attempt is a second away
 
@@ -59,10 +60,11 @@ class StoreFrame:
         self._mended = False
         self._begun = ""
         self.genesis = False
+        self.heard = (0, 0)  # the line of the audit log, (n, mark), that the store was told of last before it was opened
         self.repaired: Repair | None = None
         self._owed: tuple[str, dict[str, Any]] | None = None
         self._cold = ColdReads((folder / DATABASE_NAME, folder / f"{DATABASE_NAME}-wal"))
-        self._wear = Wear(clock.now().monotonic_ns)
+        self._wear, self._tally = Wear(clock.now().monotonic_ns), Tally()
         self._forget_all()
 
     def _forget_all(self) -> None:
@@ -99,12 +101,14 @@ class StoreFrame:
     def _transaction(self) -> Iterator[None]:
         """Make everything in the block durable at once, counters included; or nothing of it."""
         before = dict(self._counters)
+        self._tally.begin()
         self._hold_wal()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._ledger.write_state("counters", self._counters)
             self._db.execute("COMMIT")
+            self._tally.commit()
         except BaseException:
             self._counters = before
             with contextlib.suppress(sqlite3.Error):
@@ -135,6 +139,7 @@ class StoreFrame:
         now = self._clock.now().wall_ns
         self._ledger.add_losses([Loss(reason, traffic_class, route, count, now, now)])
         self._add("losses", count)
+        self._tally.lose(reason, route, traffic_class, count)
 
     def _tell(self, event: str, fields: Mapping[str, Any] | None = None, *, full: bool = False) -> None:
         """Have the audit log bring the new state to its disk. If it cannot, the next call begins with it."""
@@ -154,8 +159,10 @@ class StoreFrame:
 
     def _settle_witness(self) -> None:
         if self._owed:
-            self._witness(*self._owed)
+            line = self._witness(*self._owed)
             self._owed = None
+            if line is not None:  # goes into the file with the next transaction: it is on disk in the audit log before
+                self._counters |= {"audit_n": line[0], "audit_mark": line[1]}
 
     def _fields(self, *, full: bool) -> dict[str, Any]:
         fields: dict[str, Any] = {name: self._counters.get(name, 0) for name in ("last", "settled", "losses")}

@@ -36,6 +36,12 @@ class Inspection:
         with translated():
             return read_status(self._connection, wall_ns=wall_ns)
 
+    def complaint(self) -> str:
+        """Return what SQLite has against the file's structure, "" for nothing; `fsck` looks at each row as well."""
+        with translated():
+            said = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        return "" if said == "ok" else " ".join(said.split())
+
     def bundles(self, place: int, *, limit: int) -> list[Sealed]:
         """Return up to `limit` bundles of a place, in the order of sending."""
         with translated():

@@ -210,6 +210,12 @@ class Outbox:
         lows = [key(place, traffic_class, 0) for traffic_class in CLASSES]
         return [row for low in lows for row in self._read(query, low, low | _ID_MASK)]
 
+    def newest(self, place: int, *, limit: int) -> list[Sealed]:
+        """Return up to `limit` bundles of each class in a place, those sealed last first."""
+        query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at DESC LIMIT ?"  # noqa: S608 - fixed words
+        lows = [key(place, traffic_class, 0) for traffic_class in CLASSES]
+        return [row for low in lows for row in self._read(query, low, low | _ID_MASK, limit)]
+
     def oldest_of(self, place: int, traffic_class: TrafficClass, *, skip: AbstractSet[int]) -> Sealed | None:
         """Return the oldest bundle of one class in a place, leaving out the keys in `skip`."""
         query = f"SELECT {COLUMNS} FROM bundle WHERE at BETWEEN ? AND ? ORDER BY at LIMIT ?"  # noqa: S608 - fixed words

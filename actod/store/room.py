@@ -13,7 +13,7 @@ import structlog
 
 from actod.errors import TransientError
 from actod.model import PRIORITY, TrafficClass
-from actod.store.archive import is_older, trusted_time
+from actod.proof.serverdate import is_older, trusted_time
 from actod.store.faults import DamageError
 from actod.store.journal import OpenStream
 from actod.store.outbox import Sealed

@@ -74,7 +74,8 @@ class Rebuild:
         """Copy, count and decide on chains and epoch. Without `archived` what was delivered is left out."""
         found = self._small_tables()
         old = found.counters or {}
-        self._counters = {name: old[name] for name in old if name.startswith(("acknowledged.", "sealed", "submitted"))}
+        kept = ("acknowledged.", "sealed", "submitted", "audit_")
+        self._counters = {name: old[name] for name in old if name.startswith(kept)}
         self._counters["opens"] = old.get("opens", 0)
         self._archived = archived
         self._copy_bundles(readable_rows(self._old, "bundle", BUNDLE_COLUMNS))

@@ -15,9 +15,11 @@ from actod.errors import TransientError
 from actod.model import Bundle, ChainHeads, Envelope, Group, Receipt, TrafficClass
 from actod.ports import Clock
 from actod.store.frame import Witness
+from actod.store.outbox import Sealed
 from actod.store.salvage import Repair
 from actod.store.sqlite import SqliteStore
 from actod.store.status import SpoolStatus
+from actod.store.tally import Tally
 from actod.store.worker import Worker
 
 P = ParamSpec("P")
@@ -32,7 +34,7 @@ class SqliteSpool:
     def __init__(self, store: SqliteStore, worker: Worker) -> None:
         self._store, self._worker = store, worker
         self._changed = asyncio.Event()
-        self.device, self.genesis = store.device, store.genesis
+        self.device, self.genesis, self.heard = store.device, store.genesis, store.heard
         self.identities: Mapping[str, str] = dict(store.identities)
         self.memory: Mapping[str, Any] = store.memory
         self.refused = ""  # why the disk did not take what was to be written last; "" while it does
@@ -187,12 +189,27 @@ class SqliteSpool:
         return await self._call(self._store.quarantined, reason, limit)
 
     async def purge(self, proof_id: str) -> int:
-        """Drop an undelivered bundle by an operator's command; return how many messages went, 0 if there is no such one."""
+        """Drop an undelivered bundle by an operator's command; return how many messages went, 0 if there is no such one.
+
+        Raises RejectedError("bundle_in_hand") for one that was taken and not given back.
+        """
         return await self._call(self._store.purge, proof_id)
 
     async def heads(self) -> ChainHeads:
         """Return where the epoch stands: for statements that name the bundle they follow."""
         return await self._call(self._store.heads)
+
+    async def tally(self) -> Tally:
+        """Return what was counted since the opening and stands nowhere else."""
+        return await self._call(self._store.tally)
+
+    async def newest_receipts(self, limit: int) -> list[Sealed]:
+        """Return the archived bundles that were confirmed last, newest first."""
+        return await self._call(self._store.newest_receipts, limit)
+
+    def passed(self) -> tuple[int, int]:
+        """Return how many messages were journaled and bundles confirmed since genesis. Never waits for the disk."""
+        return self._store.passed()
 
     async def status(self) -> SpoolStatus:
         """Return what the store holds, in numbers."""

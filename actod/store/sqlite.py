@@ -9,7 +9,7 @@ from functools import partial
 import orjson
 import structlog
 
-from actod.errors import IntegrityError, TransientError
+from actod.errors import IntegrityError, RejectedError, TransientError
 from actod.model import Bundle, ChainHeads, Envelope, Receipt, TrafficClass
 from actod.proof.envelope import proof_id
 from actod.store import split
@@ -22,6 +22,7 @@ from actod.store.ledger import robot_key
 from actod.store.outbox import Sealed
 from actod.store.schema import ARCHIVE, OUTBOX, QUARANTINE
 from actod.store.status import SpoolStatus, read_status
+from actod.store.tally import Tally
 
 _log = structlog.get_logger(__name__)
 
@@ -220,10 +221,17 @@ class SqliteStore(StoreCommits):
         return True
 
     def purge(self, proof: str) -> int:
-        """Drop an undelivered bundle by an operator's command; return how many messages the ledger calls purged."""
+        """Drop an undelivered bundle by an operator's command; return how many messages the ledger calls purged.
+
+        Raises RejectedError("bundle_in_hand") for one that submission holds: it may leave, or have left, all the same.
+        """
         row = self._outbox.find(proof)
         if row is None or row.place == ARCHIVE:
             return 0
+        if row.at in self._taken:
+            raise RejectedError(
+                "bundle_in_hand", "it is about to be sent: actod incident lock, purge it, actod incident unlock"
+            )
         self._discard(row, "purged")
         return row.count
 
@@ -235,6 +243,19 @@ class SqliteStore(StoreCommits):
             written_bytes_a_day=self._wear.bytes_a_day(now.monotonic_ns),
             write_amplification=self._wear.amplification(),
         )
+
+    def passed(self) -> tuple[int, int]:
+        """Return how many messages were journaled and bundles confirmed since genesis. From any thread."""
+        counters = self._counters
+        return sum(counters.get(f"acknowledged.{word}", 0) for word in TrafficClass), counters.get("submitted", 0)
+
+    def tally(self) -> Tally:
+        """Return what was counted since the opening."""
+        return self._tally.copy()
+
+    def newest_receipts(self, limit: int) -> list[Sealed]:
+        """Return the bundles that were confirmed last, newest first."""
+        return sorted(self._outbox.newest(ARCHIVE, limit=limit), key=lambda row: row.settled_wall or 0, reverse=True)[:limit]
 
     def heads(self) -> ChainHeads:
         """Return where the epoch stands."""

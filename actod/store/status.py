@@ -15,8 +15,8 @@ from actod.store.schema import OUTBOX
 class SpoolStatus:
     """A moment's picture. Ages are in seconds by the wall clock, None where nothing waits; bytes are of content.
 
-    `acknowledged` counts messages made durable since genesis, `sealed` and `submitted` bundles; `by_class` maps a
-    class to the messages that it brought and the bundles of it that wait. The two figures of wear are those of the
+    `acknowledged` counts messages made durable since genesis, `sealed` and `submitted` bundles, `opens` starts; `by_class`
+    maps a class to the messages that it brought and the bundles of it that wait. The two figures of wear are those of the
     running daemon since its start, None where there is none: what it has the disk write, all files together.
     """
 
@@ -35,6 +35,7 @@ class SpoolStatus:
     sealed: int
     submitted: int
     file_bytes: int
+    opens: int = 0
     written_bytes_a_day: int | None = None
     write_amplification: float | None = None
     losses_pending: Mapping[str, int] = field(default_factory=dict)
@@ -65,6 +66,7 @@ def read_status(connection: sqlite3.Connection, *, wall_ns: int) -> SpoolStatus:
         acknowledged=sum(counters.get(f"acknowledged.{word}", 0) for word in CLASSES),
         sealed=counters.get("sealed", 0),
         submitted=counters.get("submitted", 0),
+        opens=counters.get("opens", 0),
         file_bytes=_pragma(connection, "page_count") * _pragma(connection, "page_size"),
         losses_pending=losses,
         by_class={

@@ -112,6 +112,7 @@ class StoreFile(StoreFrame):
         self._ledger, self._outbox = Ledger(connection), Outbox(connection)
         self._state = self._ledger.state("store")
         self._counters = self._ledger.state("counters")
+        self.heard = (self._counters.get("audit_n", 0), self._counters.get("audit_mark", 0))
         self._chains = self._ledger.chains()
         self.memory = self._ledger.memory()
         self.identities = self._ledger.identities()
@@ -165,6 +166,7 @@ class StoreFile(StoreFrame):
         self._connection = connect(self._folder / DATABASE_NAME, self._shares)
         self._load()
         self._damage, self.repaired, self._mended = None, found, True
+        self._tally.damaged(found.lost)
         _log.warning("the store was repaired", kept=found.kept, lost=found.lost, new_epoch=found.new_epoch)
 
     def _resume(self) -> None:

@@ -23,7 +23,8 @@ from actod.ports import AuditLog
 from actod.secretfile import read_labelled
 
 LIMIT_DAYS: Mapping[str, int] = {"dev": 90, "staging": 90, "prod": 30}
-_WARN_SHARE = 0.8  # of the limit: a week before it in prod
+FILE = "credentials.json"  # in the state folder
+WARN_SHARE = 0.8  # of the limit: a week before it in prod
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ class CredentialAges:
         self._memory, self._digest_key, self._audit = memory, digest_key, audit
         self.files = files
         self._limit_days = LIMIT_DAYS[environment]
-        self._entries = self._recall()
+        self._entries = _recall(memory)
         self.ages: dict[str, Age] = {}
 
     def look(self, now: datetime | None) -> None:
@@ -84,7 +85,7 @@ class CredentialAges:
             return Age(None, self._limit_days, entry.told)
         entry.since = entry.since or now.isoformat()
         days = (now - datetime.fromisoformat(entry.since)).total_seconds() / 86_400
-        stage = "overdue" if days >= self._limit_days else "ageing" if days >= _WARN_SHARE * self._limit_days else ""
+        stage = "overdue" if days >= self._limit_days else "ageing" if days >= WARN_SHARE * self._limit_days else ""
         if stage and stage != entry.told:
             self._audit.record(f"credential.{stage}", key=key, days=int(days), limit_days=self._limit_days)
             _log.warning(
@@ -93,13 +94,19 @@ class CredentialAges:
         entry.told = stage
         return Age(int(days), self._limit_days, stage)
 
-    def _recall(self) -> dict[str, _Entry]:
-        """Read what was noted. A damaged file is none: ages count anew."""
-        try:
-            kept: dict[str, dict[str, Any]] = orjson.loads(self._memory.read_bytes())
-            return {str(name): _Entry(str(e["digest"]), _moment(e["since"]), str(e["told"])) for name, e in kept.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+
+def known_since(memory: Path) -> dict[str, str]:
+    """Return when each credential that was noted was first seen, "" where no synchronised clock has seen it."""
+    return {key: entry.since for key, entry in _recall(memory).items()}
+
+
+def _recall(memory: Path) -> dict[str, _Entry]:
+    """Read what was noted. A damaged file is none: ages count anew."""
+    try:
+        kept: dict[str, dict[str, Any]] = orjson.loads(memory.read_bytes())
+        return {str(name): _Entry(str(e["digest"]), _moment(e["since"]), str(e["told"])) for name, e in kept.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _moment(text: str) -> str:

@@ -20,8 +20,10 @@ from actod.submit.answer import Answer, judge, leaves_connection_usable
 from actod.submit.credentials import CredentialFile, Secret, api_key_file
 from actod.submit.endpoint import check_proxy, check_url, host_of
 from actod.submit.failures import reason_of, seen_pins
+from actod.submit.hold import Hold
 from actod.submit.tls import CollectorTls
 from actod.submit.verdict import VERDICTS, Blame
+from actod.submit.wire import Wire, WireMeter
 
 _KEEP_ALIVE_SECONDS = 30.0
 _OK = 200
@@ -57,12 +59,15 @@ class HttpsClient:
         audit: AuditLog | None = None,
         tls: CollectorTls | None = None,
         api_key: CredentialFile | None = None,
+        hold: Hold | None = None,
         user_agent: str = f"actod/{__version__}",
+        wire: Wire | None = None,
     ) -> None:
         self._collector, self._clock, self._audit, self._user_agent = collector, clock, audit, user_agent
         self._environment, self._base = environment, check_url(collector.url, environment)
         self._proxy = check_proxy(collector.proxy)
         self._tls = tls or CollectorTls(collector=collector, clock=clock, audit=audit)
+        self._hold = hold
         self._api_key = api_key or api_key_file(
             collector.api_key_file, key="collector.api_key_file", environment=environment, host=host_of(collector.url)
         )
@@ -70,6 +75,7 @@ class HttpsClient:
         # httpcore's debug lines repeat what the peer says, and a 422 echoes what was sent: no log level may show them.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._idle: list[_Connection] = []
+        self.wire = wire or Wire()
         self._last_alarm: tuple[str, ...] = ()
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -107,6 +113,8 @@ class HttpsClient:
             audit=self._audit,
             tls=self._tls,
             api_key=api_key,
+            hold=self._hold,
+            wire=self.wire,
         )
 
     @property
@@ -141,6 +149,12 @@ class HttpsClient:
         return self._api_key.read(), self._wallet.read() if self._wallet is not None else None
 
     async def _exchange(self, ask: _Ask) -> Answer:
+        if self._hold is None:
+            return await self._made(ask)
+        async with self._hold.passing():
+            return await self._made(ask)
+
+    async def _made(self, ask: _Ask) -> Answer:
         connection = await self._connection()
         answer, failure = None, TransientError("unreachable")
         try:
@@ -149,6 +163,8 @@ class HttpsClient:
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ExceptionGroup) as exc:
             failure = self._translate(exc, secured=connection.secured)
         finally:
+            if not connection.wire.read(self.wire) and connection.secured:
+                self.wire.sent += len(ask.body)
             current = connection.generation == self._tls.generation
             if answer is not None and current and leaves_connection_usable(answer, ask.proof_id):
                 self._idle.append(connection)
@@ -212,6 +228,7 @@ class _Connection:
 
     def __init__(self, *, tls: CollectorTls, proxy: str) -> None:
         self.secured = False
+        self.wire = WireMeter()
         self.generation = tls.generation
         self.trace: Callable[[str, dict[str, Any]], Awaitable[None]] = self._trace
         self.transport = httpx.AsyncHTTPTransport(
@@ -228,9 +245,11 @@ class _Connection:
         """Close it, whatever state it is in."""
         await self.transport.aclose()
 
-    async def _trace(self, name: str, _info: dict[str, Any]) -> None:
+    async def _trace(self, name: str, info: dict[str, Any]) -> None:
         if name.endswith("connect_tcp.started"):
             self.secured = False
+        elif name.endswith("connect_tcp.complete"):
+            self.wire.opened(info["return_value"])
         elif name.endswith("start_tls.complete"):
             self.secured = True
 

@@ -45,9 +45,8 @@ class ServerCertificates:
         name = hashlib.sha256(certificate).hexdigest()
         if name in self._warned:
             return
-        validity = x509.Certificate.load(certificate)["tbs_certificate"]["validity"]
-        start, end = validity["not_before"].native, validity["not_after"].native
-        if end - now < min(_SOON, (end - start) / _SHARE_OF_LIFE):
+        if ends_soon(certificate, now):
+            end = validity(certificate)[1]
             self._warned.add(name)
             days = max(0, (end - now).days)
             self._record("certificate.ends_soon", place=place, days=days, sha256=name)
@@ -76,3 +75,15 @@ class ServerCertificates:
     def _record(self, event: str, **fields: str | int) -> None:
         if self._audit is not None:
             self._audit.record(event, **fields)
+
+
+def validity(certificate: bytes) -> tuple[datetime, datetime]:
+    """Return the first and the last moment of a DER certificate."""
+    days = x509.Certificate.load(certificate)["tbs_certificate"]["validity"]
+    return days["not_before"].native, days["not_after"].native
+
+
+def ends_soon(certificate: bytes, now: datetime) -> bool:
+    """Whether a DER certificate is in its last days."""
+    start, end = validity(certificate)
+    return bool(end - now < min(_SOON, (end - start) / _SHARE_OF_LIFE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -12,10 +13,13 @@ import structlog
 
 from actod.config import CollectorConfig, events_bytes
 from actod.errors import ActodError, RejectedError, SuspectError, TooLargeError, TransientError
+from actod.latency import Latency
 from actod.model import Envelope, Receipt, TrafficClass
 from actod.ports import AuditLog, Clock, Uplink
+from actod.proof.envelope import audit_head
 from actod.submit.backoff import Backoff
 from actod.submit.budget import Budget, Wait
+from actod.submit.hold import REASON, Hold
 from actod.submit.memory import Memory
 from actod.submit.metered import BulkGate, TrustedTime
 from actod.submit.pause import Pause
@@ -29,7 +33,7 @@ _TOLD_SECONDS = 5.0  # a wait for the budget that is worth a word
 _ROUNDING_SECONDS = 1e-6  # so that what was waited for has come
 _OUTAGE = 3  # failures in a row: less is a bad link, which is no reason to send less
 _MAY_BE_THE_LINK = "cut_off"
-_BULK = frozenset({TrafficClass.BULK})
+_BULK, _ALL = frozenset({TrafficClass.BULK}), frozenset(TrafficClass)
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +45,9 @@ class PacedUplink:
     SuspectError (others first: `Spool.defer`), TooLargeError (`Spool.split`) or RejectedError (set it aside). All callers
     share pace, budgets and pauses; requests begin in the order of the calls, and one at a time while the server fails.
     `file` is where budgets are kept over restarts; None keeps nothing.
+
+    `attempts`, `failures` by reason, `budget_waits` (how often a request had to wait for a budget) and `latency` (of
+    attempts with a receipt) count since the start.
     """
 
     def __init__(
@@ -50,12 +57,14 @@ class PacedUplink:
         collector: CollectorConfig,
         clock: Clock,
         audit: AuditLog,
+        hold: Hold | None = None,
         file: Path | None = None,
         uniform: Callable[[float, float], float] | None = None,
         pause: Pause | None = None,
     ) -> None:
         self._client, self._clock, self._audit = client, clock, audit
         self._pause = pause or Pause()
+        self._hold = hold
         self._time = TrustedTime(clock)
         self._bulk = BulkGate(hours=collector.bulk_hours_utc, interfaces=collector.bulk_interfaces, time=self._time)
         self._budget = Budget(collector, now_ns=clock.now().monotonic_ns)
@@ -78,15 +87,21 @@ class PacedUplink:
         self._stopping = False
         self.server_date: str | None = None
         self.confirmed = ""  # payload_hash of the newest confirmed bundle, with the Date above
+        self.attempts = self.budget_waits = 0
+        self.failures, self.latency = Counter[str](), Latency()
 
     @property
     def state(self) -> str:
         """Return ok, slow:server or blocked:<reason>."""
+        if self._hold is not None and self._hold.locked:
+            return str(State.INCIDENT)
         return str(self._submit_state.state)
 
     @property
     def why(self) -> str:
         """Say in one line why the oldest bundle has not left, and what to do."""
+        if self._hold is not None and self._hold.locked:
+            return self._hold.incident.told
         if self._submit_state.state is State.OK and self._spent.seconds > _TOLD_SECONDS:
             limit = self._spent.key or "the pace that the server asks for"
             return (
@@ -105,7 +120,9 @@ class PacedUplink:
         return events_bytes(self._memory.largest_bytes) if self._memory.is_lowered else None
 
     def held(self) -> AbstractSet[TrafficClass]:
-        """Return the classes that wait for a better hour or link."""
+        """Return the classes that wait for a better hour or link, or for the end of an incident."""
+        if self._hold is not None and self._hold.locked:
+            return _ALL
         return frozenset() if self._bulk.is_open() else _BULK
 
     async def submit(self, envelope: Envelope) -> Receipt:
@@ -113,9 +130,13 @@ class PacedUplink:
         if envelope.count > 1 and len(envelope.body) > self._memory.largest_bytes:
             raise TooLargeError("too_large", most_bytes=events_bytes(self._memory.largest_bytes))
         attempt = await self._turn(len(envelope.body), envelope.proof_id)
+        self.attempts += 1
         try:
-            receipt = await self._client.submit(envelope)
+            with self.latency.timed():
+                receipt = await self._client.submit(envelope)
         except (TransientError, RejectedError) as failure:
+            if failure.reason == REASON:  # ours alone: nothing is learned of the server, and no pause follows
+                raise
             reason, step = failure.reason, self._failed(envelope, attempt, failure)
         else:
             self._accepted(envelope, attempt, receipt)
@@ -179,7 +200,10 @@ class PacedUplink:
         """Tell whether a request may leave now; else wait some of the time until then."""
         if self._stopping:
             await asyncio.get_running_loop().create_future()  # begins nothing more: the daemon cancels us
+        if self._hold is not None and self._hold.locked:
+            raise TransientError(REASON)  # nobody keeps a bundle in hand meanwhile: an operator may want to drop it
         wait = self._budget.wait(size_bytes, self._clock.now().monotonic_ns)
+        self.budget_waits += wait.seconds > _TOLD_SECONDS >= self._spent.seconds
         self._spent = wait
         calm_seconds = (self._left_ns + quiet_ns - self._clock.now().monotonic_ns) / 1e9 if quiet_ns else 0.0
         seconds = max(wait.seconds, self.next_attempt_seconds, calm_seconds)
@@ -213,10 +237,12 @@ class PacedUplink:
             self.server_date, self.confirmed = receipt.server_date, envelope.payload_hash
             self._time.saw(receipt.server_date)
         self._audit.record("submit.confirmed", proof_id=envelope.proof_id)
+        self._audit.carried(audit_head(envelope), proof_id=envelope.proof_id, date=receipt.server_date)
         self._tell(before)
 
     def _failed(self, envelope: Envelope, attempt: int, failure: ActodError) -> Step:
         before = self._sight()
+        self.failures[failure.reason] += 1
         size = len(envelope.body)
         splits = failure.reason == "too_large" and envelope.count > 1 and size > SMALLEST_LIMIT_BYTES
         asked = failure.retry_after_seconds if isinstance(failure, TransientError) else None

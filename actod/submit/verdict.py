@@ -22,6 +22,7 @@
 | TLS failed otherwise | certificate_*, client_certificate_refused, tls_failed | blocked:tls | stays |
 | no connection | name_not_resolved, unreachable, proxy_refused | blocked:dns, network | stays |
 | key file not usable | credential_unreadable | blocked:auth | stays |
+| an operator locked submission | incident_locked | blocked:incident | stays; what is under way is broken off |
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class State(StrEnum):
     NETWORK = "blocked:network"
     QUOTA = "blocked:quota"
     REJECTED_ALL = "blocked:rejected-all"
+    INCIDENT = "blocked:incident"
     SLOW = "slow:server"
 
 
@@ -130,6 +132,9 @@ VERDICTS: dict[str, Verdict] = {
         State.NETWORK,
         Blame.SERVER,
         "a web page or a redirect answers in the collector's place: check the network and collector.url",
+    ),
+    "incident_locked": Verdict(
+        State.INCIDENT, Blame.PATH, "an operator locked submission: when the incident is over, `actod incident unlock`"
     ),
     "rate_limited": Verdict(
         State.QUOTA, Blame.SERVER, "the server's rate limit is used up: it is tried again when the server allows it"

@@ -36,6 +36,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("folder", "cert", "key", "api-keys"):
         parser.add_argument(f"--{name}", required=True, type=Path)
+    parser.add_argument("--listen", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--client-ca")
     parser.add_argument("--newest-tls")
@@ -43,7 +44,7 @@ async def main() -> None:
     keys = frozenset(options.api_keys.read_text(encoding="ascii").split())
     context = tls_context(options.cert, options.key, options)
     server = Server(folder=options.folder.absolute(), context=context, api_keys=keys)
-    listener = await asyncio.start_server(server.accept, "127.0.0.1", options.port, backlog=512)
+    listener = await asyncio.start_server(server.accept, options.listen, options.port, backlog=512)
     say({"port": listener.sockets[0].getsockname()[1]})
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

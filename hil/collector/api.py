@@ -22,7 +22,9 @@ class Api:
     def __init__(self, *, folder: Path, api_keys: frozenset[str]) -> None:
         self.api_keys = api_keys
         self.judge = Judge(folder / "registry")
-        self.known: set[str] = set()
+        self._known_file = (folder / "known").open("a+", buffering=1)  # a restarted server knows what it had
+        self._known_file.seek(0)
+        self.known = set(self._known_file.read().split())
         self._envelopes = (folder / "envelopes.jsonl").open("ab", buffering=0)
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:  # noqa: PLR0911 - a table
@@ -64,6 +66,7 @@ class Api:
         proof_id = self.judge.store(envelope, wallet)
         if proof_id not in self.known:
             self.known.add(proof_id)
+            self._known_file.write(proof_id + "\n")
             self._envelopes.write(orjson.dumps(orjson.loads(body)["envelope"]) + b"\n")
         return 200, [], orjson.dumps({"proof_id": proof_id})
 

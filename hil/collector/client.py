@@ -29,15 +29,18 @@ class Collector:
         api_keys: Sequence[str],
         client_ca: Path | None = None,
         newest_tls: str = "",
+        listen: str = "127.0.0.1",
+        command: Sequence[str] = (),
     ) -> None:
         self.folder, self.certificate, self.port = folder, certificate, 0
         self.received_file, self.envelopes_file = folder / "received.bin", folder / "envelopes.jsonl"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._keys = folder / "accepted-keys"
-        with os.fdopen(os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write("\n".join(api_keys))
+        self._write_keys(api_keys)
         self._options = ["--client-ca", str(client_ca)] if client_ca else []
         self._options += ["--newest-tls", newest_tls] if newest_tls else []
+        self._options += ["--listen", listen]
+        self._prefix = command  # such as nsenter, for another network
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._read_to = 0
@@ -45,7 +48,16 @@ class Collector:
 
     def start(self) -> None:
         """Start, and return when it listens; a second start keeps the port."""
-        arguments = [sys.executable, "-m", "hil.collector", "--folder", str(self.folder), "--port", str(self.port)]
+        arguments = [
+            *self._prefix,
+            sys.executable,
+            "-m",
+            "hil.collector",
+            "--folder",
+            str(self.folder),
+            "--port",
+            str(self.port),
+        ]
         arguments += ["--cert", str(self.certificate.cert_file), "--key", str(self.certificate.key_file)]
         arguments += ["--api-keys", str(self._keys), *self._options]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ACTO")} | {"PYTHONPATH": str(_ROOT)}
@@ -69,7 +81,12 @@ class Collector:
 
     def take_keys(self, *api_keys: str) -> None:
         """Take these API keys and no others, from the next request on."""
+        self._write_keys(api_keys)
         self._command({"api_keys": list(api_keys)})
+
+    def _write_keys(self, api_keys: Sequence[str]) -> None:
+        with os.fdopen(os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write("\n".join(api_keys))
 
     def stats(self) -> dict[str, Any]:
         """Return counters: stats (requests, application_bytes, status_N), struck (faults), known (proofs)."""

@@ -1,4 +1,4 @@
-"""A real mosquitto on a free loopback port."""
+"""A real mosquitto on a free port, of the loopback if nothing else is said."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Broker:
     require_certificate: bool = False
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     settings: str = ""
+    listen: str = "127.0.0.1"
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +50,7 @@ class Broker:
         deadline = time.monotonic() + 10
         while True:
             with socket.socket() as sock:
-                if sock.connect_ex(("127.0.0.1", self.port)) == 0:
+                if sock.connect_ex((self.listen, self.port)) == 0:
                     return
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"mosquitto did not start, see {self.folder / 'mosquitto.log'}")
@@ -74,7 +75,7 @@ class Broker:
             self.process.wait(10)
 
     def _configuration(self) -> str:
-        lines = ["per_listener_settings false", f"listener {self.port} 127.0.0.1", "log_type error", "log_type warning"]
+        lines = ["per_listener_settings false", f"listener {self.port} {self.listen}", "log_type error", "log_type warning"]
         lines += ["max_queued_messages 0", "max_queued_bytes 0"]  # the tests lose nothing at the broker
         if os.geteuid() == 0:
             lines.append("user root")

@@ -208,13 +208,21 @@ class TpmToken(SoftToken):
 
     def lock(self, *, seconds: int) -> None:
         """Lock the TPM, as wrong PINs do, for at most this long."""
+        self._protect(self._fail(seconds), seconds)
+
+    def fail(self) -> None:
+        """Have the TPM be half way to a lockout: a wrong PIN, and a limit of twice the failures that count."""
+        self._protect(2 * self._fail(RECOVERY_SECONDS), RECOVERY_SECONDS)
+
+    def _fail(self, seconds: int) -> int:
+        """Try a wrong PIN; return how many failures count."""
         self._protect(MAX_FAILURES, seconds)
         pkcs11 = ("pkcs11-tool", "--module", str(module()), "--token-label", LABEL)
         wrong = (*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
         subprocess.run(wrong, env=os.environ | self.environment, check=False, capture_output=True, timeout=30)
         said = re.search(r"LOCKOUT_COUNTER: (\S+)", self.tool("tpm2_getcap", "properties-variable"))
         assert said is not None
-        self._protect(int(said[1], 0), seconds)
+        return int(said[1], 0)
 
     def unlock(self) -> None:
         """Forgive all failures, as an operator can who holds the lockout's secret, and set the usual limits."""

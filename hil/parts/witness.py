@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hil.parts.background import serving
+from hil.parts.certificates import Certificate
 
 PUBLISH, PUBACK, SUBACK = 3, 4, 9
 
@@ -31,10 +33,12 @@ class Seen:
 
 @dataclass
 class Witness:
-    """Listens on a free loopback port and forwards to `broker_port`. Start in a thread of its own with `running()`."""
+    """Listens on a free port and forwards to `broker_port`. Start in a thread of its own with `running()`."""
 
     broker_port: int
     port: int = 0
+    listen: str = "127.0.0.1"
+    certificate: Certificate | None = None  # with one it speaks TLS to the robot, and reads what is inside
     seen: list[Seen] = field(default_factory=list)
     swallow_pubacks: bool = False  # they are neither forwarded nor noted, as if the robot had lost power just before
     pubacks: int = 0  # seen so far
@@ -67,7 +71,11 @@ class Witness:
             yield self
 
     async def _listen(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        context = None
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate.cert_file, self.certificate.key_file)
+        server = await asyncio.start_server(self._accept, self.listen, self.port, ssl=context)
         self.port = server.sockets[0].getsockname()[1]
         return server
 

@@ -13,12 +13,13 @@ import stat
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actod.audit.files import log_files, whole_lines
+from actod.audit.files import EPOCH, TURNED, log_files, whole_lines
 from actod.audit.log import AuditLog
 from actod.audit.verify import verify_log
 from actod.config import AuditConfig
@@ -29,8 +30,14 @@ from tests.audit.conftest import OpenLog, SetClock
 ROOT = Path(__file__).parents[2]
 
 
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """Return all lines but those with which the log speaks of its own files and epochs."""
+    lines = [line for file in log_files(folder) for line in whole_lines(file)]
+    return [line for line in lines if line["event"] not in (EPOCH, TURNED)]
+
+
 def events(folder: Path) -> list[str]:
-    return [line["event"] for file in log_files(folder) for line in whole_lines(file)]
+    return [line["event"] for line in lines_of(folder)]
 
 
 def test_lines_are_chained_canonical_and_private_from_the_first_byte(folder: Path, open_log: OpenLog) -> None:
@@ -45,10 +52,12 @@ def test_lines_are_chained_canonical_and_private_from_the_first_byte(folder: Pat
     (file,) = log_files(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    first, second = whole_lines(file)
+    epoch, first, second = whole_lines(file)
+    assert (epoch["event"], epoch["epoch"], epoch["reason"], epoch["key"]) == (EPOCH, 1, "genesis", None)
     assert first.keys() == {"n", "at", "boot", "mono_ms", "event", "prev", "hash", "version"}
-    assert (first["n"], first["at"], first["mono_ms"]) == (1, "2026-01-02T03:04:05.000000+00:00", 1000)
-    assert (first["prev"], second["prev"], second["hash"]) == ("0" * 64, first["hash"], log.head())
+    assert (first["n"], first["at"], first["mono_ms"]) == (2, "2026-01-02T03:04:05.000000+00:00", 1000)
+    assert (epoch["prev"], first["prev"], second["prev"]) == ("0" * 64, epoch["hash"], first["hash"])
+    assert second["hash"] == log.head()
     assert verify_log(folder).problem == ""
 
 
@@ -58,27 +67,27 @@ def test_the_chain_goes_on_after_opening_anew(folder: Path, open_log: OpenLog) -
         log.record("start", number=number)
         log.close()
     report = verify_log(folder)
-    assert (report.problem, report.lines, report.last_n) == ("", 3, 3)
+    assert (report.problem, report.lines, report.last_n) == ("", 6, 6)
+    epochs = [line for file in log_files(folder) for line in whole_lines(file) if line["event"] == EPOCH]
+    assert [(line["epoch"], line["reason"]) for line in epochs] == [(1, "genesis"), (2, "start"), (3, "start")]
 
 
-def test_rotation_carries_the_chain_over_and_says_which_files_were_removed(folder: Path, open_log: OpenLog) -> None:
-    log = open_log(max_file_bytes=2000, max_files=3)
-    for number in range(100):
+def test_a_file_that_is_full_says_so_and_the_next_begins_with_an_epoch(folder: Path, open_log: OpenLog) -> None:
+    log = open_log(max_file_bytes=2000)
+    for number in range(40):
         log.record("x", number=number)
-        assert len(log_files(folder)) <= 3
         assert verify_log(folder).problem == ""
-    report = verify_log(folder)
-    lines = [line for file in log_files(folder) for line in whole_lines(file)]
-    numbers = [line["number"] for line in lines if line["event"] == "x"]
-    assert numbers == list(range(100 - len(numbers), 100))
-    removed = [line["last_n"] for line in lines if line["event"] == "audit.removed"]
-    assert (report.files, removed[-1]) == (3, report.first_n - 1)
-    assert report.first_n > 50
-    for file in log_files(folder):
+    assert [line["number"] for line in lines_of(folder)] == list(range(40))
+    files = log_files(folder)
+    assert len(files) > 5
+    for file, following in pairwise(files):
         assert file.stat().st_size < 3000
-        assert file.name == f"audit-{next(whole_lines(file))['n']:012}.jsonl"
+        *_, last = whole_lines(file)
+        first = next(whole_lines(following))
+        assert (last["event"], last["next"]) == (TURNED, first["n"])
+        assert (first["event"], first["reason"], following.name) == (EPOCH, "full", f"audit-{first['n']:012}.jsonl")
     log.close()
-    again = open_log(max_file_bytes=2000, max_files=3)
+    again = open_log(max_file_bytes=2000)
     again.record("start")
     assert verify_log(folder).problem == ""
 
@@ -90,7 +99,7 @@ def test_what_a_crash_tore_is_moved_aside_and_that_is_recorded(folder: Path, ope
     log.close()
     (file,) = log_files(folder)
     whole = file.read_bytes()
-    ends = [index + 1 for index, byte in enumerate(whole) if byte == 10]
+    ends = [index + 1 for index, byte in enumerate(whole) if byte == 10][1:]  # the first line is the epoch's
     for cut in [*range(ends[3], len(whole)), len(whole)]:
         file.write_bytes(whole[:cut])
         (folder / "audit-000000000001.torn").unlink(missing_ok=True)
@@ -171,15 +180,16 @@ def test_a_line_whose_number_nothing_could_follow_is_none_and_does_not_keep_the_
     assert [event for event, _ in log.lines()] == ["audit.repaired", "a.b"]
 
 
-def test_a_crash_between_two_files_loses_nothing(folder: Path, open_log: OpenLog) -> None:
-    log = open_log(max_file_bytes=600)
-    log.record("x")
+@pytest.mark.parametrize("said", [True, False])
+def test_a_crash_between_two_files_loses_nothing(folder: Path, open_log: OpenLog, said: bool) -> None:
+    log = open_log(max_file_bytes=800)
     log.record("x")
     log.record("x")
     log.close()
-    files = log_files(folder)
-    assert len(files) == 2
-    files[-1].write_bytes(b"")  # made, and nothing written yet
+    old, new = log_files(folder)
+    assert new.stat().st_size == 0  # made, and nothing written yet
+    if not said:  # nor that the old one ended
+        old.write_bytes(b"".join(old.read_bytes().splitlines(keepends=True)[:-1]))
     log = open_log()
     log.record("after")
     assert verify_log(folder).problem == ""
@@ -215,7 +225,7 @@ def test_fields_are_codes_counts_and_ids_only(folder: Path, open_log: OpenLog) -
         flag=True,
         none=None,
     )
-    (line,) = whole_lines(log_files(folder)[0])
+    (line,) = lines_of(folder)
     assert "payload" not in json.dumps(line)
     assert (line["long"], line["member"]) == ("(700 characters)", {"(700 characters)": 1})
     assert (line["colour"], line["lone"], line["flag"], line["none"]) == ("red", "a?", True, None)
@@ -224,7 +234,7 @@ def test_fields_are_codes_counts_and_ids_only(folder: Path, open_log: OpenLog) -
 
 
 def test_many_threads_write_one_chain(folder: Path) -> None:
-    log = AuditLog(folder, clock=SystemClock(), config=AuditConfig(max_file_bytes=5000, max_files=1000))
+    log = AuditLog(folder, clock=SystemClock(), config=AuditConfig(max_file_bytes=5000))
     failures: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -247,7 +257,7 @@ def test_many_threads_write_one_chain(folder: Path) -> None:
     log.close()
     assert failures == []
     report = verify_log(folder)
-    assert (report.problem, report.lines) == ("", 360)
+    assert (report.problem, len(lines_of(folder))) == ("", 360)
     assert report.files > 10
 
 
@@ -258,7 +268,7 @@ from actod.audit.log import AuditLog
 from actod.config import AuditConfig
 from actod.service.clock import SystemClock
 
-log = AuditLog(Path(sys.argv[1]), clock=SystemClock(), config=AuditConfig(max_file_bytes=3000, max_files=1000))
+log = AuditLog(Path(sys.argv[1]), clock=SystemClock(), config=AuditConfig(max_file_bytes=3000))
 number = int(sys.argv[2])
 while True:
     number += 1
@@ -393,14 +403,14 @@ def test_a_full_disk_stops_nobody_and_what_could_not_be_written_is_counted(
     small_disk(None)
     log.witness("after", {})
     assert events(folder) == ["before", "audit.unwritten", "after"]
-    assert list(whole_lines(file))[1]["count"] == 5
+    assert lines_of(folder)[1]["count"] == 5
     assert verify_log(folder).problem == ""
 
 
 def test_a_full_disk_at_rotation_goes_on_in_the_old_file(
     folder: Path, open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = open_log(max_file_bytes=500)
+    log = open_log(max_file_bytes=1200)
     real = os.open
 
     def full(path: Any, flags: int, *rest: Any, **named: Any) -> int:
@@ -416,8 +426,7 @@ def test_a_full_disk_at_rotation_goes_on_in_the_old_file(
     log.record("x")
     log.record("x")
     assert len(log_files(folder)) == 2
-    report = verify_log(folder)
-    assert (report.problem, report.lines) == ("", 7)
+    assert (verify_log(folder).problem, len(lines_of(folder))) == ("", 7)
 
 
 def test_after_closing_nothing_is_written_and_nothing_breaks(folder: Path, open_log: OpenLog) -> None:
@@ -452,7 +461,7 @@ def test_a_copy_that_somebody_left_in_the_folder_is_no_part_of_the_log(folder: P
     log.record("after")
     assert events(folder) == ["x", "after"]
     assert verify_log(folder).problem == ""
-    assert (folder / name).read_bytes().count(b"\n") == 1
+    assert (folder / name).read_bytes().count(b"\n") == 2
 
 
 def test_a_folder_that_cannot_be_made_is_a_named_failure(tmp_path: Path, clock: SetClock) -> None:

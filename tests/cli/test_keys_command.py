@@ -146,9 +146,9 @@ def test_a_driver_that_ends_the_process_is_named_and_not_waited_for(
     assert "is started again" not in done.stderr  # the supervisor's own log is for a daemon
     done = keys(tmp_path, empty, "--json", "--offline", spy=spy, command="check")
     assert done.returncode == 1
-    lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert "signer_crashed" in lines["token"]["detail"]
-    assert "module-path" in lines["token"]["remedy"]
+    lines = {line["id"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert "signer_crashed" in lines["token-answers"]["detail"]
+    assert "module-path" in lines["token-answers"]["remedy"]
     assert "is started again" not in done.stderr
 
 
@@ -185,7 +185,8 @@ def test_the_page_about_keys_shows_commands_that_are_there() -> None:
     commands = [
         line.split("#")[0] for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
     ]
-    commands = [command.split(">")[0] for command in commands if command.startswith("actod keys ")]
+    commands = [re.sub(r"^sudo (-u actod )?", "", command).split(">")[0] for command in commands]
+    commands = [command for command in commands if command.startswith("actod keys ")]
     assert len(commands) >= 6
     root = argparse.ArgumentParser()
     add_parser(root.add_subparsers(dest="command"))

@@ -6,12 +6,14 @@ import socket
 from pathlib import Path
 
 import pytest
+from paho.mqtt import publish
 
 from actod.collect.probe import probe_broker
 from actod.config import MqttConfig
 from actod.errors import ConfigError, TransientError
 from hil.parts.broker import Broker, free_port
 from hil.parts.certificates import CertificateAuthority
+from hil.rig import wait_for
 
 
 def reason_of(mqtt: MqttConfig) -> str:
@@ -40,10 +42,9 @@ def test_a_broker_says_how_much_it_takes_and_a_wrong_password_or_authority_is_to
             "username": "robot",
             "password_file": secret,
         }
-        assert probe_broker(MqttConfig(**right)) in {
-            "receive maximum 20 (with 200 in flight actod would write less often)",
-            "no receive maximum named",
-        }
+        answer = probe_broker(MqttConfig(**right))
+        assert answer.receive_maximum in {20, None}
+        assert answer.messages_per_second is None or answer.messages_per_second < 1000
         other = CertificateAuthority.make(tmp_path / "other").ca_file
         assert reason_of(MqttConfig(**right | {"ca_file": other})) == "unreachable: CERTIFICATE_VERIFY_FAILED"
         secret.write_text("wrong", encoding="utf-8")
@@ -51,6 +52,16 @@ def test_a_broker_says_how_much_it_takes_and_a_wrong_password_or_authority_is_to
         secret.chmod(0o604)
         with pytest.raises(ConfigError, match="chmod 600"):
             probe_broker(MqttConfig(**right))
+    finally:
+        broker.stop()
+
+
+def test_the_rate_is_what_the_broker_counts_for_all_its_clients(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "broker", settings="sys_interval 1")
+    broker.start()
+    try:
+        publish.multiple([{"topic": "a", "payload": "x", "qos": 1}] * 50, port=broker.port)
+        wait_for(lambda: probe_broker(MqttConfig(port=broker.port)).messages_per_second, what="a rate")
     finally:
         broker.stop()
 

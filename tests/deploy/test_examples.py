@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actod import configfile, facts
-from actod.cli.check import _no_secret
+from actod.cli.checks.registry import run_checks
 from actod.errors import ConfigError
 from hil.rig import ROOT
 
@@ -23,7 +23,9 @@ def test_each_environments_example_loads_and_fits_the_units(tmp_path: Path, envi
     shutil.copy(EXAMPLES / "conf.d" / f"50-{environment}.toml", tmp_path / "conf.d")
     config = configfile.load(tmp_path / "actod.toml")
     assert config.environment == environment
-    assert _no_secret(tmp_path / "actod.toml").level == "ok"
+    wanted = {"configuration-valid", "configuration-secrets", "configuration-files", "limits", "masking", "device-id"}
+    lines = run_checks(config, tmp_path / "actod.toml", only=wanted, offline=True)
+    assert {line.id: line.level for line in lines} == dict.fromkeys(wanted, "ok")
     units = "".join((ROOT / "deploy" / "systemd" / f"{unit}.service").read_text() for unit in ("actod", "actod-signer"))
     for path in (config.control_socket, config.signer_socket):
         assert f"RuntimeDirectory={path.parent.name}\n" in units

@@ -41,7 +41,7 @@ class RobotBroker:
         text = SOURCE.read_text(encoding="utf-8")
         for old, new in (
             ("listener 1883 127.0.0.1", f"listener {self.port} 127.0.0.1"),
-            ("persistence_location /var/lib/mosquitto/", f"persistence_location {self.folder}/"),
+            ("persistence true\n", f"persistence true\npersistence_location {self.folder}/\n"),
             ("<site-broker.example:8883>", f"127.0.0.1:{self.site_port}"),
             ("</etc/mosquitto/site-ca.pem>", str(self.ca_file)),
         ):

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from actod.cli.checks.unit import SANDBOX
 from hil.rig import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
 MOST_EXPOSED = {"actod.service": 15, "actod-signer.service": 20}  # tenths, as systemd-analyze counts
+MAINTENANCE, ROUNDS = "actod-maintenance@.service", ("weekly", "monthly", "quarterly")
+RULES = (ROOT / "deploy" / "debian" / "template" / "rules").read_text(encoding="utf-8")
 _RUNNING = "/usr/lib/systemd/system"
 
 
@@ -39,7 +42,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("unit", "most"), MOST_EXPOSED.items())
+@pytest.mark.parametrize(("unit", "most"), (MOST_EXPOSED | {MAINTENANCE: 15}).items())
 def test_the_sandbox_is_as_tight_as_promised(unit: str, most: int) -> None:
     done = analyze("security", "--offline=true", f"--threshold={most}", "--no-pager", UNITS / unit)
     assert done.returncode == 0, done.stdout[-200:]
@@ -76,6 +79,15 @@ def test_the_two_units_share_neither_user_nor_state_and_only_the_signer_has_the_
     assert "-/var/lib/actod " in signer
 
 
+@pytest.mark.parametrize("unit", MOST_EXPOSED)
+def test_actod_check_looks_at_each_line_of_the_sandbox_that_names_no_place(unit: str) -> None:
+    text = (UNITS / unit).read_text(encoding="utf-8").partition("# -- the sandbox --")[2].partition("[Install]")[0]
+    keys = set(re.findall(r"^([A-Za-z]+)=", text, re.MULTILINE))
+    of_places = {"DeviceAllow", "ExecPaths", "InaccessiblePaths", "ReadWritePaths", "SystemCallErrorNumber"}
+    lists = {"RestrictAddressFamilies", "SocketBindAllow", "SystemCallFilter"}
+    assert keys - of_places - lists <= set(SANDBOX[unit])
+
+
 def test_the_signers_unit_looks_where_provision_puts_token_and_pin() -> None:
     unit = (UNITS / "actod-signer.service").read_text(encoding="utf-8")
     steps = (ROOT / "deploy" / "tpm" / "steps.py").read_text(encoding="utf-8")
@@ -84,3 +96,32 @@ def test_the_signers_unit_looks_where_provision_puts_token_and_pin() -> None:
     assert f"\nStateDirectory={store}\n" in unit
     assert f"TPM2_PKCS11_STORE=/var/lib/{store} " in unit
     assert f"\nLoadCredentialEncrypted=token-pin:{folder}/actod.token-pin\n" in unit
+
+
+def test_each_round_of_maintenance_has_a_timer_that_makes_up_for_what_was_missed() -> None:
+    service = (UNITS / MAINTENANCE).read_text(encoding="utf-8")
+    assert "\nExecStart=/usr/bin/actod maintenance %i\n" in service
+    assert "\nPrivateNetwork=yes\n" in service
+    assert "LoadCredential" not in service
+    for kind in ROUNDS:
+        lines = (UNITS / f"actod-maintenance-{kind}.timer").read_text(encoding="utf-8").splitlines()
+        wanted = f"OnCalendar={kind} Persistent=true Unit=actod-maintenance@{kind}.service WantedBy=timers.target"
+        assert set(wanted.split()) <= set(lines)
+        assert [line for line in lines if line.startswith("RandomizedDelaySec=")]
+        assert f"--name=actod-maintenance-{kind}\n" in RULES, "the package enables it"
+
+
+def test_maintenance_has_the_daemons_sandbox_and_less() -> None:
+    daemon, service = (
+        set((UNITS / unit).read_text(encoding="utf-8").splitlines()) for unit in ("actod.service", MAINTENANCE)
+    )
+    sandbox = {
+        line
+        for line in daemon
+        if re.match(
+            r"(Private|Protect|Restrict|Lock|Memory(Deny|Swap)|NoNew|Capab|Amb|Device|Keyring|NoExec|System|UMask)", line
+        )
+    }
+    looser = sandbox - service
+    assert looser == {"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"}
+    assert "RestrictAddressFamilies=AF_UNIX" in service

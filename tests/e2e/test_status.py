@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from actod.cli.status import day_line
+from actod.cli.status import day_lines
 from hil.rig import Rig, wait_for
 from tests.e2e.test_away import publish
 
@@ -47,8 +47,8 @@ def test_status_shows_what_goes_on_and_what_is_waited_for(rig: Rig) -> None:
 
 def test_a_day_is_told_in_megabytes_and_in_days_until_the_queue_is_full() -> None:
     store = {"written_bytes_a_day": 4_900_000_000, "write_amplification": 0.98}
-    line = day_line({"store": store, "message_bytes_a_day": 5_000_000_000, "days_until_full": 0.021})
-    assert line == (
-        "a day       5000.0 MB of messages, 4900.0 MB written to the disk (0.98 for each byte); "
-        "unsent, the queue is full after 0.5 hours"
-    )
+    paces = {"message_bytes_a_day": 5_000_000_000, "wire_bytes_a_day": 700_000_000, "days_until_full": 0.021}
+    assert list(day_lines({"store": store, **paces})) == [
+        "a day       5000.0 MB of messages, 4900.0 MB to the disk (0.98 for each byte), 700.0 MB on the wire",
+        "full after  30.2 minutes, if nothing leaves",
+    ]

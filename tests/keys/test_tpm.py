@@ -413,8 +413,8 @@ def test_check_shows_how_near_the_tpm_is_to_a_lockout(tpm: swtpm.TpmToken, tmp_p
 
     tpm.tpm.kill()
     tpm.tpm.start()
-    assert re.search(r"ok +tpm lockout: [01] failures of 31 count, one is forgiven every 600 s", said())
+    assert re.search(r"ok +tpm-lockout: [01] failures of 31 count, one is forgiven every 600 s", said())
     tpm.lock(seconds=60)
     locked = said()
-    assert re.search(r"fail +tpm lockout: .*locked for at most 60 s", locked)
-    assert re.search(r"fail +token: pin_locked: the TPM is locked for at most [3-6][0-9] s more", locked)
+    assert re.search(r"fail +tpm-lockout: .*locked for at most 60 s", locked)
+    assert re.search(r"fail +token-answers: pin_locked: the TPM is locked for at most [3-6][0-9] s more", locked)

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from actod.audit.log import AuditLog
+from actod.audit.retention import Retention
 from actod.config import AuditConfig, SealConfig, StoreConfig
 from actod.model import Group, MaskedReading, Stream, TrafficClass
 from actod.service.folder import own_folder
@@ -22,7 +23,7 @@ from tests.store.parts import HandClock, event
 
 SEAL = SealConfig(max_events=8, max_bytes=6000, max_age_seconds=1000)
 STORE = StoreConfig(max_bytes=1_500_000)
-AUDIT = AuditConfig(max_file_bytes=12_000, max_files=3)
+AUDIT = AuditConfig(max_file_bytes=12_000, max_bytes=30_000)
 STREAMS = (
     Stream("r-1", "task", "run", TrafficClass.NORMAL),
     Stream(None, "actod", None, TrafficClass.NORMAL),
@@ -38,6 +39,7 @@ class Daemon:
 
     spool: SqliteSpool
     audit: AuditLog
+    retention: Retention
     clock: HandClock
     known: dict[str, object]
 
@@ -58,7 +60,7 @@ async def open_daemon(state: Path, *, life: int) -> Daemon:
     except BaseException:
         audit.close()
         raise
-    return Daemon(spool, audit, clock, known)
+    return Daemon(spool, audit, Retention(audit, config=AUDIT), clock, known)
 
 
 # -- content: all of it follows from its number, so that one look tells whether it is what was committed

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from actod.audit.files import holds
 from actod.audit.verify import verify_log
 from actod.errors import TransientError
 from actod.store.ledger import robot_key
@@ -98,6 +99,9 @@ def _witnessed(daemon: Daemon, facts: Facts) -> list[str]:
     newest = max((inside.device_seq for _hash, inside in facts.left.values()), default=0)
     if isinstance(device_seq, int) and device_seq < newest:
         wrong.append(f"the audit log knows of bundle {device_seq}, {newest} had left")
+    told, mark = daemon.spool.heard
+    if told and not holds(daemon.audit.folder, n=told, mark=mark):
+        wrong.append(f"the store was told of line {told} of the audit log, which does not hold it")
     if daemon.spool.repaired is not None and not facts.damaged:
         wrong.append(f"it repaired what was not damaged: {daemon.spool.repaired}")
     return wrong

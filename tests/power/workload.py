@@ -89,7 +89,11 @@ class Life:
             return
         self.mark("settle", proof=envelope.proof_id, place=verdict)
         if verdict == "archive":
+            daemon = self._daemon
+            daemon.audit.carried(daemon.audit.head(), proof_id=envelope.proof_id, date=None)
             await self._spool.receipt(envelope, receipt(envelope))
+            while removal := daemon.retention.due(None):
+                daemon.retention.remove(removal)
         elif verdict == "split":
             assert await self._spool.split(envelope, most_bytes=2000)
         else:

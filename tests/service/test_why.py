@@ -52,6 +52,17 @@ CALM = Standing(
             ),
         ),
         (
+            {"uplink_state": "blocked:incident", "uplink_why": "blocked:incident (key_lost): unlock"},
+            "nothing waits; blocked:incident (key_lost): unlock",
+        ),
+        (
+            {"intake": "intake:full", "disk_refuses": "audit_unreceipted"},
+            (
+                "nothing waits; the audit log is full of what no receipt covers (audit_unreceipted); "
+                "one delivered bundle makes room"
+            ),
+        ),
+        (
             {"intake": "intake:full", "quarantined": 2},
             (
                 "nothing waits; intake:full: the disk takes less than comes in, so the broker keeps it: see store.max_bytes "

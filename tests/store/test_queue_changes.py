@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import orjson
+import pytest
 
 from actod.cli.main import main
 from actod.config import MaskingConfig, StoreConfig
@@ -32,6 +33,12 @@ class Audit(RememberedLog):
 
     def witness(self, event: str, fields: Mapping[str, Any]) -> None:
         self(event, fields)
+
+    def carried(self, head: str, *, proof_id: str, date: str | None) -> None:
+        """Nobody asks."""
+
+    def require_room(self, *, sealing: bool = False) -> None:
+        """There is always room."""
 
     def head(self) -> str:
         return "0" * 64
@@ -57,8 +64,9 @@ class Daemon:
         masker = PolicyMasker(policy=Policy.compile(MaskingConfig()), pseudonym_key=bytes(32))
         records = OwnRecords(masker=masker, spool=self.spool, clock=self.clock)
         reloader: Any = SimpleNamespace(reload=None)
+        meters: Any = SimpleNamespace(facts=None)
         parts: Any = SimpleNamespace(spool=self.spool, records=records, key_life=None)
-        only = {name: each for name, each in operations(parts, reloader).items() if name.startswith("queue.")}
+        only = {name: each for name, each in operations(parts, reloader, meters).items() if name.startswith("queue.")}
         socket = self.folder / "control.sock"
         server = ControlServer(path=socket, operations=only, peers=frozenset({0, os.getuid()}), audit=self.audit)
         self.config = write(self.folder, changed("control.socket", str(socket)))
@@ -124,6 +132,23 @@ def test_a_purge_is_a_record_of_the_chain_beside_the_ledgers_count(tmp_path: Pat
             (record,) = await daemon.records()
             assert record["topic"] == "actod/purge"
             assert record["data"] == {"bundles": daemon.proof_ids[1:], "messages": 30}
+
+    asyncio.run(scenario())
+
+
+def test_what_is_in_hand_is_not_purged_for_it_may_leave_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        async with Daemon(tmp_path) as daemon:
+            await daemon.queue("retry", daemon.proof_ids[0])
+            envelope = await daemon.spool.take(frozenset)
+            assert envelope.proof_id == daemon.proof_ids[0]
+            assert await daemon.queue("purge", envelope.proof_id) == (1, "")
+            assert "bundle_in_hand: it is about to be sent: actod incident lock" in capsys.readouterr().err
+            await daemon.spool.give_back(envelope)
+            code, said = await daemon.queue("purge", envelope.proof_id)
+            assert (code, said) == (0, "1 bundles, 10 messages, are gone, and counted as purged\n")
 
     asyncio.run(scenario())
 

@@ -59,9 +59,10 @@ class Robot:
 
     def open(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        size, files = self.config.shares.audit_files(max_file_bytes=8 << 20, max_files=16)
-        limits = AuditConfig(max_file_bytes=size, max_files=files)
-        self.audit = AuditLog(self.folder / "audit", clock=self.clock, config=limits)
+        file_bytes, all_bytes = self.config.shares.audit_limits
+        limits = AuditConfig(max_file_bytes=file_bytes, max_bytes=all_bytes)
+        share = self.config.shares.audit
+        self.audit = AuditLog(self.folder / "audit", clock=self.clock, config=limits, share_bytes=share)
         known = merged(self.audit.lines(back_to="device"))
         arguments: dict[str, Any] = {"seal": SEAL, "store": self.config, "compress": False, "known": known}
         self.store = SqliteStore(folder=self.folder, clock=self.clock, witness=self.witness, **arguments)

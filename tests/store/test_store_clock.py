@@ -59,7 +59,7 @@ class Robot:
         self.start()
 
     def start(self) -> None:
-        self.audit = AuditLog(self.folder / "audit", clock=self.clock, config=AuditConfig(max_file_bytes=4000, max_files=50))
+        self.audit = AuditLog(self.folder / "audit", clock=self.clock, config=AuditConfig(max_file_bytes=4000))
         self.store = SqliteStore(
             folder=self.folder,
             clock=self.clock,

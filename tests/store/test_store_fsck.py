@@ -33,7 +33,7 @@ class Life:
     def __init__(self, folder: Path, clock: HandClock) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.audit = AuditLog(folder / "audit", clock=clock, config=AuditConfig(max_file_bytes=8000, max_files=20))
+        self.audit = AuditLog(folder / "audit", clock=clock, config=AuditConfig(max_file_bytes=8000))
         self.log = RememberedLog()
         self.log.known = merged(self.audit.lines(back_to="device"))
         self.store: SqliteStore = open_store(folder, clock=clock, log=self.log, compress=False)

@@ -72,6 +72,12 @@ class FakeAudit:
     def witness(self, event: str, fields: Any) -> None:
         self.lines.append((event, dict(fields)))
 
+    def carried(self, head: str, *, proof_id: str, date: str | None) -> None:
+        """Nobody asks."""
+
+    def require_room(self, *, sealing: bool = False) -> None:
+        """There is always room."""
+
     def head(self) -> str:
         return "0" * 64
 
@@ -222,9 +228,11 @@ class ConnectProxy:
     seen: bytearray = field(default_factory=bytearray)
     answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
     targets: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # what this proxy's resolver knows beside the machine's
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: set[asyncio.Task[None]] = set()
+        ends = [writer]
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -235,7 +243,8 @@ class ConnectProxy:
                 if b" 200 " not in self.answer:
                     return
                 host, _, port = self.targets[-1].rpartition(":")
-                to_reader, to_writer = await asyncio.open_connection(host, int(port))
+                to_reader, to_writer = await asyncio.open_connection(self.names.get(host, host), int(port))
+                ends.append(to_writer)
                 tasks = {
                     asyncio.create_task(self._pump(reader, to_writer, record=True)),
                     asyncio.create_task(self._pump(to_reader, writer, record=False)),
@@ -244,7 +253,8 @@ class ConnectProxy:
         finally:
             for task in tasks:
                 task.cancel()
-            writer.transport.abort()
+            for end in ends:
+                end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, record: bool) -> None:
         with contextlib.suppress(OSError):

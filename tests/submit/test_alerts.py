@@ -56,6 +56,10 @@ EVENTS = [
     ("submit.state", {"state": "blocked:network", "reason": "unreachable"}, None),
     ("submit.state", {"state": "ok", "reason": ""}, None),
     ("pins.refused", {"reason": "pins_rollback"}, "pins_refused"),
+    ("incident.locked", {"reason": "key_lost", "uid": 0}, "incident_lock"),
+    ("incident.unlocked", {"reason": "operator", "uid": 0}, "incident_unlock"),
+    ("maintenance.done", {"kind": "weekly", "result": "fail"}, "maintenance"),
+    ("maintenance.done", {"kind": "weekly", "result": "warn"}, None),
     ("daemon.started", {}, None),
     ("alert.undelivered", {"channel": "ops", "reason": "unreachable"}, None),
 ]

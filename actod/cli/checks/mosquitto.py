@@ -1,0 +1,38 @@
+"""What a mosquitto on this machine was told: its configuration file, and the folders that it includes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actod.cli.checks.site import Site
+
+MAIN = "etc/mosquitto/mosquitto.conf"
+_DEEPEST = 8
+DEFAULTS = {  # of mosquitto 2.0; bytes: 0 is without limit
+    "max_queued_messages": "1000",
+    "max_queued_bytes": "0",
+    "max_inflight_messages": "20",
+    "persistence": "false",
+    "persistence_location": "/var/lib/mosquitto/",
+    "max_packet_size": "0",
+    "message_size_limit": "0",
+}
+
+
+def settings(site: Site) -> dict[str, str] | None:
+    """Return what is in force of DEFAULTS, None where there is no file. Raises OSError where it cannot be read."""
+    if not site.path(MAIN).exists():
+        return None
+    found = dict(DEFAULTS)
+    _read(site, site.path(MAIN), found, 0)
+    return found
+
+
+def _read(site: Site, file: Path, found: dict[str, str], depth: int) -> None:
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        word, _, value = line.strip().partition(" ")
+        if word in found:
+            found[word] = value.strip()
+        elif word == "include_dir" and depth < _DEEPEST:
+            for included in sorted(site.path(value.strip()).glob("*.conf")):
+                _read(site, included, found, depth + 1)

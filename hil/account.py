@@ -1,0 +1,140 @@
+"""The account at the end: what the witness saw acknowledged, held against what the collector has and what the disk shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from hil.acceptance import SOFTHSM
+from hil.oracle import events, stock_verified
+from hil.parts.scan import Hit, plant, proves, scan
+from hil.rig import ROOT
+from hil.robot.publisher import number_of
+from hil.world import World
+
+
+@dataclass
+class Account:
+    """What became of a run. `lost` are acknowledged messages that are neither at the collector nor in a loss record."""
+
+    acknowledged: int = 0
+    arrived: int = 0
+    bundles: int = 0
+    repeated: int = 0
+    unexplained: int = 0
+    lost: list[str] = field(default_factory=list)
+    ledger: dict[str, int] = field(default_factory=dict)
+    verified_by_server: int = 0
+    verified_by_hardware: int = 0
+    devices: int = 0
+    epochs: list[int] = field(default_factory=list)
+    chains: str = ""
+    audit: str = ""
+    canaries: int = 0
+    canary_hits: list[str] = field(default_factory=list)
+    control_found: bool = False
+
+    def problems(self) -> list[str]:
+        """Return one line for each thing that does not hold; empty is a pass."""
+        found = [f"{len(self.lost)} lost: {self.lost[:5]}"] if self.lost else []
+        found += [f"{self.unexplained} repeated without a mark"] if self.unexplained else []
+        for who, count in (("the server's own function", self.verified_by_server), ("hardware", self.verified_by_hardware)):
+            if count != self.bundles:
+                found.append(f"{count} of {self.bundles} bundles verified by {who}")
+        found += [f"chains: {self.chains}"] if self.chains else []
+        found += [f"audit log: {self.audit}"] if self.audit else []
+        found += [f"canaries found: {self.canary_hits[:5]}"] if self.canary_hits else []
+        found += [] if self.control_found else ["the scan did not find its control value"]
+        return found
+
+
+def draw_up(world: World, *, twice_published: set[str]) -> Account:
+    """Hold everything against everything, but for the canaries."""
+    envelopes = world.site.collector.envelopes()
+    world.tally.refresh()
+    account = Account(acknowledged=len(world.tally.acknowledged), bundles=len(envelopes))
+    copies: Counter[str] = Counter()
+    marked: Counter[str] = Counter()
+    for event, mark in events(envelopes):
+        if (name := number_of(event["topic"], event["data"])) is not None:
+            copies[name] += 1
+            marked[name] += mark
+    account.arrived, account.repeated = len(copies), sum(count - 1 for count in copies.values())
+    account.unexplained = sum(count - 1 > marked[name] for name, count in copies.items() if name not in twice_published)
+    account.lost = sorted(world.tally.acknowledged - set(copies))
+    ledger: Counter[str] = Counter()
+    for envelope in envelopes:
+        for line in envelope["payload"]["meta"]["actod"]["loss"]:
+            ledger[line["reason"]] += line["count"]
+    account.ledger = dict(ledger)
+    parts = [envelope["payload"]["meta"]["actod"] for envelope in envelopes]
+    account.devices = len({part["device"] for part in parts})
+    account.epochs = sorted({part["epoch"] for part in parts})
+    _verify(world, account)
+    return account
+
+
+def _verify(world: World, account: Account) -> None:
+    """Have every bundle verified by the server's function, and by `actod verify` against the enrolled key in the chip."""
+    file = world.site.collector.envelopes_file
+    account.verified_by_server = stock_verified(file, None)
+    trust = world.folder / "trust.json"
+    trust.write_text(json.dumps(world.site.enrolled), encoding="utf-8")
+    hardware = ["--require-hardware"] if world.site.token != SOFTHSM else []
+    command = [sys.executable, "-m", "actod", "verify", "--json", "--trust", str(trust), *hardware, str(file)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    (world.folder / "verified.json").write_text(said.stdout or said.stderr, encoding="utf-8")
+    if said.returncode:
+        account.chains = (said.stdout or said.stderr)[:1500]
+    else:
+        account.verified_by_hardware = account.bundles
+    robot = world.robot
+    audit = robot.run("runuser", "-u", "actod", "--", "actod", "audit", "verify", "--state", "/var/lib/actod", check=False)
+    account.audit = "" if audit.returncode == 0 else (audit.stdout or audit.stderr)[:500]
+
+
+def search(world: World, account: Account, *, canaries: list[str]) -> None:
+    """Scan what the robot wrote, byte by byte: its disk and swap as the card has them, its journal, its traffic.
+
+    The robot is switched off for it. A control value was planted on the disk before, which the scan must find.
+    """
+    robot, folder = world.robot, world.folder / "search"
+    folder.mkdir()
+    control = plant(folder)
+    robot.copy(folder / "control.bin", "/root/control.bin")
+    journal = folder / "journal.export"
+    journal.write_text(robot.run("journalctl", "-o", "export", "--no-pager").stdout, encoding="utf-8")
+    places = [journal, world.site.collector.received_file, world.site.collector.envelopes_file]
+    if robot.vm is None:
+        places += [folder / "control.bin"]  # a board's card is scanned in a reader: python -m hil.parts.scan
+    else:
+        world.shut_down()
+        places += robot.vm.raw_disks(folder)
+    secrets = [world.site.api_key, world.site.pin]
+    hits = scan(places, [*canaries, *secrets, control])
+    account.canaries = len(canaries) + len(secrets)
+    account.canary_hits = [_said(hit) for hit in hits if hit.canary != control and not _belongs(hit, world)]
+    account.control_found = proves(hits, control)
+
+
+def _belongs(hit: Hit, world: World) -> bool:
+    """Whether it may be there: the API key lies in its credential on the disk, and goes to the collector."""
+    return hit.canary == world.site.api_key and hit.file.name in {"disk.raw", world.site.collector.received_file.name}
+
+
+def _said(hit: Hit) -> str:
+    return f"{hit.file.name}@{hit.offset} {hit.form} {hit.inside} #{hit.index}"
+
+
+def summary(account: Account) -> dict[str, Any]:
+    """Return the figures as the results file has them."""
+    return {name: value for name, value in vars(account).items() if name not in {"lost", "canary_hits"}} | {
+        "lost": len(account.lost),
+        "canary_hits": len(account.canary_hits),
+    }

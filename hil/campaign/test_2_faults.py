@@ -1,0 +1,32 @@
+"""The installed robot under traffic, through one fault after the other in the order that the seed draws."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from hil.faults import SCENARIOS, Scenario
+from hil.ordeal import Ordeal
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Draw the order; a board leaves out what only a virtual robot can be done to."""
+    if "scenario" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("scenarios")
+        names = chosen.split(",") if chosen else None
+        scenarios = [one for one in SCENARIOS if names is None or one.name in names]
+        if names is None:
+            random.Random(metafunc.config.getoption("seed")).shuffle(scenarios)
+        else:
+            scenarios.sort(key=lambda one: names.index(one.name))
+        metafunc.parametrize("scenario", scenarios, ids=[one.name for one in scenarios])
+
+
+def test_the_robot_comes_through(ordeal: Ordeal, scenario: Scenario, request: pytest.FixtureRequest) -> None:
+    if ordeal.world.tally.seconds() > 60 * request.config.getoption("minutes"):
+        pytest.skip("the time that was given is over")
+    result = ordeal.go_through(scenario)
+    said = result.problem or f"recovered in {result.recovered_seconds} s; named: {result.named or '-'}"
+    print(f"[{len(ordeal.results)}] {scenario.name}: {said}", flush=True)
+    assert not result.problem

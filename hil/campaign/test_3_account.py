@@ -1,0 +1,25 @@
+"""When the faults are over: nothing lost, nothing leaked, everything verified by the key in the chip."""
+
+from __future__ import annotations
+
+import pytest
+
+from hil import account
+from hil.account import Account
+from hil.ordeal import Ordeal
+from hil.rig import ROOT
+from hil.world import World
+
+
+@pytest.fixture(scope="module")
+def drawn_up(ordeal: Ordeal, installed: World) -> Account:
+    ordeal.close()
+    drawn = account.draw_up(installed, twice_published=ordeal.traffic.repeated())
+    account.search(installed, drawn, canaries=ordeal.traffic.canaries())
+    ordeal.write_report(ROOT / "hil" / "out", drawn)
+    print(account.summary(drawn), flush=True)
+    return drawn
+
+
+def test_nothing_is_lost_or_leaked_and_everything_verifies(drawn_up: Account) -> None:
+    assert drawn_up.problems() == []

@@ -1,0 +1,56 @@
+"""What is done to the processes themselves: killed, stopped, reloaded, upgraded and set back while messages come in."""
+
+from __future__ import annotations
+
+import random
+
+from hil.acceptance import Site
+from hil.faults.scenario import Act, Scenario
+from hil.world import World
+
+_RELOADS = 15
+_EXTRA = "/etc/actod/conf.d/95-rig.toml"
+
+
+def _signal(unit: str, name: str) -> Act:
+    def strike(world: World, _chance: random.Random) -> None:
+        before = world.robot.shows(unit, "MainPID")
+        world.robot.run("systemctl", "kill", "-s", name, unit)
+
+        def another() -> bool:
+            return world.robot.shows(unit, "MainPID") not in {before, "0"}
+
+        world.site.wait(another, seconds=60, what=f"another process of {unit}")
+
+    return strike
+
+
+def reload(world: World, chance: random.Random) -> None:
+    """Reload again and again, with good and with bad configurations."""
+    robot = world.robot
+    for _ in range(_RELOADS):
+        good = chance.random() < 0.5
+        robot.write(_EXTRA, f"[collector]\nrequest_timeout_seconds = {30.0 if good else -1.0}\n")
+        done = robot.run("systemctl", "reload", "actod", check=False)
+        assert (done.returncode == 0) == good, done.stderr
+    robot.remove(_EXTRA)
+    robot.run("systemctl", "reload", "actod")
+
+
+def _change(version: str) -> Act:
+    def strike(world: World, _chance: random.Random) -> None:
+        site: Site = world.site
+        world.robot.run("apt-get", "install", "-y", "--reinstall", "--allow-downgrades", site.package(version))
+
+    return strike
+
+
+SCENARIOS = (
+    Scenario("daemon_killed", _signal("actod", "KILL")),
+    Scenario("daemon_stopped", _signal("actod", "STOP")),
+    Scenario("signer_killed", _signal("actod-signer", "KILL")),
+    Scenario("signer_stopped", _signal("actod-signer", "STOP")),
+    Scenario("reload_storm", reload),
+    Scenario("upgrade", _change("0.1.1")),
+    Scenario("downgrade", _change("0.1.0")),
+)

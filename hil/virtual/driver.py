@@ -1,0 +1,56 @@
+"""labgrid's driver of the virtual robot: its power switch, and what only a virtual robot can be told.
+
+It chooses the port at which the robot's SSH server is reached, and lays its key where the environment file names it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import attr
+from labgrid.driver.common import Driver
+from labgrid.factory import target_factory
+from labgrid.protocol import PowerProtocol
+
+from hil.rig import ROOT
+from hil.virtual.image import image
+from hil.virtual.vm import Vm
+
+KEY_FILE = ROOT / ".cache" / "hil" / "ssh-key"
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class VirtualRobotDriver(Driver, PowerProtocol):
+    """Power of a robot in QEMU. `folder` holds its disk and its TPM; a new one is made where there is none."""
+
+    bindings = {"network": "NetworkService"}  # noqa: RUF012 - labgrid's own form
+    folder = attr.ib(validator=attr.validators.instance_of(str))
+    memory_mib = attr.ib(default=768, validator=attr.validators.instance_of(int))
+
+    def on_activate(self) -> None:
+        made = image()
+        shutil.copy(made.key_file, KEY_FILE)
+        KEY_FILE.chmod(0o600)
+        folder = Path(self.target.env.config.resolve_path(self.folder))
+        shutil.rmtree(folder, ignore_errors=True)  # a robot of each run's own
+        self.vm = Vm(folder, made, memory_mib=self.memory_mib)
+        self.network.port = self.vm.ssh_port
+
+    def on_deactivate(self) -> None:
+        self.vm.cut()
+
+    @Driver.check_active
+    def on(self) -> None:
+        if not self.vm.running():
+            self.vm.start()
+
+    @Driver.check_active
+    def off(self) -> None:
+        self.vm.cut()
+
+    @Driver.check_active
+    def cycle(self) -> None:
+        self.off()
+        self.on()

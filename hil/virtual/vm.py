@@ -1,0 +1,256 @@
+"""One virtual robot: QEMU in software emulation, a TPM (swtpm), and a disk that loses what was not flushed when it is cut.
+
+QEMU writes to the disk through nbdkit, whose cache stands for a drive's volatile one: a flush of the robot's empties it,
+and `cut` kills both, so that un-flushed writes are really lost. What the kernel prints is in `console.log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from hil.parts.broker import free_port
+from hil.rig import wait_for
+from hil.virtual.image import Image
+
+_TOOLS = ("qemu-system-x86_64", "qemu-img", "nbdkit", "swtpm", "swtpm_setup")
+_CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
+_NIC, _MEMORY_MIB, _SWAP = "nic0", 768, "256M"
+
+
+class Vm:
+    """A robot in a folder. `start` and `cut` are its power switch; its disk and its TPM stay."""
+
+    def __init__(self, folder: Path, image: Image, *, memory_mib: int = _MEMORY_MIB, cores: int = 2) -> None:
+        missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+        if missing:
+            raise FileNotFoundError(f"{', '.join(missing)} missing: hil/setup installs what the rig needs")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder, self.image, self._memory_mib, self._cores = folder, image, memory_mib, cores
+        self.disk, self.console_file = folder / "disk.qcow2", folder / "console.log"
+        self.swap, self._broken = folder / "swap.qcow2", folder / "writes-fail"
+        self.ssh_port = free_port()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._monitor: Monitor | None = None
+        if not self.disk.exists():
+            self._make_disk()
+        if not (folder / "tpm").exists():
+            self.new_tpm()
+
+    def _make_disk(self) -> None:
+        backing = ["-b", str(self.image.disk), "-F", "raw"]
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(self.disk)], check=True)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(self.swap), _SWAP], check=True)
+        os.truncate(self.disk, _CONTAINER_BYTES)  # behind nbdkit it is a device, which cannot grow
+
+    def new_tpm(self) -> None:
+        """Put another chip in its place: the one before is gone, with its keys."""
+        state = self.folder / "tpm"
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(mode=0o700)
+        command = ["swtpm_setup", "--tpm2", "--tpmstate", str(state), "--overwrite"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def start(self, *, tpm: bool = True, snapshot: str = "", append: str = "") -> None:
+        """Switch it on; `tpm` false leaves the chip out, `snapshot` goes on where `save` was."""
+        for name in ("nbd.sock", "tpm.sock", "qmp.sock"):
+            (self.folder / name).unlink(missing_ok=True)
+        broken = f"error-pwrite-file={self._broken}"  # while this file exists, no write reaches the card
+        filters = ("--filter=error", "--filter=cache", "file", str(self.disk), "cache=writeback", "error-pwrite-rate=100%")
+        self._run("nbdkit", "-f", "-U", self._at("nbd.sock"), *filters, broken)
+        if tpm:
+            control = f"type=unixio,path={self._at('tpm.sock')}"
+            self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
+        for name in ("nbd.sock", *(["tpm.sock"] if tpm else [])):
+            wait_for((self.folder / name).exists, what=name)
+        self._run("qemu-system-x86_64", *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
+        self._monitor = Monitor(self.folder / "qmp.sock", self._processes["qemu-system-x86_64"])
+
+    def _arguments(self, *, tpm: bool, snapshot: str, append: str) -> list[str]:
+        kernel = (
+            f"root=/dev/vda ro console=ttyS0 net.ifnames=0 panic=-1 mitigations=off quiet systemd.show_status=0 {append}"
+        )
+        # The serial port is a file: a socket that nobody reads from would stop the robot.
+        arguments = [
+            "-M",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            str(self._cores),
+            "-m",
+            str(self._memory_mib),
+        ]
+        arguments += ["-display", "none", "-nodefaults", "-chardev", f"file,id=con,path={self.console_file},append=on"]
+        arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
+        arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
+        nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self._at('nbd.sock')}"
+        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}", "-device", "virtio-blk-pci,drive=d0"]
+        arguments += ["-drive", f"if=none,id=d1,driver=qcow2,file.driver=file,file.filename={self.swap}"]
+        arguments += [
+            "-device",
+            "virtio-blk-pci,drive=d1",
+            "-netdev",
+            f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
+        ]
+        arguments += ["-device", f"virtio-net-pci,netdev=n0,id={_NIC},romfile=", "-device", "virtio-rng-pci"]
+        if tpm:
+            arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
+            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
+        return [*arguments, *(["-loadvm", snapshot] if snapshot else [])]
+
+    def _at(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def _run(self, *command: str) -> None:
+        with (self.folder / "vm.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self._processes[command[0]] = process
+
+    def running(self) -> bool:
+        """Whether it is switched on."""
+        process = self._processes.get("qemu-system-x86_64")
+        return process is not None and process.poll() is None
+
+    def cut(self) -> None:
+        """Take its power: no flush, no orderly end, and the TPM sees an unclean stop."""
+        for process in self._processes.values():
+            process.kill()
+        self._reap()
+
+    def wait_off(self, *, seconds: float = 120) -> None:
+        """Wait until it has switched itself off; what was written is on disk."""
+        process = self._processes["qemu-system-x86_64"]
+        process.wait(seconds)
+        for name, other in self._processes.items():
+            if name != "qemu-system-x86_64" and other.poll() is None:
+                other.terminate()
+        self._reap()
+
+    def _reap(self) -> None:
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
+        for process in self._processes.values():
+            process.wait(20)
+        self._processes.clear()
+
+    def signal(self, program: str, number: signal.Signals) -> None:
+        """Signal one of its programs: a stopped `swtpm` is a chip that does not answer, a stopped `nbdkit` a card."""
+        self._processes[program].send_signal(number)
+
+    def command(self, name: str, **arguments: Any) -> Any:
+        """Tell QEMU something (QMP), and return what it answers."""
+        assert self._monitor is not None
+        return self._monitor.command(name, arguments)
+
+    def human(self, line: str) -> str:
+        """Tell QEMU something in its human language; raises RuntimeError if it answers with an error."""
+        said = str(self.command("human-monitor-command", **{"command-line": line}))
+        if "rror" in said:
+            raise RuntimeError(said)
+        return said
+
+    def save(self, name: str) -> None:
+        """Keep memory and disk as they are now; the TPM's state beside them."""
+        self.human(f"savevm {name}")
+        kept = self.folder / f"tpm-{name}"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(self.folder / "tpm", kept)
+
+    def restore(self, name: str) -> None:
+        """Start from what `save` kept. The clock is of then, and the TPM's random numbers are those of then."""
+        self.cut()
+        shutil.rmtree(self.folder / "tpm")
+        shutil.copytree(self.folder / f"tpm-{name}", self.folder / "tpm")
+        self.start(snapshot=name)
+
+    def break_writes(self, *, broken: bool) -> None:
+        """Let each write to the disk fail, or none."""
+        if broken:
+            self._broken.touch()
+        else:
+            self._broken.unlink(missing_ok=True)
+
+    def reset(self) -> None:
+        """Press its reset button: the disk keeps its cache."""
+        self.command("system_reset")
+
+    def link(self, *, up: bool) -> None:
+        """Plug its network in or out."""
+        self.command("set_link", name=_NIC, up=up)
+
+    def keep(self, folder: Path) -> None:
+        """Copy disk and TPM, so that other robots can begin like this one; it must be switched off."""
+        new = folder.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        subprocess.run(["cp", "--sparse=always", str(self.disk), str(new / self.disk.name)], check=True)
+        shutil.copytree(self.folder / "tpm", new / "tpm")
+        new.rename(folder)
+
+    def begin_as(self, folder: Path) -> None:
+        """Take disk and TPM of what was kept; it must be switched off."""
+        subprocess.run(["cp", "--sparse=always", str(folder / self.disk.name), str(self.disk)], check=True)
+        shutil.rmtree(self.folder / "tpm")
+        shutil.copytree(folder / "tpm", self.folder / "tpm")
+
+    def raw_disks(self, folder: Path) -> list[Path]:
+        """Copy disk and swap, byte by byte as the robot sees them; it must be switched off."""
+        copies = []
+        for source in (self.disk, self.swap):
+            copy = folder / f"{source.stem}.raw"
+            subprocess.run(["qemu-img", "convert", "-O", "raw", str(source), str(copy)], check=True)
+            copies.append(copy)
+        return copies
+
+    def console(self) -> str:
+        """Return what the kernel and systemd printed."""
+        return self.console_file.read_text(encoding="utf-8", errors="replace") if self.console_file.exists() else ""
+
+
+class Monitor:
+    """QEMU's monitor: one command, one answer; events in between are passed over."""
+
+    def __init__(self, path: Path, process: subprocess.Popen[bytes]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(120)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self._socket.connect(str(path))
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"QEMU did not start, see {path.parent / 'vm.log'}") from None
+                time.sleep(0.05)
+        self._lines = self._socket.makefile("rb")
+        self._lines.readline()
+        self.command("qmp_capabilities", {})
+
+    def command(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Send a command and return its answer; raises RuntimeError if it is refused."""
+        self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        while line := self._lines.readline():
+            answer = json.loads(line)
+            if "error" in answer:
+                raise RuntimeError(f"{name}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+        raise RuntimeError(f"{name}: QEMU is gone")
+
+    def close(self) -> None:
+        """Hang up."""
+        with contextlib.suppress(OSError):
+            self._lines.close()
+            self._socket.close()

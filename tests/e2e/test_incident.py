@@ -1,0 +1,87 @@
+"""`actod incident lock` as an operator has it: nothing leaves, nothing is lost, over kills and without a daemon too."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import Any
+
+from actod.submit.incident import UNLOCK, Action, note
+from hil.oracle import judge
+from hil.rig import Rig, wait_for
+from hil.soak import number
+from tests.e2e.test_away import numbers, publish
+
+
+def test_while_locked_no_byte_of_a_request_leaves_over_kill_and_restart_and_afterwards_all_is_delivered(rig: Rig) -> None:
+    config = ("--config", str(rig.config_file))
+
+    def asked(*arguments: str) -> str:
+        return rig.tool(*arguments, *config, check=True).stdout
+
+    def waiting() -> int:
+        status: dict[str, Any] = json.loads(asked("status", "--json"))
+        return int(status["store"]["outbox_bundles"])
+
+    def received() -> tuple[int, int]:
+        stats = rig.collector.stats()["stats"]
+        return stats["application_bytes"], stats["requests"]
+
+    rig.actod.start()
+    wait_for(rig.witness.subscribed, what="the subscription")
+    publish(rig, 0, 50)
+    wait_for(lambda: numbers(rig) >= set(range(50)), what="the first bundles")
+    before = received()
+    assert before > (0, 0)
+    rig.collector.set_faults([{"kind": "delay", "seconds": 60}])
+    publish(rig, 50, 100)
+    wait_for(lambda: received()[1] > before[1], what="a request that gets no answer")
+
+    assert "locked: blocked:incident" in asked("incident", "lock", "--reason", "key_lost")
+    rig.collector.set_faults([])
+    held = received()
+    publish(rig, 100, 150)
+    wait_for(lambda: waiting() >= 2, what="bundles that are sealed and wait")
+    assert "blocked:incident (key_lost since " in asked("status")
+    assert "bundles wait, the oldest for " in (why := asked("why"))
+    assert "actod incident unlock" in why
+    assert stat.S_IMODE((rig.state / "incident.json").stat().st_mode) == 0o600
+
+    rig.actod.kill()
+    assert "blocked:incident (key_lost since " in asked("why")
+    rig.actod.start()
+    publish(rig, 150, 200)
+    wait_for(lambda: rig.witness.count_pubacks() >= 200, what="acknowledgements after the kill")
+    wait_for(lambda: waiting() >= 3, what="bundles that are sealed after the kill")
+    assert rig.actod.stop() == 0
+    assert "The next start holds to it" in asked("incident", "unlock")
+    assert "The next start holds to it" in asked("incident", "lock", "--reason", "not_over")
+    rig.actod.start()
+    publish(rig, 200, 210)
+    wait_for(lambda: rig.witness.count_pubacks() >= 210, what="acknowledgements of a daemon that starts locked")
+    assert "blocked:incident (not_over" in asked("status")
+    assert received() == held
+
+    note(rig.state, Action(UNLOCK, "beside", "2026-11-26T03:00:00.000000+00:00", os.getuid()))  # as where nobody answers
+    wait_for(lambda: numbers(rig) >= set(range(210)), what="all that had queued")
+    kept = wait_for(lambda: told(rig, 4), what="the records of what the operator did")
+    assert kept == [("lock", "key_lost"), ("unlock", "operator"), ("lock", "not_over"), ("unlock", "beside")]
+    assert not (rig.state / "incident.json").exists()
+    assert rig.actod.stop() == 0
+    shown = [json.loads(line) for line in asked("audit", "show", "--event", "incident.", "--json").splitlines()]
+    assert [line["event"].removeprefix("incident.") for line in shown] == ["locked", "unlocked", "locked", "unlocked"]
+    assert judge(rig, number=number, published=range(210)).problems() == []
+
+
+def told(rig: Rig, most: int) -> list[tuple[str, str]]:
+    """Return what the device's own chain says an operator did, in its order, once there is so much."""
+    payloads = [envelope["payload"] for envelope in rig.envelopes()]
+    own = [payload for payload in payloads if payload["telemetry_normalized"]["robot_id"] is None]
+    events = [
+        event["data"]
+        for payload in sorted(own, key=lambda payload: payload["meta"]["actod"]["seq"])
+        for event in payload["telemetry_normalized"]["events"]
+        if event["topic"] == "actod/incident"
+    ]
+    return [(data["action"], data["reason"]) for data in events] if len(events) >= most else []

@@ -1,0 +1,84 @@
+"""The rig's pure parts: what it counts, what a count supports, how it shrinks a schedule, and what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hil.bound import upper
+from hil.parts.witness import Seen
+from hil.report import page, recoveries, spread, timeline
+from hil.result import Result
+from hil.robot.publisher import number_of
+from hil.shrink import smallest
+from hil.tally import Sample, Tally
+
+
+def test_no_loss_in_300_cuts_bounds_the_loss_at_one_percent_a_cut() -> None:
+    assert upper(0, 300) == pytest.approx(0.00994, abs=1e-5)
+    assert upper(0, 1) == pytest.approx(0.95)
+    assert upper(1, 300) == pytest.approx(0.01571, abs=1e-5)
+    assert upper(3, 3) == upper(0, 0) == 1.0
+
+
+@given(st.integers(min_value=1, max_value=40), st.data())
+def test_a_schedule_shrinks_to_exactly_what_its_failure_needs(count: int, data: st.DataObject) -> None:
+    schedule = [f"fault-{number}" for number in range(count)]
+    needed = data.draw(st.sets(st.sampled_from(schedule), min_size=1, max_size=4))
+
+    def fails(part: Sequence[str]) -> bool:
+        assert list(part) == [name for name in schedule if name in part], "the order is kept"
+        return needed <= set(part)
+
+    assert set(smallest(schedule, fails)) == needed
+
+
+def _published(number: int, *, packet_id: int, connection: int = 1) -> Seen:
+    return Seen("publish", connection, packet_id, 0.0, "robot/1/joints", b'{"n": %d}' % number)
+
+
+def _acknowledged(packet_id: int, *, connection: int = 1) -> Seen:
+    return Seen("puback", connection, packet_id, 0.0)
+
+
+def _envelope(*numbers: int, lost: int = 0) -> dict[str, Any]:
+    events = [{"topic": "robot/1/joints", "data": {"n": number}} for number in numbers]
+    loss = [{"reason": "queue_full", "count": lost}] if lost else []
+    return {
+        "payload": {
+            "subject": {"task_id": "idle"},
+            "meta": {"actod": {"marks": {}, "loss": loss}},
+            "telemetry_normalized": {"events": events},
+        }
+    }
+
+
+def test_what_is_owed_is_what_was_acknowledged_on_its_own_connection_and_has_not_arrived() -> None:
+    seen: list[Seen] = []
+    envelopes: list[dict[str, Any]] = []
+    tally = Tally(seen=lambda: seen, envelopes=lambda: envelopes, name=number_of)
+    seen += [_published(1, packet_id=1), _published(2, packet_id=2), _acknowledged(1), _acknowledged(2, connection=2)]
+    assert tally.waiting() == {"#1"}
+    envelopes.append(_envelope(1, lost=3))
+    seen += [_published(2, packet_id=1, connection=2), _acknowledged(1, connection=2)]
+    assert tally.waiting() == {"#2"}
+    sample = tally.sample()
+    assert (sample.acknowledged, sample.arrived, sample.waiting) == (2, 1, 1)
+    assert tally.ledger == 3
+
+
+def test_the_report_draws_every_fault_and_marks_what_did_not_hold() -> None:
+    samples = [Sample(float(at), at, at // 2, at - at // 2) for at in range(50)]
+    good = Result("power_cut", began=5, ended=9, recovered_seconds=12.5)
+    bad = Result("tpm_away", began=20, ended=31, problem="TimeoutError: <nothing> came")
+    drawn = page(title="run", machine="a board", samples=samples, results=[good, bad], account={"lost": 0}, facts={})
+    assert "<tr class=bad><td>tpm_away" in drawn
+    assert "&lt;nothing&gt;" in drawn
+    assert (timeline(samples, [good, bad]).count("<rect"), timeline(samples, []).count("<rect")) == (2, 0)
+    assert recoveries([good, bad]).count("<rect") == 1, "one of the two came back"
+    assert spread("seconds", [1.0, 2.0, 9.5]).count("<rect") == 3
+    assert "median 2.0 s, worst 9.5 s" in spread("seconds", [1.0, 2.0, 9.5])
