@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
+.PHONY: bench bench-peers gate setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
 HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
@@ -45,6 +45,18 @@ fleet: setup
 # A backlog with poison against the server's real behaviour, its rate scaled by 50: BUNDLES=N (default 5000); a minute.
 drain: setup
 	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
+
+# All figures against their floors, in a quarter of an hour: table, JSON and pictures in bench/out. PARTS="line mask ..." (all).
+bench: setup
+	@.venv/bin/python -m bench $(PARTS)
+
+# Other programs on the same work, each installed below bench/.cache: PEERS="straight node-red ..." (all); ten minutes.
+bench-peers: setup
+	@.venv/bin/python -m bench.peers $(PEERS)
+
+# Instructions of a fixed workload against the recorded ones; RECORD=1 records, in a commit that says why.
+gate: setup
+	@.venv/bin/python -m bench.gate $(if $(RECORD),--record)
 
 # Wheel and sdist, the same bytes from the same sources, and beside them the SBOM (CycloneDX) of what is bundled.
 wheel: setup

@@ -316,10 +316,10 @@ def says(**changes: Any) -> Breakage:
         each.config["control"]["socket"] = str(socket)
 
         async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readline()
-            writer.write(answer)
-            await writer.drain()
-            writer.close()
+            with contextlib.closing(writer):
+                await reader.readline()
+                writer.write(answer)
+                await writer.drain()
 
         with serving(lambda: asyncio.start_unix_server(reply, path=socket), name="control"):
             yield

@@ -232,6 +232,7 @@ class ConnectProxy:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: set[asyncio.Task[None]] = set()
+        ends = [writer]
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -243,6 +244,7 @@ class ConnectProxy:
                     return
                 host, _, port = self.targets[-1].rpartition(":")
                 to_reader, to_writer = await asyncio.open_connection(self.names.get(host, host), int(port))
+                ends.append(to_writer)
                 tasks = {
                     asyncio.create_task(self._pump(reader, to_writer, record=True)),
                     asyncio.create_task(self._pump(to_reader, writer, record=False)),
@@ -251,7 +253,8 @@ class ConnectProxy:
         finally:
             for task in tasks:
                 task.cancel()
-            writer.transport.abort()
+            for end in ends:
+                end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, record: bool) -> None:
         with contextlib.suppress(OSError):
