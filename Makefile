@@ -91,7 +91,7 @@ hil: setup
 	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
 	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
 
-# The short form: the installed package, six faults, and the account. 10 minutes on two idle cores.
+# The short form: the installed package, six faults, and the account.
 hil-short:
 	@$(MAKE) --no-print-directory hil SCENARIOS="power_cut,network_down,pin_mismatch,tpm_away,daemon_killed,reload_storm" \
 	  HIL="hil/campaign/test_2_faults.py hil/campaign/test_3_account.py"
