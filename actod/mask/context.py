@@ -51,7 +51,7 @@ _LINKING = re.compile(
     r"token|с|это|番号|는|은)\b\.?)*"
 )
 _WHOSE = re.compile(r"(?:\s[^\W0-9_]{1,16}){1,4}\s?[:=]\s?(?=\S)")
-_ABBREVIATED = re.compile(r"(?<![^\W_])[^\W_]{1,4}\Z")
+_ABBREVIATED = re.compile(r"(?<![^\W_])[^\W_]{1,4}\Z|(?:n[or]|num)\Z")  # "tel.", "dokumentnr."
 _SENTENCE = re.compile(r"[.!?]\s|[;|\n{}]|\"\s?,|,\s?\"|&\w+=")
 
 

@@ -52,6 +52,7 @@ FOUND: dict[str, list[tuple[str, str]]] = {
         ("es_dni", "X1234567L"),
         ("it_cf", "RSSMRA85T10A562S"),
         ("nl_bsn", "BSN 111222333"),
+        ("nl_bsn", "burgerservicenr. 111222333"),
         ("pl_pesel", "PESEL 44051401359"),
         ("br_cpf", "529.982.247-25"),
         ("in_aadhaar", "2345 6789 0124"),
