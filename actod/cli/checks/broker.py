@@ -22,6 +22,7 @@ _SHORTEST_SECONDS = 300  # an upgrade, a reboot with a check of the disk, a pers
 _USUAL_BYTES = 600  # a VDA 5050 state message
 _USUAL_RATE = 100.0  # what a busy robot says, where nothing was seen yet
 _DAY_SECONDS = 86_400
+_PACKET_BYTES = 128 * 1024  # a packet's topic and properties, beside its payload
 
 
 def _broker(site: Site) -> Finding:
@@ -150,9 +151,11 @@ def _packet_size(site: Site) -> Finding:
     if not named:
         return ok("the broker takes messages of any size")
     if min(named) < wanted:
+        older = local is not None and 0 < _number(local["message_size_limit"]) < wanted
         return trouble(
             f"the broker takes messages of {min(named)} B at most, actod {wanted}: between these nobody counts",
-            "echo 'max_packet_size 1048576' >> /etc/mosquitto/conf.d/robot.conf && systemctl restart mosquitto",
+            f"echo '{'message_size_limit 0' if older else f'max_packet_size {wanted + _PACKET_BYTES}'}' >> "
+            "/etc/mosquitto/conf.d/robot.conf && systemctl restart mosquitto",
         )
     return ok(f"the broker takes messages of {min(named)} B")
 

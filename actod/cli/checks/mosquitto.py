@@ -33,6 +33,8 @@ def _read(site: Site, file: Path, found: dict[str, str], depth: int) -> None:
         word, _, value = line.strip().partition(" ")
         if word in found:
             found[word] = value.strip()
+            if word == "persistence":
+                found[word] = {"1": "true"}.get(found[word], found[word])
         elif word == "include_dir" and depth < _DEEPEST:
             for included in sorted(site.path(value.strip()).glob("*.conf")):
                 _read(site, included, found, depth + 1)
