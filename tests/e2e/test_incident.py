@@ -28,6 +28,8 @@ def test_while_locked_no_byte_of_a_request_leaves_over_kill_and_restart_and_afte
         stats = rig.collector.stats()["stats"]
         return stats["application_bytes"], stats["requests"]
 
+    rig.state.mkdir(mode=0o700)  # before the first start
+    assert "The next start holds to it" in asked("incident", "unlock", "--reason", "never_begun")
     rig.actod.start()
     wait_for(rig.witness.subscribed, what="the subscription")
     publish(rig, 0, 50)
@@ -65,23 +67,32 @@ def test_while_locked_no_byte_of_a_request_leaves_over_kill_and_restart_and_afte
 
     note(rig.state, Action(UNLOCK, "beside", "2026-11-26T03:00:00.000000+00:00", os.getuid()))  # as where nobody answers
     wait_for(lambda: numbers(rig) >= set(range(210)), what="all that had queued")
-    kept = wait_for(lambda: told(rig, 4), what="the records of what the operator did")
-    assert kept == [("lock", "key_lost"), ("unlock", "operator"), ("lock", "not_over"), ("unlock", "beside")]
+    by_operator = [("lock", "key_lost"), ("unlock", "operator"), ("lock", "not_over"), ("unlock", "beside")]
+    assert wait_for(lambda: told(rig, 5), what="the records of these") == [("unlock", "never_begun"), *by_operator]
+    assert own_topics(rig)[0] == "actod/genesis"
     assert not (rig.state / "incident.json").exists()
     assert rig.actod.stop() == 0
     shown = [json.loads(line) for line in asked("audit", "show", "--event", "incident.", "--json").splitlines()]
-    assert [line["event"].removeprefix("incident.") for line in shown] == ["locked", "unlocked", "locked", "unlocked"]
+    assert [line["event"].removeprefix("incident.") for line in shown] == ["unlocked", *["locked", "unlocked"] * 2]
     assert judge(rig, number=number, published=range(210)).problems() == []
 
 
 def told(rig: Rig, most: int) -> list[tuple[str, str]]:
     """Return what the device's own chain says an operator did, in its order, once there is so much."""
+    events = [event["data"] for event in own_events(rig) if event["topic"] == "actod/incident"]
+    return [(data["action"], data["reason"]) for data in events] if len(events) >= most else []
+
+
+def own_topics(rig: Rig) -> list[str]:
+    return [event["topic"] for event in own_events(rig)]
+
+
+def own_events(rig: Rig) -> list[dict[str, Any]]:
+    """Return the device's own records, in their order."""
     payloads = [envelope["payload"] for envelope in rig.envelopes()]
     own = [payload for payload in payloads if payload["telemetry_normalized"]["robot_id"] is None]
-    events = [
-        event["data"]
+    return [
+        event
         for payload in sorted(own, key=lambda payload: payload["meta"]["actod"]["seq"])
         for event in payload["telemetry_normalized"]["events"]
-        if event["topic"] == "actod/incident"
     ]
-    return [(data["action"], data["reason"]) for data in events] if len(events) >= most else []
