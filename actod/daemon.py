@@ -148,7 +148,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
         await stop.wait()
         parts.notifier.send(STOPPING="1")
         await _shut_down(parts, collecting, refusals)
-        await meters.save()
+        await meters.save(last=True)
         for task in (*tasks, collecting):
             task.cancel()
 
