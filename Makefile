@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-long clean
+.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
 HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
@@ -78,6 +78,17 @@ hil: setup
 	@$(HIL_PACKAGES)
 	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
 	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
+
+# The short form: the installed package, six faults, and the account. 10 minutes on two idle cores.
+hil-short:
+	@$(MAKE) --no-print-directory hil SCENARIOS="power_cut,network_down,pin_mismatch,tpm_away,daemon_killed,reload_storm" \
+	  HIL="hil/campaign/test_2_faults.py hil/campaign/test_3_account.py"
+
+# Faults planted in actod itself (no fsync, PUBACK before commit, ...), each of which a scenario has to catch.
+hil-planted: setup
+	@hil/setup
+	@$(HIL_PACKAGES)
+	@.venv/bin/python -m hil.planted --target $(or $(TARGET),hil/virtual.yaml)
 
 # Power cuts at random moments under traffic: CUTS=N (default 100) more, on to those in hil/results/power-cuts.jsonl.
 hil-long: setup

@@ -30,7 +30,10 @@ async def act(parts: Parts, action: str, arguments: Mapping[str, Any]) -> Mappin
 async def follow(parts: Parts) -> None:
     """Take a lock that was set or ended beside us, and tell of each until the device's chain has it."""
     while True:
+        before = parts.hold.locked
         await parts.hold.refresh()
+        if parts.hold.locked != before:
+            parts.uplink.wake()  # who waits for the end of a pause has a bundle in hand
         with suppress(TransientError):
             await _tell(parts)
         await asyncio.sleep(_LOOK_SECONDS)

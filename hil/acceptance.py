@@ -92,9 +92,13 @@ class Site:
         self.publish(number)
         self.wait(lambda: number in self.numbers(), seconds=seconds, what=f"message {number} at the collector")
 
+    def package_name(self, version: str) -> str:
+        """Return the name of a package of this machine's, in dist/."""
+        return f"actod_{version}+deb{MARK[self.release]}_{self.architecture}.deb"
+
     def package(self, version: str) -> str:
         """Copy a package into the machine, and return its path there."""
-        name = f"actod_{version}+deb{MARK[self.release]}_{self.architecture}.deb"
+        name = self.package_name(version)
         self.machine.copy(ROOT / "dist" / name, f"/root/{name}")
         return f"/root/{name}"
 
@@ -134,9 +138,13 @@ def provision(site: Site) -> None:
     machine.run(*command)
     again = machine.run(*command).stdout
     assert "doing" not in again, again
-    site.pin = machine.run("systemd-creds", "decrypt", "--name=token-pin", CREDENTIAL, "-").stdout
-    site.enrolled = json.loads(machine.run("cat", "/etc/actod/report.json").stdout)
+    read_pin(site)
     say(f"provisioned: {site.token} for the signer's user, the PIN as an encrypted credential")
+
+
+def read_pin(site: Site) -> None:
+    """Learn the PIN, to look for it where it must not be."""
+    site.pin = site.machine.run("systemd-creds", "decrypt", "--name=token-pin", CREDENTIAL, "-").stdout
 
 
 def configure(site: Site, *, url: str, environment: str, settings: str) -> None:
@@ -256,12 +264,13 @@ def reload(site: Site) -> None:
 def metrics(site: Site) -> None:
     """Turn the metrics on: the unit lets them out at its one port and into its one folder, and says so of another port."""
     machine, extra = site.machine, "/etc/actod/conf.d/96-metrics.toml"
+    published = "/run/actod-metrics/actod.prom"
     for port in (9464, 9465):
         machine.write(extra, f'[metrics]\nlisten = "127.0.0.1:{port}"\ntextfile = "/run/actod-metrics/actod.prom"\n')
         machine.run("systemctl", "restart", "actod")
-        file = wait_for(lambda: machine.run("cat", "/run/actod-metrics/actod.prom", check=False).stdout, what="the file")
+        file = site.wait(lambda: machine.run("cat", published, check=False).stdout, seconds=30, what="the file")
         assert "actod_build_info{" in file
-        assert machine.run("stat", "-c", "%a %U", "/run/actod-metrics/actod.prom").stdout.split() == ["644", "actod"]
+        assert machine.run("stat", "-c", "%a %U", published).stdout.split() == ["644", "actod"]
     refused = machine.run("journalctl", "-u", "actod", "-o", "cat", "--no-pager").stdout
     restricted = "Nobody can ask for metrics" in refused  # where the kernel lets systemd restrict it
     machine.write(extra, '[metrics]\nlisten = "127.0.0.1:9464"\n')
@@ -271,9 +280,9 @@ def metrics(site: Site) -> None:
         "-c",
         "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())",
     )
-    text = wait_for(lambda: machine.run(*asked, check=False).stdout, what="the metrics")
+    text = site.wait(lambda: machine.run(*asked, check=False).stdout, seconds=30, what="the metrics")
     assert "actod_bundles_receipted_total" in text
-    assert machine.run("test", "-e", "/run/actod-metrics/actod.prom", check=False).returncode == 1
+    assert machine.run("test", "-e", published, check=False).returncode == 1
     for file in ("grafana/actod.json", "prometheus/actod.rules.yml"):
         machine.run("test", "-s", f"/usr/share/actod/{file}")
     watched = machine.run("timeout", "-s", "INT", "5", "actod", "status", "--watch", "1", check=False)

@@ -124,8 +124,8 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
 
 
 def _belongs(hit: Hit, world: World) -> bool:
-    """Whether it may be there: the API key lies in its credential, and goes to the collector."""
-    return hit.canary == world.site.api_key
+    """Whether it may be there: the API key lies in its credential on the disk, and goes to the collector."""
+    return hit.canary == world.site.api_key and hit.file.name in {"disk.raw", world.site.collector.received_file.name}
 
 
 def _said(hit: Hit) -> str:

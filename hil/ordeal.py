@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import re
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ class Ordeal:
 
     def __init__(self, world: World, traffic: RobotProcess, *, seed: int) -> None:
         self.world, self.traffic, self._seed = world, traffic, seed
+        self.recovers_within_seconds = RECOVERED_WITHIN_SECONDS
         self.results: list[Result] = []
         self._machine = world.robot.describe()
         self._over = threading.Event()
@@ -91,17 +91,17 @@ class Ordeal:
             since = self._robots_time()
             world.notes.clear()
             scenario.strike(world, chance)
-            result.named = self._named(scenario, since) if scenario.named and not _unreachable(scenario) else ""
+            result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
             self._published(scenario.messages)
             scenario.end(world, chance)
             result.ended = round(world.tally.seconds(), 1)
-            if scenario.named and not result.named:
-                result.named = _match(scenario.named, " ".join(world.notes))
+            if scenario.named and not scenario.reachable:
+                result.named = _match(scenario.named, "\n".join([*world.notes, self._journal(since)]))
             if scenario.named and not result.named:
                 result.problem = f"it was not named: {world.notes}"
             result.recovered_seconds = round(self._recovered(), 1)
             self._is_well(result)
-        except (TimeoutError, AssertionError, subprocess.SubprocessError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever broke it off, the next scenario has its turn
             result.ended = result.ended or round(world.tally.seconds(), 1)
             result.problem = f"{type(exc).__name__}: {exc}"[:500]
         result.acknowledged = len(world.tally.acknowledged) - before
@@ -113,16 +113,17 @@ class Ordeal:
             self.world.robot.run("journalctl", "-n", "0", "--show-cursor", "--no-pager").stdout.split("cursor: ")[1].strip()
         )
 
+    def _journal(self, since: str) -> str:
+        command = ("journalctl", f"--after-cursor={since}", "-u", "actod", "-o", "cat", "--no-pager")
+        return self.world.robot.run(*command, check=False).stdout
+
     def _named(self, scenario: Scenario, since: str) -> str:
         """Ask until actod names the fault; return its words."""
         robot = self.world.robot
 
         def said() -> str:
             status = robot.shows("actod", "StatusText")
-            entries = robot.run(
-                "journalctl", f"--after-cursor={since}", "-u", "actod", "-o", "cat", "--no-pager", check=False
-            )
-            if found := _match(scenario.named, status) or _match(scenario.named, entries.stdout):
+            if found := _match(scenario.named, status) or _match(scenario.named, self._journal(since)):
                 return found
             why = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False).stdout
             return _match(scenario.named, why)
@@ -151,7 +152,7 @@ class Ordeal:
             fresh = self.world.tally.arrived & (self.traffic.published() - before)
             return not owed & waiting and len(fresh) >= _FRESH
 
-        wait_for(nothing_owed, seconds=RECOVERED_WITHIN_SECONDS, what="that nothing is owed any more")
+        wait_for(nothing_owed, seconds=self.recovers_within_seconds, what="that nothing is owed any more")
         return time.monotonic() - began
 
     def _is_well(self, result: Result) -> None:
@@ -164,11 +165,6 @@ class Ordeal:
             assert "oom_kill 0" in events, events
         peak = robot.run("cat", f"/sys/fs/cgroup{robot.shows('actod', 'ControlGroup')}/memory.current").stdout
         result.memory_mib = round(int(peak) / 2**20, 1)
-
-
-def _unreachable(scenario: Scenario) -> bool:
-    """Whether nobody can ask while it lasts; the robot's own note is read afterwards."""
-    return scenario.name == "network_down"
 
 
 def _match(pattern: str, text: str) -> str:

@@ -151,9 +151,7 @@ def main() -> int:
     robot = Robot(target, {key: environment.config.get_option(key) for key in OPTIONS})
     robot.power_on()
     with tempfile.TemporaryDirectory(prefix="actod-cuts-") as name, World.around(robot, Path(name)) as world:
-        acceptance.install(world.site)
-        acceptance.provision(world.site)
-        world.start()
+        world.equip()
         with Ordeal.begun(world, seed=seed, rate=_RATE, seconds=_LONGEST_SECONDS) as ordeal:
             cutting = Cuts(world, ordeal, seed=seed)
             for done in range(0, options.cuts, _BATCH):

@@ -86,6 +86,13 @@ class Tally:
         with self._lock:
             return self.acknowledged - self.arrived
 
+    def write_off(self) -> int:
+        """Owe nothing any more: what was lost on purpose must not count again. Return how much it was."""
+        waiting = self.waiting()
+        with self._lock:
+            self.acknowledged -= waiting
+        return len(waiting)
+
     def sample(self) -> Sample:
         """Note the moment."""
         waiting = len(self.waiting())

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from labgrid import Target
-from labgrid.driver import ExecutionError
 from labgrid.protocol import PowerProtocol
 
 from hil.rig import wait_for
@@ -64,7 +63,7 @@ class Robot:
 
     def hang_up(self) -> None:
         """Close the connection; the robot may be gone."""
-        with contextlib.suppress(ExecutionError, subprocess.SubprocessError):
+        with contextlib.suppress(Exception):  # labgrid gives up in many ways
             self._target.deactivate(self._ssh)
 
     def run(

@@ -7,17 +7,19 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
-from hil.acceptance import Site, configure
+from hil.acceptance import Site, configure, install, provision, read_pin
 from hil.collector.client import Collector
 from hil.parts.broker import Broker
 from hil.parts.certificates import CertificateAuthority
 from hil.parts.witness import Witness
-from hil.rig import DEFAULT_ROUTES
+from hil.rig import DEFAULT_ROUTES, ROOT
 from hil.robot.publisher import number_of
 from hil.tally import Tally
 from hil.target import Robot
+from hil.virtual.image import digest
 
 _CREDENTIAL = "[Service]\nLoadCredential=broker-password:/etc/actod/credentials/broker-password\n"
 COLLECTOR, BROKER = "collector.example", "broker.example"
@@ -81,7 +83,7 @@ class World:
         return (
             f'[mqtt]\nhost = "{BROKER}"\nport = {self.witness.port}\ntls = true\nca_file = "/etc/actod/ca.pem"\n'
             'username = "robot-1"\npassword_file = "credential:broker-password"\n'
-            '[seal]\nmax_age_seconds = 5.0\nheartbeat_seconds = 60\n[log]\nlevel = "info"\n' + DEFAULT_ROUTES
+            '[seal]\nmax_age_seconds = 15.0\nheartbeat_seconds = 60\n[log]\nlevel = "info"\n' + DEFAULT_ROUTES
         )
 
     def note(self, said: str) -> None:
@@ -97,6 +99,26 @@ class World:
         configure(self.site, url=self.url, environment="prod", settings=self.settings)
         trusted = self.site.authority.ca_file.read_text() + self.stranger.ca_file.read_text()
         self.robot.write("/etc/actod/ca.pem", trusted)
+
+    def equip(self) -> None:
+        """Install and provision, then start; a virtual robot is kept as it is then, and the next one begins like it."""
+        site, vm = self.site, self.robot.vm
+        if vm is None:
+            install(site)
+            provision(site)
+        else:
+            package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
+            kept = ROOT / ".cache" / "hil" / f"installed-{digest()}-{sha256(package).hexdigest()[:12]}"
+            if not kept.exists():
+                install(site)
+                provision(site)
+                self.shut_down()
+                vm.keep(kept)
+            self.robot.power_off()
+            vm.begin_as(kept)
+            self.robot.power_on()
+            read_pin(site)
+        self.start()
 
     def start(self) -> None:
         """Configure, start, and enrol."""

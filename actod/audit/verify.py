@@ -104,15 +104,14 @@ class Walk:
         return problem
 
     def _file(self, line: dict[str, Any], begins: int) -> Problem | None:
-        """Check how a file begins: with an epoch, at the line that its name says, behind one that said it ended."""
+        """Check how a file begins: with an epoch, at the line that its name says, where the one before ended."""
         n = line["n"]
         if line["event"] != EPOCH or n != begins:
             return Problem(UNEXPLAINED, "the file does not begin with the epoch of the line that its name says", n)
         if not self.lines:
             return None
-        if self.last["event"] != TURNED:
-            return Problem(BROKEN, "the file before does not say that it ended: its end was cut off", n)
-        if n > self.last_n + 1 and self.last.get("next") == self.last_n + 1:
+        ended = self.last["event"] == TURNED and self.last.get("next") == self.last_n + 1
+        if n > self.last_n + 1 and ended:
             return Problem(MIDDLE_MISSING, f"lines {self.last_n + 1} to {n - 1} are missing: whole files", n)
         if n == self.last_n + 1 and line.get("prev") != self.head:
             return Problem(UNEXPLAINED, "the file does not go on from the one before", n)

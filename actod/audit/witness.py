@@ -113,12 +113,13 @@ def witnesses(checked: Iterable[Checked], envelopes: Sequence[Any]) -> Iterator[
 def judge(report: AuditReport, walk: Walk, given: Iterable[Witness], *, refused: int, keys: frozenset[str]) -> Testimony:
     """Hold a log against witnesses. `refused` bundles did not verify; `keys` are the thumbprints that the reader knows."""
     said = Testimony()
-    if report.problem:
+    ours = _of_this_log(list(given), walk)
+    recorded = any(walk.before_first in one.removals for one in ours)  # the chain says what the log says no more
+    if report.problem and not (report.word == FIRST_MISSING and recorded):
         where = f"{report.file}, line {report.line} (n {report.n})"
         said.findings.append(Finding(report.word, f"{where}: {report.problem}"))
     if refused:
         said.findings.append(Finding(REFUSED, f"{refused} bundles do not verify, and vouch for nothing"))
-    ours = _of_this_log(list(given), walk)
     said.witnesses = len(ours)
     found = [one for one in ours if one.head in walk.heads]
     newest = max(found, key=lambda one: walk.heads[one.head], default=None)
@@ -127,7 +128,7 @@ def judge(report: AuditReport, walk: Walk, given: Iterable[Witness], *, refused:
     said.unwitnessed_lines = walk.last_n - max(said.witnessed_n, walk.first_n - 1)
     if said.unwitnessed_lines:
         said.unwitnessed_since = walk.at[-said.unwitnessed_lines]
-    if not report.problem:
+    if report.word in ("", FIRST_MISSING):  # else the walk ended at what is wrong
         missing = [one for one in ours if one.head not in walk.heads and not _went_with_removal(one, walk, found)]
         said.findings += _attacks(walk, ours, found, missing)
         if not found and not missing:

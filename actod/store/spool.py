@@ -189,7 +189,10 @@ class SqliteSpool:
         return await self._call(self._store.quarantined, reason, limit)
 
     async def purge(self, proof_id: str) -> int:
-        """Drop an undelivered bundle by an operator's command; return how many messages went, 0 if there is no such one."""
+        """Drop an undelivered bundle by an operator's command; return how many messages went, 0 if there is no such one.
+
+        Raises RejectedError("bundle_in_hand") for one that was taken and not given back.
+        """
         return await self._call(self._store.purge, proof_id)
 
     async def heads(self) -> ChainHeads:

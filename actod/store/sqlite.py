@@ -9,7 +9,7 @@ from functools import partial
 import orjson
 import structlog
 
-from actod.errors import IntegrityError, TransientError
+from actod.errors import IntegrityError, RejectedError, TransientError
 from actod.model import Bundle, ChainHeads, Envelope, Receipt, TrafficClass
 from actod.proof.envelope import proof_id
 from actod.store import split
@@ -221,10 +221,17 @@ class SqliteStore(StoreCommits):
         return True
 
     def purge(self, proof: str) -> int:
-        """Drop an undelivered bundle by an operator's command; return how many messages the ledger calls purged."""
+        """Drop an undelivered bundle by an operator's command; return how many messages the ledger calls purged.
+
+        Raises RejectedError("bundle_in_hand") for one that submission holds: it may leave, or have left, all the same.
+        """
         row = self._outbox.find(proof)
         if row is None or row.place == ARCHIVE:
             return 0
+        if row.at in self._taken:
+            raise RejectedError(
+                "bundle_in_hand", "it is about to be sent: actod incident lock, purge it, actod incident unlock"
+            )
         self._discard(row, "purged")
         return row.count
 

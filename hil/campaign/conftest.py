@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator
 import pytest
 from labgrid import Environment, Target
 
-from hil import acceptance
 from hil.acceptance import Site
 from hil.ordeal import Ordeal
 from hil.target import OPTIONS, Robot
@@ -57,9 +56,7 @@ def site(world: World) -> Site:
 def installed(world: World, site: Site) -> World:
     """Install actod if no test did so before, and enrol the robot."""
     if site.machine.run("dpkg-query", "-W", "actod", check=False).returncode:
-        acceptance.install(site)
-        acceptance.provision(site)
-        world.start()
+        world.equip()
     world.enrol()
     return world
 
@@ -76,4 +73,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Say what a run may be told."""
     parser.addoption("--seed", type=int, default=1, help="draws the order of the faults, and their chances")
     parser.addoption("--rate", type=float, default=10.0, help="messages a second, on average")
+    parser.addoption("--minutes", type=float, default=120.0, help="no fault begins after so many minutes of traffic")
     parser.addoption("--scenarios", default="", help="these and no others, in this order: a,b,c")

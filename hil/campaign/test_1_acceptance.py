@@ -38,6 +38,10 @@ def test_a_new_configuration_is_checked_first_and_journalctl_explains_a_refusal(
     acceptance.reload(site)
 
 
+def test_metrics_leave_at_one_port_and_in_one_file(site: Site) -> None:
+    acceptance.metrics(site)
+
+
 def test_a_signer_that_is_killed_or_stopped_is_started_again(site: Site) -> None:
     acceptance.lose_the_signer(site)
 

@@ -23,7 +23,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("scenario", scenarios, ids=[one.name for one in scenarios])
 
 
-def test_the_robot_comes_through(ordeal: Ordeal, scenario: Scenario) -> None:
+def test_the_robot_comes_through(ordeal: Ordeal, scenario: Scenario, request: pytest.FixtureRequest) -> None:
+    if ordeal.world.tally.seconds() > 60 * request.config.getoption("minutes"):
+        pytest.skip("the time that was given is over")
     result = ordeal.go_through(scenario)
-    print(result, flush=True)
+    said = result.problem or f"recovered in {result.recovered_seconds} s; named: {result.named or '-'}"
+    print(f"[{len(ordeal.results)}] {scenario.name}: {said}", flush=True)
     assert not result.problem

@@ -36,8 +36,7 @@ class Collector:
         self.received_file, self.envelopes_file = folder / "received.bin", folder / "envelopes.jsonl"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._keys = folder / "accepted-keys"
-        with os.fdopen(os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write("\n".join(api_keys))
+        self._write_keys(api_keys)
         self._options = ["--client-ca", str(client_ca)] if client_ca else []
         self._options += ["--newest-tls", newest_tls] if newest_tls else []
         self._options += ["--listen", listen]
@@ -82,7 +81,12 @@ class Collector:
 
     def take_keys(self, *api_keys: str) -> None:
         """Take these API keys and no others, from the next request on."""
+        self._write_keys(api_keys)
         self._command({"api_keys": list(api_keys)})
+
+    def _write_keys(self, api_keys: Sequence[str]) -> None:
+        with os.fdopen(os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write("\n".join(api_keys))
 
     def stats(self) -> dict[str, Any]:
         """Return counters: stats (requests, application_bytes, status_N), struck (faults), known (proofs)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 
 from hil.faults import power
 from hil.faults.scenario import Scenario
@@ -46,6 +47,18 @@ def new_start(world: World, chance: random.Random) -> None:
     power.come_back(world, chance)
 
 
+def stall(world: World, _chance: random.Random) -> None:
+    """Let the card answer nothing: whoever writes waits for it, and the watchdog has to see that."""
+    assert world.robot.vm is not None
+    world.robot.vm.signal("nbdkit", signal.SIGSTOP)
+
+
+def go_on(world: World, _chance: random.Random) -> None:
+    """Let it answer again."""
+    assert world.robot.vm is not None
+    world.robot.vm.signal("nbdkit", signal.SIGCONT)
+
+
 def press(world: World, _chance: random.Random) -> None:
     """Take most of the memory for a while, swap included."""
     hungry = "import time; taken = bytearray(560 << 20); time.sleep(20)"
@@ -56,5 +69,6 @@ SCENARIOS = (
     Scenario("disk_full", fill, empty, named=_REFUSES),
     Scenario("disk_read_only", read_only, writable, named=_REFUSES),
     Scenario("disk_errors", writes_fail, new_start, messages=100, virtual=True),
+    Scenario("disk_stalls", stall, go_on, messages=1600, named=r"Watchdog timeout", virtual=True, reachable=False),
     Scenario("memory_pressure", press),
 )

@@ -7,7 +7,7 @@ import random
 from hil.faults.scenario import Scenario
 from hil.world import COLLECTOR, World
 
-_ASKED_AFTER = 25  # seconds; nobody can reach the robot meanwhile, so it asks itself
+_ASKED_EACH = 20  # seconds; nobody can reach the robot meanwhile, so it asks itself
 
 
 def _interface(world: World) -> str:
@@ -19,14 +19,13 @@ def _interface(world: World) -> str:
 def down(world: World, _chance: random.Random) -> None:
     """Pull the plug. On a board the robot pulls it itself, for a while: nobody could tell it to plug in again."""
     robot = world.robot
-    robot.run(
-        "systemd-run", "-q", f"--on-active={_ASKED_AFTER}", "sh", "-c", "runuser -u actod -- actod why | logger -t rig"
-    )
+    asking = f"for time in 1 2 3 4; do sleep {_ASKED_EACH}; runuser -u actod -- actod why | logger -t rig; done"
+    robot.run("systemd-run", "-q", "sh", "-c", asking)
     if robot.vm is not None:
         robot.vm.link(up=False)
         return
     link = f"ip link set {_interface(world)}"
-    robot.run("systemd-run", "-q", "--on-active=1", "sh", "-c", f"{link} down; sleep {2 * _ASKED_AFTER}; {link} up")
+    robot.run("systemd-run", "-q", "--on-active=1", "sh", "-c", f"{link} down; sleep {6 * _ASKED_EACH}; {link} up")
 
 
 def up(world: World, _chance: random.Random) -> None:
@@ -35,8 +34,8 @@ def up(world: World, _chance: random.Random) -> None:
     if robot.vm is not None:
         robot.vm.link(up=True)
     robot.wait_up()
-    said = robot.run("journalctl", "-t", "rig", "-o", "cat", "--no-pager", "-n", "1").stdout
-    world.note(said.strip())
+    said = robot.run("journalctl", "-t", "rig", "-o", "cat", "--no-pager", "-n", "4").stdout
+    world.note(said)
 
 
 def _bad(*netem: str) -> Scenario:
@@ -74,7 +73,7 @@ def _clock(name: str, date: str) -> Scenario:
 
 
 SCENARIOS = (
-    Scenario("network_down", down, up, messages=400, named=r"blocked:(network|dns)|broker"),
+    Scenario("network_down", down, up, messages=600, named=r"blocked:(network|dns)|broker", reachable=False),
     _bad("loss", "15%"),
     _bad("delay", "400ms", "100ms", "rate", "256kbit"),
     Scenario("dns_gone", forget_names, know_names, named=r"blocked:dns"),

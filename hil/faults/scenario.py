@@ -29,3 +29,4 @@ class Scenario:
     named: str = ""
     messages: int = 50
     virtual: bool = False  # a board cannot be done this to
+    reachable: bool = True  # where nobody can ask meanwhile, what it said to itself is read afterwards

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hil.faults.scenario import Act, Scenario
+from hil.parts.certificates import Certificate
 from hil.world import COLLECTOR, World
 
 
@@ -33,14 +34,22 @@ def well(world: World, _chance: random.Random) -> None:
     world.site.collector.set_faults([])
 
 
+def _begin_anew(world: World, certificate: Certificate) -> None:
+    """Start the collector with this certificate: who is connected would not look at it."""
+    collector = world.site.collector
+    collector.close()
+    collector.certificate = certificate
+    collector.start()
+
+
 def rotate(world: World, _chance: random.Random) -> None:
     """Serve a new certificate of the same CA, as is done every few weeks."""
-    world.site.collector.serve(world.site.authority.issue(f"collector-{secrets.token_hex(4)}", san=[COLLECTOR]))
+    _begin_anew(world, world.site.authority.issue(f"collector-{secrets.token_hex(4)}", san=[COLLECTOR]))
 
 
 def impersonate(world: World, _chance: random.Random) -> None:
     """Serve a certificate of another CA that the robot trusts as well, and that no pin names."""
-    world.site.collector.serve(world.stranger.issue(f"collector-{secrets.token_hex(4)}", san=[COLLECTOR]))
+    _begin_anew(world, world.stranger.issue(f"collector-{secrets.token_hex(4)}", san=[COLLECTOR]))
 
 
 def refuse_key(world: World, _chance: random.Random) -> None:

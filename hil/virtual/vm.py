@@ -29,12 +29,12 @@ _NIC, _MEMORY_MIB, _SWAP = "nic0", 768, "256M"
 class Vm:
     """A robot in a folder. `start` and `cut` are its power switch; its disk and its TPM stay."""
 
-    def __init__(self, folder: Path, image: Image, *, memory_mib: int = _MEMORY_MIB) -> None:
+    def __init__(self, folder: Path, image: Image, *, memory_mib: int = _MEMORY_MIB, cores: int = 2) -> None:
         missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
         if missing:
             raise FileNotFoundError(f"{', '.join(missing)} missing: hil/setup installs what the rig needs")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder, self.image, self._memory_mib = folder, image, memory_mib
+        self.folder, self.image, self._memory_mib, self._cores = folder, image, memory_mib, cores
         self.disk, self.console_file = folder / "disk.qcow2", folder / "console.log"
         self.swap, self._broken = folder / "swap.qcow2", folder / "writes-fail"
         self.ssh_port = free_port()
@@ -75,9 +75,22 @@ class Vm:
         self._monitor = Monitor(self.folder / "qmp.sock", self._processes["qemu-system-x86_64"])
 
     def _arguments(self, *, tpm: bool, snapshot: str, append: str) -> list[str]:
-        kernel = f"root=/dev/vda ro console=ttyS0 net.ifnames=0 panic=-1 quiet systemd.show_status=0 {append}"
+        kernel = (
+            f"root=/dev/vda ro console=ttyS0 net.ifnames=0 panic=-1 mitigations=off quiet systemd.show_status=0 {append}"
+        )
         # The serial port is a file: a socket that nobody reads from would stop the robot.
-        arguments = ["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(self._memory_mib)]
+        arguments = [
+            "-M",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            str(self._cores),
+            "-m",
+            str(self._memory_mib),
+        ]
         arguments += ["-display", "none", "-nodefaults", "-chardev", f"file,id=con,path={self.console_file},append=on"]
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
         arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
@@ -176,6 +189,21 @@ class Vm:
     def link(self, *, up: bool) -> None:
         """Plug its network in or out."""
         self.command("set_link", name=_NIC, up=up)
+
+    def keep(self, folder: Path) -> None:
+        """Copy disk and TPM, so that other robots can begin like this one; it must be switched off."""
+        new = folder.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        subprocess.run(["cp", "--sparse=always", str(self.disk), str(new / self.disk.name)], check=True)
+        shutil.copytree(self.folder / "tpm", new / "tpm")
+        new.rename(folder)
+
+    def begin_as(self, folder: Path) -> None:
+        """Take disk and TPM of what was kept; it must be switched off."""
+        subprocess.run(["cp", "--sparse=always", str(folder / self.disk.name), str(self.disk)], check=True)
+        shutil.rmtree(self.folder / "tpm")
+        shutil.copytree(folder / "tpm", self.folder / "tpm")
 
     def raw_disks(self, folder: Path) -> list[Path]:
         """Copy disk and swap, byte by byte as the robot sees them; it must be switched off."""

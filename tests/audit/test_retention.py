@@ -18,7 +18,7 @@ from actod.errors import TransientError
 from actod.proof.serverdate import trusted_time
 from hil.rig import ROOT
 from tests.audit.conftest import SetClock
-from tests.audit.robot import DATE, Robot, lines_by_file, verify
+from tests.audit.robot import DATE, Robot, cut_behind, lines_by_file, verify
 
 SMALL = 12_000  # three files
 RECEIVED = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
@@ -51,6 +51,21 @@ def test_a_file_goes_for_its_bytes_only_once_a_receipt_covers_it_and_chain_and_l
     for removal, text in zip(removals, report["removed"], strict=True):
         assert text.startswith(f"lines {removal.first_n} to {removal.last_n} ({removal.lines}), head {removal.last_hash}")
         assert "recorded in bundle" in text
+
+
+def test_a_cut_that_took_the_words_of_the_removals_with_it_is_called_a_cut(tmp_path: Path, capsys: Any) -> None:
+    robot = Robot(tmp_path / "robot", max_bytes=SMALL)
+    robot.work(14)
+    removals = robot.remove_what_is_due()
+    robot.work(2)
+    robot.stop()
+    cut_behind(robot.folder, said(robot, "audit.removed")[0]["n"] - 1)
+    again = Robot(robot.folder)
+    again.work(1)
+    again.stop()
+    report = verify(robot.folder, capsys)
+    assert report["first_n"] == removals[-1].last_n + 1
+    assert (report["words"], report["exit_code"]) == (["truncated-and-continued"], 11)
 
 
 def test_days_count_by_the_collectors_clock_and_an_untrusted_one_removes_nothing(tmp_path: Path) -> None:

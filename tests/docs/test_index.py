@@ -14,6 +14,7 @@ TESTS = Path(__file__).parent
 RUN_BY_OTHERS = {
     "deploy/tpm/README.md": "tests/tpm/test_provision.py",
     "docs/incidents.md": "tests/e2e/test_runbooks.py",
+    "docs/maintenance.md": "tests/e2e/test_maintenance.py",
 }
 
 

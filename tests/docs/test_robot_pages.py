@@ -32,12 +32,17 @@ def test_check_looks_at_a_group_offline_and_says_what_there_is(robot: Robot) -> 
     assert page.left() == []
 
 
-def test_monitoring_shows_a_status_and_metrics_on_the_loopback(robot: Robot) -> None:
-    page, machine = Page("docs/monitoring.md"), robot.machine
-    assert "submission  ok" in machine.run(page.take("actod status").typed())
-    machine.write("/etc/actod/conf.d/85-metrics.toml", page.take("[metrics]\nlisten", language="toml").text)
-    assert "# TYPE actod_" in machine.run(page.take("curl").typed())
-    machine.run("rm /etc/actod/conf.d/85-metrics.toml")
+def test_maintenance_makes_a_round(robot: Robot) -> None:
+    page = Page("docs/maintenance.md")
+    assert "audit" in robot.machine.run(page.take("maintenance weekly").typed())
+    assert page.left() == []
+
+
+def test_audit_holds_the_log_against_what_the_collector_has(robot: Robot) -> None:
+    page, machine = Page("docs/audit.md"), robot.machine
+    robot.bundles(f"{HOME}/bundles.jsonl")
+    machine.run("cp robot.json robots.json")
+    assert "submit" in machine.run(page.take("audit verify").typed())
     assert page.left() == []
 
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,8 +25,9 @@ from actod.cli.rounds.step import Round, Step, taken
 from actod.config import AuditConfig, MaskRuleConfig
 from actod.service.maintenance import FILE, LIMIT_DAYS, Run, note_run, read_runs, standing
 from hil.parts.background import serving
-from hil.rig import Rig, build, wait_for, write_config
+from hil.rig import ROOT, Rig, build, wait_for, write_config
 from hil.soak import SETTINGS
+from tests.docs.page import Page
 from tests.submit.parts import FakeClock
 
 DAY_NS = 86_400 * 10**9
@@ -163,7 +166,14 @@ def test_without_a_daemon_a_round_is_made_and_noted_all_the_same(site: tuple[Rig
     rig, _webhook = site
     assert rig.actod.stop() == 0
     before = len(audited(rig))
-    assert made(rig, "weekly", code=0)["credentials"]["level"] == "warn"
+    typed = (
+        f'actod() {{ "{sys.executable}" -m actod "$@" --config "{rig.config_file}"; }}\n'
+        + Page("docs/maintenance.md").take("weekly").text
+    )
+    done = subprocess.run(
+        ["bash", "-ec", typed], cwd=ROOT, env=rig.actod.environment, capture_output=True, text=True, check=True
+    )
+    assert "\nwarn  credentials: not known: daemon_away" in done.stdout
     assert len(audited(rig)) == before + 1
     rig.actod.start()
     wait_for((rig.state / "run" / "control.sock").exists, what="the daemon")

@@ -290,6 +290,7 @@ def test_after_a_broken_audit_chain_evidence_is_kept_a_new_log_is_whole_and_noth
     named = robot.shell("actod queue fsck || true").splitlines()
     assert len(named) == 2
     assert "heads that bundles carry are not in the log" in named[0]
+    assert "audit.cut" in robot.shell("actod audit show --event audit. --last 50")
     assert robot.status()["uplink"] == "ok"
 
 

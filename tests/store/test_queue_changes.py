@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import orjson
+import pytest
 
 from actod.cli.main import main
 from actod.config import MaskingConfig, StoreConfig
@@ -131,6 +132,23 @@ def test_a_purge_is_a_record_of_the_chain_beside_the_ledgers_count(tmp_path: Pat
             (record,) = await daemon.records()
             assert record["topic"] == "actod/purge"
             assert record["data"] == {"bundles": daemon.proof_ids[1:], "messages": 30}
+
+    asyncio.run(scenario())
+
+
+def test_what_is_in_hand_is_not_purged_for_it_may_leave_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        async with Daemon(tmp_path) as daemon:
+            await daemon.queue("retry", daemon.proof_ids[0])
+            envelope = await daemon.spool.take(frozenset)
+            assert envelope.proof_id == daemon.proof_ids[0]
+            assert await daemon.queue("purge", envelope.proof_id) == (1, "")
+            assert "bundle_in_hand: it is about to be sent: actod incident lock" in capsys.readouterr().err
+            await daemon.spool.give_back(envelope)
+            code, said = await daemon.queue("purge", envelope.proof_id)
+            assert (code, said) == (0, "1 bundles, 10 messages, are gone, and counted as purged\n")
 
     asyncio.run(scenario())
 

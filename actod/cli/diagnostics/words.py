@@ -17,7 +17,7 @@ REASONS = (
     | remedies.REASONS
     | _listed(
         """
-        disk_full read_only no_inodes wal_held audit_full store_damaged store_failed store_newer
+        disk_full read_only no_inodes wal_held audit_full audit_unreceipted store_damaged store_failed store_newer
         signer_away signer_protocol cosign_missing bad_cosign bad_signature key_mismatch
         unreachable refused no_answer credential lost
         config locked daemon_away peer_refused environment_unreadable environment_unwritable
@@ -40,7 +40,7 @@ LOSSES = REASONS | _listed(
 )
 EVENTS = _listed(
     """
-    access.denied alert.undelivered audit.removed audit.repaired audit.unwritten
+    access.denied alert.undelivered audit.cut audit.epoch audit.removed audit.repaired audit.turned audit.unwritten
     broker.away broker.connected broker.lost broker.taken_over clock.set config.refused config.reloaded
     control.asked control.refused credential.ageing credential.changed credential.fallback credential.overdue
     credential.rotated daemon.started daemon.stopped incident.locked incident.unlocked key.old key.retired key.rotated
