@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from actod.submit.incident import UNLOCK, Action, note
+import pytest
+
+from actod.submit.incident import UNLOCK, Action, note, read_incident
 from hil.oracle import judge
-from hil.rig import Rig, wait_for
+from hil.rig import ROOT, Rig, wait_for
 from hil.soak import number
+from tests.config.parts import BASE, write
 from tests.e2e.test_away import numbers, publish
 
 
@@ -75,6 +83,28 @@ def test_while_locked_no_byte_of_a_request_leaves_over_kill_and_restart_and_afte
     shown = [json.loads(line) for line in asked("audit", "show", "--event", "incident.", "--json").splitlines()]
     assert [line["event"].removeprefix("incident.") for line in shown] == ["unlocked", *["locked", "unlocked"] * 2]
     assert judge(rig, number=number, published=range(210)).problems() == []
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """Give a folder that any user reaches, as the daemon's user does its own."""
+    with tempfile.TemporaryDirectory(prefix="actod-incident-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_root_locks_a_daemon_that_is_down_with_a_file_of_its_own_user(reachable: Path) -> None:
+    state = reachable / "state"
+    state.mkdir(mode=0o700)
+    daemon = 65534 if os.getuid() == 0 else os.getuid()
+    os.chown(state, daemon, -1)
+    file = write(reachable / "etc", {**BASE, "state_directory": str(state)})
+    for action, locked in (("lock", True), ("unlock", False)):
+        command = [sys.executable, "-m", "actod", "incident", action, "--config", str(file)]
+        assert subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == 0
+        assert (state / "incident.json").stat().st_uid == daemon
+        incident = read_incident(state)
+        assert (incident.locked, incident.untold[-1].uid) == (locked, os.getuid())
 
 
 def told(rig: Rig, most: int) -> list[tuple[str, str]]:
