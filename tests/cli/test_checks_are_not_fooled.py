@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from actod.cli.checks.check import Finding
 from actod.cli.checks.registry import CHECKS, finding_of
 from actod.cli.checks.site import Site
 from actod.ports import Instant
+from hil.parts.broker import Broker
 from hil.parts.certificates import CertificateAuthority
 from hil.rig import ROOT
 from tests.cli.healthy import SetClock
@@ -45,9 +46,9 @@ class Machine:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
 
-    def site(self) -> Site:
+    def site(self, *, offline: bool = True) -> Site:
         file = write(self.folder / "etc", self.config)
-        return Site(configfile.load(file), file, root=self.root, clock=self.clock, offline=True)
+        return Site(configfile.load(file), file, root=self.root, clock=self.clock, offline=offline)
 
     def found(self, check: str) -> Finding:
         return finding_of(CHECKS[check][1], self.site())
@@ -145,6 +146,27 @@ def test_what_the_site_needs_is_no_fault(machine: Machine) -> None:
     (machine.root / str(machine.folder)[1:]).mkdir(parents=True)
     kinds = {name: machine.found(name).kind for name in ("unit-daemon", "unit-signer", "egress", "broker-store")}
     assert set(kinds.values()) == {"ok"}, kinds
+
+
+def test_another_brokers_configuration_says_nothing_of_the_one_that_is_asked(machine: Machine) -> None:
+    machine.write("etc/mosquitto/mosquitto.conf", "listener 1883\nmax_queued_messages 100000\n")
+    assert machine.found("broker-queue").kind == "ok"
+    machine.config["mqtt"] = {"port": 1884}
+    found = machine.found("broker-queue")
+    assert (found.kind, "is not known" in found.detail) == ("doubt", True)
+
+
+def test_a_brokers_certificate_that_ends_or_has_ended_is_told_before_and_after(machine: Machine, tmp_path: Path) -> None:
+    authority, now = CertificateAuthority.make(tmp_path / "ca"), datetime.now(UTC)
+    for days, said in ((3, "nothing is collected after that"), (-3, "certificate_refused: certificate has expired")):
+        times = {"not_before": now - timedelta(days=90), "not_after": now + timedelta(days=days)}
+        broker = Broker(tmp_path / f"b{days}", certificate=authority.issue("broker", **times), ca_file=authority.ca_file)
+        broker.start()
+        machine.config["mqtt"] = {"port": broker.port, "tls": True, "ca_file": str(authority.ca_file)}
+        found = finding_of(CHECKS["broker-answers"][1], machine.site(offline=False))
+        broker.stop()
+        assert said in found.detail
+        assert found.remedy.startswith("openssl s_client ")
 
 
 def test_a_clock_of_1970_makes_nothing_young(machine: Machine, tmp_path: Path) -> None:
