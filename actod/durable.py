@@ -44,7 +44,8 @@ def write_whole(path: Path, data: bytes, *, like: Path | None = None) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
-    except OSError:
+    except OSError as exc:
+        exc.filename = exc.filename or str(path)  # a full disk names none, and whoever reads of it needs one
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise

@@ -7,6 +7,7 @@ import os
 
 from actod import configfile
 from actod.cli.state import NotRunningError, add_config_argument, ask
+from actod.errors import TransientError
 from actod.proof.envelope import iso
 from actod.service.clock import SystemClock
 from actod.service.folder import act_as_owner, check_folder
@@ -38,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
         action = Action(args.action, args.reason, iso(SystemClock().now().wall_ns), os.getuid())
         act_as_owner(config.state_directory)  # in an incident nobody should have to look up whose it is
         check_folder(config.state_directory)
-        note(config.state_directory, action)
+        try:
+            note(config.state_directory, action)
+        except OSError as refusal:
+            fault = f"{refusal.strerror}: nothing has changed; make room in {config.state_directory}"
+            raise TransientError("incident_unwritten", fault) from refusal
         print(
             f"submission is {args.action}ed in {config.state_directory}; {exc}. The next start holds to it and records it."
         )

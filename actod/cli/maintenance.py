@@ -110,6 +110,8 @@ def _noted_alone(config: Config, kind: str, done: Run) -> str:
         finally:
             audit.close()
         note_run(state, kind, done)
+    except OSError as exc:
+        return f"{exc.filename or state}: {exc.strerror}: make room there"
     finally:
         lock.release()
     return ""

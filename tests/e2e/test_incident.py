@@ -85,6 +85,24 @@ def test_while_locked_no_byte_of_a_request_leaves_over_kill_and_restart_and_afte
     assert judge(rig, number=number, published=range(210)).problems() == []
 
 
+def test_on_a_full_disk_a_command_says_that_nothing_has_changed(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    file = write(tmp_path / "etc", {**BASE, "state_directory": str(state)})
+    said = {}
+    for words in (("incident", "lock"), ("maintenance", "weekly")):
+        # A limit of no bytes for a file stands for the disk: both fail where the text is written.
+        command = ["sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$@"', "sh", sys.executable, "-B", "-m", "actod", *words]
+        command += ["--config", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+        said[words[0]] = done.stdout + done.stderr
+    assert "incident_unwritten" in said["incident"]
+    assert "nothing has changed" in said["incident"]
+    assert not read_incident(state).locked
+    assert "fail  noted: " in said["maintenance"]
+
+
 @pytest.fixture
 def reachable() -> Iterator[Path]:
     """Give a folder that any user reaches, as the daemon's user does its own."""
