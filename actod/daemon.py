@@ -101,7 +101,6 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
             group.create_task(upkeep.heartbeat(parts), name="heartbeat"),
             group.create_task(upkeep.follow_files(parts), name="files"),
             group.create_task(upkeep.watch_the_queue(parts), name="queue"),
-            group.create_task(incidents.follow(parts), name="incident"),
             group.create_task(parts.alerts.run(audit), name="alerts"),
             group.create_task(upkeep.end_pseudonym_epochs(parts), name="pseudonyms"),
             group.create_task(upkeep.sample_proofs(parts), name="samples"),
@@ -117,6 +116,8 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
         if parts.fleet is not None:
             tasks.append(group.create_task(parts.fleet.run(), name="fleet"))
         await _record_start(parts)
+        # Behind the genesis: what an operator did before the first start is no chain's first word.
+        tasks.append(group.create_task(incidents.follow(parts), name="incident"))
         collecting = group.create_task(
             pipeline.collect(
                 source=parts.source,
@@ -147,7 +148,7 @@ async def supervise(parts: Parts, stop: asyncio.Event, reloader: Reloader) -> No
         await stop.wait()
         parts.notifier.send(STOPPING="1")
         await _shut_down(parts, collecting, refusals)
-        await meters.save()
+        await meters.save(last=True)
         for task in (*tasks, collecting):
             task.cancel()
 

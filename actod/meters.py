@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -55,7 +56,7 @@ class Meters:
         self._seen: tuple[SpoolStatus, Tally] | None = None
         self._one = asyncio.Lock()
         self._text, self._text_at = b"", float("-inf")
-        self._defect = False
+        self._defect = self._over = False
         listen, file = parts.config.metrics.listen, parts.config.metrics.textfile
         self._server = MetricsServer(listen=listen, text=self.text) if listen else None
         interval_seconds = parts.config.metrics.textfile_interval_seconds
@@ -63,6 +64,7 @@ class Meters:
 
     async def run(self) -> None:
         """Look each second, keep the counters each minute, and give them out where that is asked for."""
+        await asyncio.to_thread(self._kept.begin)
         async with asyncio.TaskGroup() as group:
             if self._server is not None:
                 group.create_task(self._server.run(), name="metrics listener")
@@ -76,29 +78,36 @@ class Meters:
                     saved_at = time.monotonic()
                     await self.save()
 
-    async def save(self) -> None:
-        """Keep the counters for the next run. A disk that refuses is tried again in a minute."""
+    async def save(self, *, last: bool = False) -> None:
+        """Keep the counters for the next run; `last`: nobody is told anything after. A disk that refuses is tried again."""
+        async with self._one:
+            self._over = last
         with suppress(ActodError):
-            picture = await self.picture()
+            picture = await self._of_this_run()
             try:
-                await asyncio.to_thread(self._kept.save, picture)
+                await asyncio.to_thread(partial(self._kept.save, picture, last=last))
             except OSError:
                 _log.warning("The counters cannot be written; a restart would know those of a minute ago or more.")
 
     async def text(self) -> bytes:
         """Return the metrics as Prometheus takes them, at most a second old. Raises ActodError."""
         async with self._one:
+            if self._over:
+                raise TransientError("stopping")
             if time.monotonic() - self._text_at > _FRESH_SECONDS:
-                self._text, self._text_at = expose(await self.picture()), time.monotonic()
+                self._text, self._text_at = expose(self._kept.told(await self._of_this_run())), time.monotonic()
             return self._text
 
     async def picture(self) -> Picture:
         """Return every metric, earlier runs' counts included. Raises ActodError."""
+        return self._kept.complete(await self._of_this_run())
+
+    async def _of_this_run(self) -> Picture:
         answers = await self._ask_store()
         if self._seen is None:
             raise TransientError("store_away")
         try:
-            return self._kept.complete(self._draw(*self._seen, answers=answers))
+            return self._draw(*self._seen, answers=answers)
         except Exception as exc:  # noqa: BLE001 - a defect here must not end the daemon
             if not self._defect:
                 _log.error("The metrics cannot be drawn, by a defect of ours.", error=type(exc).__name__)

@@ -7,9 +7,10 @@ import os
 
 from actod import configfile
 from actod.cli.state import NotRunningError, add_config_argument, ask
+from actod.errors import TransientError
 from actod.proof.envelope import iso
 from actod.service.clock import SystemClock
-from actod.service.folder import check_folder
+from actod.service.folder import act_as_owner, check_folder
 from actod.submit.incident import LOCK, UNLOCK, Action, note
 
 _DEFAULT_REASON = "operator"
@@ -36,8 +37,13 @@ def run(args: argparse.Namespace) -> int:
         answer = ask(config, f"incident.{args.action}", reason=args.reason)
     except NotRunningError as exc:
         action = Action(args.action, args.reason, iso(SystemClock().now().wall_ns), os.getuid())
+        act_as_owner(config.state_directory)  # in an incident nobody should have to look up whose it is
         check_folder(config.state_directory)
-        note(config.state_directory, action)
+        try:
+            note(config.state_directory, action)
+        except OSError as refusal:
+            fault = f"{refusal.strerror}: nothing has changed; make room in {config.state_directory}"
+            raise TransientError("incident_unwritten", fault) from refusal
         print(
             f"submission is {args.action}ed in {config.state_directory}; {exc}. The next start holds to it and records it."
         )

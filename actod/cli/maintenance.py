@@ -20,7 +20,7 @@ from actod.config import Config, LogConfig
 from actod.errors import EXIT_FAILED, LockedError
 from actod.service import log
 from actod.service.clock import SystemClock
-from actod.service.folder import check_folder
+from actod.service.folder import act_as_owner, check_folder
 from actod.service.maintenance import Run, note_run
 from actod.store.lock import FolderLock
 
@@ -96,6 +96,7 @@ def _noted(config: Config, kind: str, done: Run) -> str:
 def _noted_alone(config: Config, kind: str, done: Run) -> str:
     """Note it without a daemon. Its lock keeps one from starting meanwhile: the audit log has one writer."""
     state = config.state_directory
+    act_as_owner(state)
     check_folder(state)
     try:
         lock = FolderLock(state)
@@ -109,6 +110,8 @@ def _noted_alone(config: Config, kind: str, done: Run) -> str:
         finally:
             audit.close()
         note_run(state, kind, done)
+    except OSError as exc:
+        return f"{exc.filename or state}: {exc.strerror}: make room there"
     finally:
         lock.release()
     return ""

@@ -24,13 +24,15 @@ _RATE = "$SYS/broker/load/publish/received/1min"  # mosquitto's; of all clients 
 class BrokerAnswer:
     """What a broker says of itself: the limits of its CONNACK, None where it names none.
 
-    `messages_per_second` is what all its clients published in the last minute, None where $SYS does not tell.
+    `messages_per_second` is what all its clients published in the last minute, None where $SYS does not tell;
+    `certificate` is its own (DER), None without TLS.
     """
 
     receive_maximum: int | None
     maximum_packet_bytes: int | None
     session_expiry_seconds: int | None
     messages_per_second: float | None
+    certificate: bytes | None = None
 
 
 def probe_broker(mqtt: MqttConfig) -> BrokerAnswer:
@@ -51,12 +53,16 @@ async def _probe(mqtt: MqttConfig) -> BrokerAnswer:
     link = Link(client, has_room=lambda: True, on_read=lambda: None, on_lost=ended.set, on_publish=on_publish)
     try:
         async with asyncio.timeout(mqtt.connect_timeout_seconds):
-            frames = FrameSocket(await dial(mqtt, context), largest_payload_bytes=_LARGEST_BYTES)
+            sock = await dial(mqtt, context)
+            answer["certificate"] = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+            frames = FrameSocket(sock, largest_payload_bytes=_LARGEST_BYTES)
             link.open(frames, host=mqtt.host, port=mqtt.port, keepalive=mqtt.keep_alive_seconds, clean_start=True)
             await ended.wait()
     except TimeoutError as exc:
         if "reason" not in answer:
             raise TransientError("no_answer", "the broker does not answer within the time") from exc
+    except ssl.SSLCertVerificationError as exc:
+        raise TransientError("certificate_refused", exc.verify_message or exc.reason or type(exc).__name__) from exc
     except ssl.SSLError as exc:
         raise TransientError("unreachable", exc.reason or type(exc).__name__) from exc
     except OSError as exc:
@@ -73,6 +79,7 @@ async def _probe(mqtt: MqttConfig) -> BrokerAnswer:
         maximum_packet_bytes=getattr(said, "MaximumPacketSize", None),
         session_expiry_seconds=getattr(said, "SessionExpiryInterval", None),
         messages_per_second=answer.get("rate"),
+        certificate=answer.get("certificate"),
     )
 
 

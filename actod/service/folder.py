@@ -36,8 +36,16 @@ def check_folder(path: Path) -> None:
             key="state_directory",
             expected="a folder of our own",
             found=f"{path}, which belongs to user {seen.st_uid}; we are user {os.geteuid()}",
-            fix=f"run this as user {seen.st_uid}, or chown -R {os.geteuid()} {path}",
+            fix=f"sudo -u '#{seen.st_uid}' actod ...   # the same command, as the user to whom it belongs",
         )
+
+
+def act_as_owner(path: Path) -> None:
+    """Have root, from here on, act as the user of the folder: what root left there the daemon could not read."""
+    if os.geteuid() == 0 and path.is_dir():
+        seen = path.stat()
+        os.setegid(seen.st_gid)
+        os.seteuid(seen.st_uid)
 
 
 def _unusable(path: Path, exc: OSError) -> ConfigError:

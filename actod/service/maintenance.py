@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from actod.durable import write_whole
+from actod.durable import alone, write_whole
 from actod.errors import RejectedError
 from actod.ports import Clock
 from actod.proof.envelope import iso
@@ -79,8 +79,9 @@ def note_run(folder: Path, kind: str, run: Run) -> None:
     """Keep a run, durably. Raises OSError, RejectedError."""
     if kind not in LIMIT_DAYS:
         raise RejectedError("argument_malformed", f"maintenance is one of {', '.join(LIMIT_DAYS)}")
-    runs = read_runs(folder) | {kind: run}
-    write_whole(folder / FILE, orjson.dumps({name: asdict(each) for name, each in runs.items()}))
+    with alone(folder):  # two timers may end at one moment
+        runs = read_runs(folder) | {kind: run}
+        write_whole(folder / FILE, orjson.dumps({name: asdict(each) for name, each in runs.items()}))
 
 
 def standing(folder: Path, clock: Clock) -> dict[str, dict[str, Any]]:

@@ -31,7 +31,9 @@ class Kept(StrEnum):
     """What a restart leaves of it."""
 
     EXACT = "exact"  # the store or the audit log has it
-    AT_LEAST = "at least"  # metrics.json has it: a kill or a power cut takes what the last minute added
+    AT_LEAST = (
+        "at least"  # metrics.json has it: a kill or a power cut takes what the last minute added, and Prometheus sees 0
+    )
     START = "since the start"
     NOW = "now"  # no counter
 

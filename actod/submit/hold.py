@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ class Hold:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._under_way: set[asyncio.Timeout] = set()
+        self._under_way: dict[asyncio.Timeout, list[Callable[[], None]]] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._one = asyncio.Lock()
@@ -43,22 +43,25 @@ class Hold:
         return self.incident.locked
 
     @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """Make a request inside. Raises TransientError(REASON) if it may not begin, or was broken off."""
+    async def passing(self) -> AsyncIterator[list[Callable[[], None]]]:
+        """Make a request inside. Raises TransientError(REASON) if it may not begin, or was broken off.
+
+        What is put into the list is called before it is broken off: then there still is a socket.
+        """
         if self.locked:
             raise TransientError(REASON)
         scope = asyncio.timeout(None)
         try:
             async with scope:
-                self._under_way.add(scope)
+                at_a_lock = self._under_way[scope] = []
                 self._quiet.clear()
-                yield
+                yield at_a_lock
         except TimeoutError:
             if not scope.expired():
                 raise
             raise TransientError(REASON, "broken off") from None
         finally:
-            self._under_way.discard(scope)
+            self._under_way.pop(scope, None)
             if not self._under_way:
                 self._quiet.set()
 
@@ -106,7 +109,9 @@ class Hold:
         before, self.incident = self.incident, incident
         if incident.locked:
             now = asyncio.get_running_loop().time()
-            for scope in self._under_way:
+            for scope, at_a_lock in self._under_way.items():
+                for each in at_a_lock:
+                    each()
                 if not scope.expired():
                     scope.reschedule(now)
         if incident.locked and not before.locked:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,12 +153,13 @@ class HttpsClient:
 
     async def _exchange(self, ask: _Ask) -> Answer:
         if self._hold is None:
-            return await self._made(ask)
-        async with self._hold.passing():
-            return await self._made(ask)
+            return await self._made(ask, [])
+        async with self._hold.passing() as at_a_lock:
+            return await self._made(ask, at_a_lock)
 
-    async def _made(self, ask: _Ask) -> Answer:
+    async def _made(self, ask: _Ask, at_a_lock: list[Callable[[], None]]) -> Answer:
         connection = await self._connection()
+        at_a_lock.append(connection.forget_unsent)
         answer, failure = None, TransientError("unreachable")
         try:
             async with asyncio.timeout(self._collector.request_timeout_seconds):
@@ -240,6 +244,12 @@ class _Connection:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
             proxy=httpx.Proxy(proxy) if proxy else None,
         )
+
+    def forget_unsent(self) -> None:
+        """Have its close take back what the kernel would go on sending: a whole bundle, on a slow link."""
+        with suppress(OSError, AttributeError):  # there is none yet, or none any more
+            raw = self.wire.stream.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def close(self) -> None:
         """Close it, whatever state it is in."""

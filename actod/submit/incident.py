@@ -9,18 +9,14 @@ Invariants:
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from actod.durable import sync_folder, write_whole
+from actod.durable import alone, sync_folder, write_whole
 from actod.errors import RejectedError
 from actod.submit.verdict import VERDICTS
 
@@ -74,7 +70,7 @@ def read_incident(folder: Path) -> Incident:
 
 def note(folder: Path, action: Action) -> Incident:
     """Take an action, durably; return where it stands then. Raises OSError."""
-    with _alone(folder):
+    with alone(folder):
         before = read_incident(folder)
         locked, reason, since = action.action == LOCK, action.reason, action.at
         if locked and before.locked and before.since:
@@ -84,7 +80,7 @@ def note(folder: Path, action: Action) -> Incident:
 
 def told(folder: Path, action: Action) -> Incident:
     """Forget an action that the device's chain has. Raises OSError."""
-    with _alone(folder):
+    with alone(folder):
         before = read_incident(folder)
         return _write(folder, replace(before, untold=tuple(each for each in before.untold if each != action)))
 
@@ -96,13 +92,3 @@ def _write(folder: Path, incident: Incident) -> Incident:
         return Incident()
     write_whole(folder / FILE, orjson.dumps(asdict(incident)))
     return incident
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

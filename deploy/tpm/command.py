@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from machine import Machine, ProvisionError
-from steps import DEVICE, REPORT, Plan
+from steps import DEVICE, REPORT, Plan, sealed_to
 
 _SEALS = ("host+tpm2", "tpm2", "host", "file")
 
@@ -36,7 +36,9 @@ def _arguments(name: str) -> argparse.Namespace:
     parser.add_argument("kind", choices=("tpm", "softhsm"), help="a TPM 2.0, or a token in files (for tests and trials)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--user", default="actod-signer", help="the signer's user (default actod-signer)")
-    parser.add_argument("--seal", choices=_SEALS, help="what the PIN is encrypted to; default: the host's key and the TPM")
+    parser.add_argument(
+        "--seal", choices=_SEALS, help="what the PIN is encrypted to; default: as it is, at first the host's key and the TPM"
+    )
     parser.add_argument("--tcti", default=f"device:{DEVICE}", help=f"how the TPM is reached (default device:{DEVICE})")
     parser.add_argument("--actod", default="actod", metavar="COMMAND", help="how actod is called (default actod)")
     parser.add_argument("--root", type=Path, default=Path("/"), help="a folder that stands for /, for tests")
@@ -48,14 +50,15 @@ def _arguments(name: str) -> argparse.Namespace:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    seal = args.seal
+    machine = Machine(args.root.resolve(), args.user)
+    seal = args.seal or sealed_to(machine)
     if seal is None:
         seal = "host+tpm2" if args.kind == "tpm" or Path(DEVICE).exists() else "host"
         if shutil.which("systemd-creds") is None:
             print("warning: systemd-creds is missing: the PIN will lie unencrypted in a file of root's", file=sys.stderr)
             seal = "file"
     plan = Plan(
-        machine=Machine(args.root.resolve(), args.user),
+        machine=machine,
         kind=args.kind,
         seal=seal,
         tcti=args.tcti,

@@ -26,6 +26,7 @@ TOKENS = f"{STORE}/tokens"  # SoftHSM's
 SOFTHSM_CONF = "/etc/actod/softhsm2.conf"
 MADE = f"{STORE}/.made"  # the token has its PIN: tpm2-pkcs11 says so of tokens that have none yet
 SNIPPET, REPORT = "/etc/actod/conf.d/40-token.toml", "/etc/actod/report.json"
+SEALED = "/etc/actod/token-pin.sealed-to"  # what the stored PINs are encrypted to, whatever a later run asks for
 DROP_IN = "/etc/systemd/system/actod-signer.service.d/token.conf"
 UDEV_RULE = "/etc/udev/rules.d/60-actod-tpm.rules"
 DEVICE = "/dev/tpmrm0"
@@ -34,6 +35,7 @@ _RULE = b'SUBSYSTEM=="tpmrm", KERNEL=="tpmrm[0-9]*", GROUP="tss", MODE="0660"\n'
 _FREE_PCR = (
     23  # for applications: no firmware measures into it, so no update locks us out; systemd 252 cannot do without one
 )
+_PINS = ("token-so-pin", "token-pin")
 _MAX_FAILURES, _RECOVERY_SECONDS = 31, 600  # an unclean stop is a failure; one is forgiven every ten minutes
 _PACKAGES = {"tpm": ("libtpm2-pkcs11-1", "tpm2-tools", "tpm-udev"), "softhsm": ("softhsm2",)}
 _MODULES = {"tpm": "pkcs11/libtpm2_pkcs11.so", "softhsm": "softhsm/libsofthsm2.so"}
@@ -60,6 +62,23 @@ class Step:
     done: Callable[[], bool]
     do: Callable[[], None]
     undo: Callable[[], None] | None = None
+
+
+def sealed_to(machine: Machine) -> str | None:
+    """Return what the PINs that are stored are encrypted to, None if there are none."""
+    try:
+        known = machine.path(SEALED).read_text(encoding="ascii").strip()
+    except FileNotFoundError:  # an older provision kept it in the report alone
+        try:
+            known = str(json.loads(machine.path(REPORT).read_bytes())["report"]["pin_sealed_to"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    return known if any(machine.path(secret_file(name, known)).exists() for name in _PINS) else None
+
+
+def secret_file(name: str, seal: str) -> str:
+    """Return where a secret is stored: encrypted, or (seal file) for root's eyes."""
+    return f"{SECRETS}/{name}" if seal == "file" else f"{ENCRYPTED}/actod.{name}"
 
 
 @dataclass(frozen=True)
@@ -202,29 +221,34 @@ class Plan:
         self.machine.remove(STORE)
         self.machine.remove(SOFTHSM_CONF)
 
-    def secret_file(self, name: str) -> str:
-        """Return where a secret is stored: encrypted, or (seal file) for root's eyes."""
-        return f"{SECRETS}/{name}" if self.seal == "file" else f"{ENCRYPTED}/actod.{name}"
-
     def _has_pins(self) -> bool:
-        return all(self.machine.path(self.secret_file(name)).exists() for name in ("token-pin", "token-so-pin"))
+        known = sealed_to(self.machine)
+        if known not in {None, self.seal}:
+            raise ProvisionError(
+                f"the token's PIN is sealed to {known}, and stays so: --seal {known}, or none. For a PIN that is sealed to "
+                f"{self.seal} make a new token: unprovision {self.kind} --destroy-keys, then this again"
+            )
+        return all(self.machine.path(secret_file(name, self.seal)).exists() for name in _PINS)
 
     def _store_pins(self) -> None:
+        self.machine.write(SEALED, self.seal.encode(), 0o644)
         self.machine.folder(SECRETS if self.seal == "file" else ENCRYPTED, 0o700, owned=False)
-        for name in ("token-so-pin", "token-pin"):
-            if self.machine.path(self.secret_file(name)).exists():
+        for name in _PINS:
+            if self.machine.path(secret_file(name, self.seal)).exists():
                 continue  # a kill came between the two
             secret = secrets.token_urlsafe(24).encode()
             if self.seal == "file":
-                self.machine.write(self.secret_file(name), secret, 0o400)
+                self.machine.write(secret_file(name, self.seal), secret, 0o400)
             else:
                 command = ["systemd-creds", "encrypt", *self._keys(), f"--name={name}", "-", "-"]
-                self.machine.write(self.secret_file(name), self.machine.run(command, given=secret), 0o600)
+                self.machine.write(secret_file(name, self.seal), self.machine.run(command, given=secret), 0o600)
 
     def _remove_pins(self) -> None:
         self.machine.remove(MEANWHILE)
-        for name in ("token-pin", "token-so-pin"):
-            self.machine.remove(self.secret_file(name))
+        for name in _PINS:
+            for seal in ("file", self.seal):
+                self.machine.remove(secret_file(name, seal))
+        self.machine.remove(SEALED)
 
     def _keys(self) -> list[str]:
         """Name the keys: `auto` leaves the TPM out on machines without UEFI. See _FREE_PCR."""
@@ -237,7 +261,7 @@ class Plan:
 
     def secret(self, name: str) -> bytes:
         """Return a stored secret."""
-        path = self.machine.path(self.secret_file(name))
+        path = self.machine.path(secret_file(name, self.seal))
         if self.seal == "file":
             return path.read_bytes()
         device = [self._keys()[1]] if "tpm2" in self.seal else []
@@ -302,7 +326,7 @@ class Plan:
         if self.seal == "file":
             lines += [
                 "LoadCredentialEncrypted=",
-                f"LoadCredential=token-pin:{self.machine.path(self.secret_file('token-pin'))}",
+                f"LoadCredential=token-pin:{self.machine.path(secret_file('token-pin', self.seal))}",
             ]
         if self.kind == "tpm" and self.tcti != f"device:{DEVICE}":
             lines += [f"Environment=TPM2_PKCS11_TCTI={self.tcti}"]

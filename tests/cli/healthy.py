@@ -148,7 +148,7 @@ def running(folder: Path) -> Iterator[Robot]:
         credentials = _credentials(folder / "credentials", rig)
         stack.enter_context(_environment(rig, credentials))
         config = _config(folder, rig, broker, proxy)
-        root = _machine(folder / "root", state)
+        root = _machine(folder / "root", state, broker_port=broker.port)
         wait_for(lambda: _seals(rig), what="the daemon at work")
         yield Robot(rig, folder, root, state, credentials, broker, certificate, config)
 
@@ -252,7 +252,7 @@ _FILES = {
 }
 
 
-def _machine(root: Path, state: Path) -> Path:
+def _machine(root: Path, state: Path, *, broker_port: int) -> Path:
     """Make the machine: Debian 12 on an encrypted eMMC, with the package installed."""
     for place, text in _FILES.items():
         file = root / place
@@ -266,7 +266,8 @@ def _machine(root: Path, state: Path) -> Path:
     for unit in (ROOT / "deploy/systemd").glob("*.service"):
         shutil.copy(unit, units)
     (root / "etc/mosquitto/conf.d").mkdir()
-    shutil.copy(ROOT / "deploy/mosquitto/robot.conf", root / "etc/mosquitto/conf.d")
+    text = (ROOT / "deploy/mosquitto/robot.conf").read_text(encoding="utf-8")
+    (root / "etc/mosquitto/conf.d/robot.conf").write_text(text.replace("\nlistener 1883 ", f"\nlistener {broker_port} "))
     for link in ("multi-user.target.wants/actod.service", "sysinit.target.wants/systemd-timesyncd.service"):
         place = root / "etc/systemd/system" / link
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,8 @@ MONITOR = all_of(
     secret("monitor-key", f"acto_a-third-key-that-samples-proofs\nfor prod {COLLECTOR}\n"),
     setting(collector__monitor_api_key_file="credential:monitor-key"),
 )
+NOBODYS = free_port()
+OTHER_CONF = "etc/mosquitto/conf.d/other.conf"
 TO_ROOT = "Uid:\t0\t0\t0\t0"
 BROKEN = (
     Row("configuration-valid", setting(routes__0__topic="uagv/v2/#/x"), "routes.topic: expected"),
@@ -122,7 +124,7 @@ BROKEN = (
     Row("tpm-device", mode("root/dev/tpmrm0", 0o666), "mode 0666: every user can try PINs"),
     Row("tpm-lockout", near_a_lockout, "failures of", "warn"),
     Row("key-age", key_of_last_year, "of 365 days", "warn"),
-    Row("broker-answers", setting(mqtt__port=free_port()), "unreachable"),
+    Row("broker-answers", setting(mqtt__port=NOBODYS), "unreachable", given=written(OTHER_CONF, f"listener {NOBODYS}\n")),
     Row("broker-tls", setting(mqtt__tls=False), "cross the network unencrypted", given=elsewhere),
     Row("broker-login", setting(mqtt__username=None), "takes whoever comes", given=elsewhere),
     Row("broker-inflight", replaced(ROBOT_CONF, "max_inflight_messages 200", ""), "20 messages in flight", "warn"),

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,15 @@ def test_what_is_overdue_is_said_by_clocks_that_can_be_trusted_alone(tmp_path: P
     assert overdue() == (False, None)
     (tmp_path / FILE).write_bytes(b"{")
     assert standing(tmp_path, clock)["weekly"]["result"] == "never"
+
+
+def test_rounds_that_end_at_one_moment_are_all_kept(tmp_path: Path) -> None:
+    clock, kinds = FakeClock(), list(LIMIT_DAYS)
+    for number in range(20):
+        run = Run.ended(clock, failed=[str(number)], warned=[], asked=[])
+        with ThreadPoolExecutor(len(kinds)) as pool:
+            list(pool.map(partial(note_run, tmp_path, run=run), kinds))
+        assert {kind: kept.failed for kind, kept in read_runs(tmp_path).items()} == dict.fromkeys(kinds, run.failed)
 
 
 def test_limits_that_were_met_and_callers_that_were_refused_are_named_since_the_last_round(

@@ -125,7 +125,7 @@ def test_a_folder_that_others_can_enter_is_refused_and_left_as_it_is(tmp_path: P
 def test_a_folder_of_another_user_is_refused_with_his_number(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     os.chown(tmp_path / "state", 65534, 65534)
-    with pytest.raises(ConfigError, match=r"belongs to user 65534; we are user 0\. Fix: run this as user 65534"):
+    with pytest.raises(ConfigError, match=r"belongs to user 65534; we are user 0\. Fix: sudo -u '#65534' actod"):
         own_folder(tmp_path / "state")
 
 

@@ -105,31 +105,41 @@ def test_counters_are_exact_after_a_stop_and_at_least_after_a_kill_and_never_fal
         kept = KeptCounters(Path(folder) / FILE)
         truth = saved = of_this_run = 0
 
-        def complete() -> Picture:
+        def of_run() -> Picture:
             picture, latency = Picture(), Latency()
             picture.add(RECEIVED, of_this_run)
             picture.add(REDACTIONS, of_this_run, "email")
             picture.add("actod_audit_lines_total", of_this_run)
             latency.took(0.2)
             picture.add_latency("actod_sign_seconds", latency)
-            return kept.complete(picture)
+            return picture
 
+        def told() -> float:
+            return kept.told(of_run()).values[RECEIVED][()]
+
+        seen, rises = 0.0, 0.0  # what Prometheus saw last, and the sum that it makes of it: increase()
         for step in steps:
             if isinstance(step, int):
                 truth, of_this_run = truth + step, of_this_run + step
+            now = told()
+            rises, seen = rises + (now - seen if now >= seen else now), now
+            assert rises == truth
             if step in {"save", "stop"}:
-                kept.save(complete())
-                saved = complete().values[RECEIVED][()]
+                kept.save(of_run(), last=step == "stop")
+                saved = kept.complete(of_run()).values[RECEIVED][()]
             if step in {"kill", "stop"}:
                 kept, of_this_run = KeptCounters(Path(folder) / FILE), 0
-                told = complete().values
-                assert told[RECEIVED].get((), 0) == told[REDACTIONS].get(("email",), 0) == saved
-                assert told["actod_audit_lines_total"][()] == 0  # the log itself counts those
+                kept.begin()
+                after = kept.complete(of_run()).values
+                assert after[RECEIVED].get((), 0) == after[REDACTIONS].get(("email",), 0) == saved
+                assert after["actod_audit_lines_total"][()] == 0  # the log itself counts those
+                assert told() in ({seen} if step == "stop" else {seen, 0})
+                seen = told()  # asked before anything comes in: a beginning at 0 is seen, and adds nothing
                 if step == "stop" and "kill" not in steps:
                     assert saved == truth
-                buckets = list(told["actod_sign_seconds"].values())[:-1]
+                buckets = list(after["actod_sign_seconds"].values())[:-1]
                 assert buckets == sorted(buckets)
-        assert complete().values[RECEIVED][()] <= truth
+        assert kept.complete(of_run()).values[RECEIVED][()] <= truth
 
 
 HARM = {

@@ -190,9 +190,14 @@ class RawServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(script: Script, context: ssl.SSLContext) -> AsyncIterator[RawServer]:
+async def serving(
+    script: Script, context: ssl.SSLContext, *, receive_buffer_bytes: int | None = None
+) -> AsyncIterator[RawServer]:
     raw = RawServer(script, context)
-    listener = await asyncio.start_server(raw.accept, "127.0.0.1", 0)
+    accepting = socket.create_server(("127.0.0.1", 0))
+    if receive_buffer_bytes is not None:
+        accepting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    listener = await asyncio.start_server(raw.accept, sock=accepting)
     raw.port = listener.sockets[0].getsockname()[1]
     try:
         yield raw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import stat
 from pathlib import Path
 
@@ -77,6 +78,40 @@ def test_a_lock_breaks_off_what_is_under_way_sends_not_a_byte_more_and_what_was_
             assert uplink.state == "ok"
             assert audit.of("submit.state") == []
             await client.close()
+
+    asyncio.run(check())
+
+
+def test_a_lock_takes_back_what_the_kernel_has_not_sent_yet(
+    folder: Path, authority: CertificateAuthority, certificate: Certificate
+) -> None:
+    first, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    size = 1_000_000  # fits into the buffers of both sides, as a bundle on a slow link does
+
+    async def stalled_reader(visit: Visit) -> None:
+        await visit.secure()
+        await visit.some()
+        first.set()
+        await go_on.wait()
+        with contextlib.suppress(OSError):
+            while await visit.some():
+                pass
+        ended.set()
+
+    async def check() -> None:
+        hold = Hold(folder)
+        async with serving(stalled_reader, server_context(certificate), receive_buffer_bytes=4096) as server:
+            config = collector_config(folder, authority, server.port)
+            client = HttpsClient(collector=config, environment="dev", clock=FakeClock(), hold=hold)
+            under_way = asyncio.create_task(client.submit(envelope(1, size_bytes=size)))
+            async with asyncio.timeout(20):
+                await first.wait()
+                await hold.act(SET)
+                with pytest.raises(TransientError, match="incident_locked"):
+                    await under_way
+                go_on.set()
+                await ended.wait()
+            assert server.application_bytes < size
 
     asyncio.run(check())
 

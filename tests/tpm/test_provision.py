@@ -116,7 +116,21 @@ def test_softhsm_is_provisioned_with_a_pin_that_nobody_saw_and_taken_back(sofths
     drop_in = made["etc/systemd/system/actod-signer.service.d/token.conf"][1].decode()
     assert f"LoadCredentialEncrypted=\nLoadCredential=token-pin:{softhsm.root}/etc/actod/credentials/token-pin\n" in drop_in
     assert 'pin_file = "credential:token-pin"' in made["etc/actod/conf.d/40-token.toml"][1].decode()
+    another_seal_is_refused_and_none_keeps_the_one_there_is(softhsm, made)
     take_back(softhsm, made)
+
+
+def another_seal_is_refused_and_none_keeps_the_one_there_is(softhsm: Machine, made: dict[str, tuple[int, bytes]]) -> None:
+    """Hold the report to the truth: tpm2, of a PIN in a plain file, would have `actod check` call a stolen card safe."""
+    for asked in ("host", "tpm2"):
+        softhsm.options = ("--seal", asked)
+        refused = softhsm.run("provision")
+        assert (refused.returncode, "is sealed to file, and stays so" in refused.stderr) == (1, True), refused.stderr
+        assert softhsm.files() == made
+    softhsm.options = ()
+    (softhsm.root / "etc/actod/token-pin.sealed-to").unlink()  # of an older provision
+    assert words(softhsm.run("provision")) == {"done"}
+    (softhsm.root / "etc/actod/token-pin.sealed-to").write_text("file")
 
 
 @pytest.mark.tpm

@@ -12,9 +12,11 @@ from actod.collect.credentials import tls_context
 from actod.collect.probe import BrokerAnswer
 from actod.errors import ActodError, TransientError
 from actod.submit.endpoint import is_loopback
+from actod.submit.seen import ends_soon, validity
 
 _REMEDIES = {
-    "unreachable": "systemctl start mosquitto   # else check mqtt.host, mqtt.port; under TLS mqtt.ca_file must hold its CA",
+    "unreachable": "systemctl start mosquitto   # else check mqtt.host, mqtt.port; under TLS mqtt.port its TLS port",
+    "certificate_refused": "openssl s_client -connect HOST:PORT   # renew it if ended; else mqtt.ca_file must hold its CA",
     "refused": "actod credentials rotate broker --new FILE   # else check mqtt.username, and the broker's access list",
     "no_answer": "mosquitto_sub -h HOST -p PORT -V 5 -t test   # mqtt.port must speak MQTT 5, and TLS if mqtt.tls is set",
 }
@@ -22,6 +24,7 @@ _SHORTEST_SECONDS = 300  # an upgrade, a reboot with a check of the disk, a pers
 _USUAL_BYTES = 600  # a VDA 5050 state message
 _USUAL_RATE = 100.0  # what a busy robot says, where nothing was seen yet
 _DAY_SECONDS = 86_400
+_PACKET_BYTES = 128 * 1024  # a packet's topic and properties, beside its payload
 
 
 def _broker(site: Site) -> Finding:
@@ -30,9 +33,15 @@ def _broker(site: Site) -> Finding:
     if mqtt.tls:
         tls_context(mqtt)
     try:
-        site.broker()
+        answer = site.broker()
     except TransientError as exc:
         return trouble(f"{where}: {exc}", _REMEDIES.get(exc.reason, "journalctl -u mosquitto"))
+    if answer is not None and answer.certificate is not None and ends_soon(answer.certificate, site.now):
+        end = validity(answer.certificate)[1]
+        return doubt(
+            f"{where}: its certificate ends on {end:%Y-%m-%d}, and nothing is collected after that",
+            "openssl s_client -connect HOST:PORT   # renew it on the broker's machine",
+        )
     return ok(f"{where} accepts MQTT 5")
 
 
@@ -54,7 +63,8 @@ def _login(site: Site) -> Finding:
 
 def _local(site: Site) -> dict[str, str] | None:
     """Return the settings of the broker on this machine, None where it is elsewhere or says nothing of itself."""
-    return mosquitto.settings(site) if is_loopback(site.config.mqtt.host) else None
+    mqtt = site.config.mqtt
+    return mosquitto.settings(site, port=mqtt.port) if is_loopback(mqtt.host) else None
 
 
 def _answer(site: Site) -> BrokerAnswer | None:
@@ -83,7 +93,7 @@ def _queue(site: Site) -> Finding:
     local = _local(site)
     if local is None:
         return doubt(
-            "how much the broker keeps while actod is away is not known: its configuration is not on this machine",
+            "how much the broker keeps while actod is away is not known: /etc/mosquitto is not there, or of another one",
             "grep -rh max_queued /etc/mosquitto/   # on the broker's machine; docs/topology.md says how much it takes",
         )
     rate, whence = _rate(site)
@@ -150,9 +160,11 @@ def _packet_size(site: Site) -> Finding:
     if not named:
         return ok("the broker takes messages of any size")
     if min(named) < wanted:
+        older = local is not None and 0 < _number(local["message_size_limit"]) < wanted
         return trouble(
             f"the broker takes messages of {min(named)} B at most, actod {wanted}: between these nobody counts",
-            "echo 'max_packet_size 1048576' >> /etc/mosquitto/conf.d/robot.conf && systemctl restart mosquitto",
+            f"echo '{'message_size_limit 0' if older else f'max_packet_size {wanted + _PACKET_BYTES}'}' >> "
+            "/etc/mosquitto/conf.d/robot.conf && systemctl restart mosquitto",
         )
     return ok(f"the broker takes messages of {min(named)} B")
 

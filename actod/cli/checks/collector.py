@@ -101,8 +101,13 @@ def _read(file: Path) -> list[bytes]:
 
 def _ends(chain: Sequence[bytes], site: Site, name: str) -> Finding:
     for place, certificate in enumerate(chain):
+        start, end = validity(certificate)
+        if site.now < start:
+            return trouble(
+                f"{name}: certificate {place} begins on {start:%Y-%m-%d}, and the clock says {site.now:%Y-%m-%d}",
+                "timedatectl   # set the clock first: no end can be told before it is right",
+            )
         if ends_soon(certificate, site.now):
-            _start, end = validity(certificate)
             days = (end - site.now).days
             return trouble(f"{name}: certificate {place} ends on {end:%Y-%m-%d}, in {days} days")
     first = min((validity(certificate)[1] for certificate in chain), default=None)

@@ -47,6 +47,8 @@ def _files(site: Site) -> Finding:
         seen = place.stat()
         if seen.st_mode & _OTHERS_MAY_WRITE and not seen.st_mode & 0o1000:
             return trouble(f"{place}, mode {seen.st_mode & 0o7777:04o}: others can change it", f"chmod go-w {place}")
+        if seen.st_uid not in site.trusted:
+            return trouble(f"{place} is of user {seen.st_uid}, who can change it", f"chown root {place}")
     return ok(f"{len(places)} files and folders, written by their owner alone")
 
 

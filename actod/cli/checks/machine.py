@@ -52,20 +52,23 @@ def _swap(site: Site) -> Finding:
 
 
 def _is_safe(site: Site, area: Path) -> bool:
-    if area.name.startswith("zram"):
-        return True
     device = site.path("sys/class/block") / area.name
     if area.is_relative_to("/dev"):
+        if area.name.startswith("zram"):  # in memory, but for what it may write back to a disk
+            return site.text(f"sys/class/block/{area.name}/backing_dev").strip() in {"", "none"}
         return device.exists() and is_encrypted(device.resolve())
     return site.path(area).exists() and site.disk(site.path(area)).encrypted is True
 
 
 def _core_dumps(site: Site) -> Finding:
     pattern = site.text("proc/sys/kernel/core_pattern").strip()
-    if pattern in {"", "|/bin/false"}:
+    names_by_pid = site.text("proc/sys/kernel/core_uses_pid").strip()
+    if pattern == "|/bin/false" or (not pattern and names_by_pid == "0"):
         return ok("the kernel writes none")
     if _holds(site, "LimitCORE", "0"):
         return ok("the units may write none")
+    if not pattern and not names_by_pid:
+        return doubt("where core files go is not known: the kernel does not say")
     return trouble(f"core files go to {pattern[:60]!r}: keys, and what was not masked yet, would be in them")
 
 

@@ -89,11 +89,14 @@ def _links(site: Site) -> Finding:
                 f"{key}: {path} is a link to {path.readlink()}",
                 f"install -m 0600 $(readlink -f {path}) {path}.new && mv {path}.new {path}",
             )
-        for folder in path.parents:
-            mode = folder.stat().st_mode
-            if mode & _OTHERS_MAY_WRITE and not mode & _STICKY:
+        for folder in dict.fromkeys((*path.parents, *path.resolve().parents)):  # a folder may be a link as well
+            seen = folder.stat()
+            if seen.st_mode & _OTHERS_MAY_WRITE and not seen.st_mode & _STICKY:
+                mode = stat.S_IMODE(seen.st_mode)
+                return trouble(f"{key}: others can replace {path}: {folder} has mode {mode:04o}", f"chmod go-w {folder}")
+            if seen.st_uid not in site.trusted:
                 return trouble(
-                    f"{key}: others can replace {path}: {folder} has mode {stat.S_IMODE(mode):04o}", f"chmod go-w {folder}"
+                    f"{key}: user {seen.st_uid} can replace {path}: {folder} is that user's", f"chown root {folder}"
                 )
     return ok(f"{count} files, none of them a link, none in a folder that others can write")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +52,12 @@ class Site:
     def now(self) -> datetime:
         """Return the wall clock's time."""
         return datetime.fromtimestamp(self.clock.now().wall_ns / 1e9, UTC)
+
+    @property
+    def trusted(self) -> set[int]:
+        """Return who may change what the daemon reads: root, who asks, and the daemon's user, by its state folder."""
+        state = self.config.state_directory
+        return {0, os.geteuid(), *({state.stat().st_uid} if state.exists() else ())}
 
     def path(self, place: str | Path) -> Path:
         """Return a place of the machine, such as "proc/swaps" or an absolute path."""

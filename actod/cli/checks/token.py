@@ -97,8 +97,8 @@ def _key_age(site: Site) -> Finding:
     days, allowed = age_days(state.since, iso(site.clock.now().wall_ns)), max_age_days(site.config)
     if state.pending is not None:
         return doubt(f"a {state.pending.statement.purpose} is under way", remedy("key_change_pending"))
-    if days is None:
-        return doubt(f"in use since {state.since[:40]!r}, which is no time")
+    if days is None or state.since[:19] > iso(site.clock.now().wall_ns)[:19]:
+        return doubt(f"in use since {state.since[:40]!r}, which is no time, or by the clock to come", "timedatectl")
     detail = f"in use for {days} of {allowed} days"
     if days >= allowed:
         return trouble(detail)

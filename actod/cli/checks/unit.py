@@ -28,11 +28,27 @@ _BOTH = dict.fromkeys(_YES, "yes") | {
 }
 # What the shipped units say, and a drop-in may only tighten: tests/deploy holds this against them.
 SANDBOX = {
-    DAEMON: _BOTH | {"User": "actod", "PrivateUsers": "yes", "PrivateDevices": "yes", "SocketBindDeny": "any"},
+    DAEMON: _BOTH
+    | {"User": "actod", "Group": "actod", "PrivateUsers": "yes", "PrivateDevices": "yes", "SocketBindDeny": "any"},
     SIGNER: _BOTH
     | {"User": "actod-signer", "PrivateNetwork": "yes", "IPAddressDeny": "any", "ProtectClock": "yes", "ProcSubset": "pid"}
-    | {"SocketBindDeny": "any"},
+    | {"SocketBindDeny": "any", "Group": "actod-signer"},
 }
+_EXECUTABLE = {"/usr", "-/lib", "-/lib64"}
+_PLACES: dict[str, set[str]] = {
+    "SupplementaryGroups": set(),
+    "BindPaths": set(),
+    "ReadWritePaths": set(),
+    "ExecPaths": _EXECUTABLE,
+    "DeviceAllow": set(),
+}
+# Lists that may not grow: words beyond these open something.
+ADDS = {
+    DAEMON: _PLACES | {"ReadWritePaths": {"-/run/actod-metrics"}},
+    # docs/install.md: a token at USB
+    SIGNER: _PLACES | {"IPAddressAllow": set(), "DeviceAllow": {"/dev/tpmrm0", "char-usb_device", "rw"}},
+}
+_WHERE = {"any", "0.0.0.0/0", "::/0"}
 _METRICS = "ipv4:tcp:9464"  # of metrics.listen, in the shipped unit
 FAMILIES = {DAEMON: {"AF_UNIX", "AF_INET", "AF_INET6"}, SIGNER: {"AF_UNIX"}}
 CALLS = {
@@ -60,12 +76,19 @@ def _wanted(site: Site) -> tuple[str, ...]:
     return (DAEMON,) if site.config.signer.spawn else (DAEMON, SIGNER)
 
 
-def relaxed(unit: Unit, name: str, *, listen: str = "") -> Iterator[str]:
-    """Name each line of a unit that is looser than the shipped one; at `listen` it may, as the configuration says."""
+def relaxed(unit: Unit, name: str, *, listen: str = "", writes: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Name each line of a unit that is looser than the shipped one; the configuration asks for `listen` and `writes`."""
     for key, value in SANDBOX[name].items():
         found = unit.last(key)
         if found != value:
             yield f"{key}={found}" if found is not None else f"{key}= is missing"
+    for key, shipped in ADDS[name].items():
+        added = set(unit.words(key)) - shipped - (writes if key == "ReadWritePaths" else frozenset())
+        if added:
+            yield f"{key}={' '.join(sorted(added))}"
+    for key, values in unit.settings.items():
+        if key.startswith("Exec") and any(value.lstrip("@-:").startswith(("+", "!")) for value in values):
+            yield f"{key}= outside of the sandbox"
     ports = set(unit.words("SocketBindAllow")) - {_METRICS, f"ipv4:tcp:{listen.rpartition(':')[2]}"}
     if ports:
         yield f"SocketBindAllow={' '.join(sorted(ports))}"
@@ -91,10 +114,13 @@ def _sandbox(site: Site, name: str) -> Finding:
     unit = site.unit(name)
     if unit is None:
         return skip(f"no {name} is installed")
-    lines = list(relaxed(unit, name, listen=site.config.metrics.listen))
+    textfile = site.config.metrics.textfile
+    folders = [site.config.state_directory, *([textfile.parent] if textfile else [])] if name == DAEMON else []
+    writes = frozenset(f"{mark}{folder}" for folder in folders for mark in ("", "-"))
+    lines = list(relaxed(unit, name, listen=site.config.metrics.listen, writes=writes))
     if lines:
         return trouble(f"{name}, looser than shipped: {', '.join(lines)}", f"systemctl revert {name}")
-    return ok(f"{name}, {len(SANDBOX[name]) + 3} settings as shipped")
+    return ok(f"{name}, {len(SANDBOX[name]) + len(ADDS[name]) + 3} settings as shipped")
 
 
 def _restart(site: Site) -> Finding:
@@ -122,8 +148,9 @@ def _egress(site: Site) -> Finding:
     unit = site.unit(DAEMON)
     if unit is None:
         return skip(f"no {DAEMON} is installed")
-    if "any" in unit.words("IPAddressDeny"):
-        return ok(f"only to {' '.join(unit.words('IPAddressAllow')) or 'nowhere'}")
+    allowed = unit.words("IPAddressAllow")
+    if "any" in unit.words("IPAddressDeny") and not _WHERE & set(allowed):
+        return ok(f"only to {' '.join(allowed) or 'nowhere'}")
     return trouble("the daemon may reach every address: broker, collector and resolver are all that it needs")
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system")
+_FOLDERS = (  # systemd.unit(5), the first is the strongest; `systemctl set-property` writes into the first two
+    "etc/systemd/system.control", "run/systemd/system.control", "run/systemd/transient", "run/systemd/generator.early",
+    "etc/systemd/system", "etc/systemd/system.attached", "run/systemd/system", "run/systemd/system.attached",
+    "run/systemd/generator", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "run/systemd/generator.late",
+)  # fmt: skip
+_OF_UNIT = {"StartLimitIntervalSec", "StartLimitBurst"}  # of what is looked at, all else stands in [Service]
 _TRUE = {"yes", "true", "on", "1"}
 
 
@@ -38,9 +43,11 @@ def read_unit(root: Path, name: str) -> Unit | None:
     fragments = [root / folder / name for folder in _FOLDERS if (root / folder / name).exists()]
     if not fragments or not fragments[0].read_bytes():
         return None
+    words = name.removesuffix(".service").split("-")
+    shorter = [f"{'-'.join(words[:count])}-.service.d" for count in range(1, len(words))]  # actod-.service.d
     drop_ins: dict[str, Path] = {}
-    for folder in reversed(_FOLDERS):
-        for below in ("service.d", f"{name}.d"):
+    for below in ("service.d", *shorter, f"{name}.d"):
+        for folder in reversed(_FOLDERS):
             drop_ins |= {file.name: file for file in (root / folder / below).glob("*.conf")}
     unit = Unit()
     for file in (fragments[0], *(drop_ins[word] for word in sorted(drop_ins))):
@@ -50,9 +57,13 @@ def read_unit(root: Path, name: str) -> Unit | None:
 
 
 def _merge(unit: Unit, text: str) -> None:
+    section = ""  # a line in another one, or before the first, is one that systemd passes over
     for line in text.replace("\\\n", " ").splitlines():
+        section = line.strip()[1:-1] if line.strip().startswith("[") else section
         key, equals, value = line.strip().partition("=")
-        if not equals or key.startswith(("#", ";")):
+        if not equals or key.startswith(("#", ";", "[")):
+            continue
+        if section != ("Unit" if key.strip() in _OF_UNIT else "Service"):
             continue
         values = unit.settings.setdefault(key.strip(), [])
         if value.strip():

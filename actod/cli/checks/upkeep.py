@@ -72,6 +72,9 @@ def _credential_age(site: Site) -> Finding:
     key = max(days, key=lambda key: days[key])
     scope = {"mqtt.password_file": "broker", "fleet.api_key_file": "fleet", "collector.monitor_api_key_file": "monitor"}
     detail, mend = f"{key}: {days[key]} of {limit} days", f"actod credentials rotate {scope.get(key, 'submit')} --new FILE"
+    if min(days.values()) < 0:
+        early = min(days, key=lambda key: days[key])
+        return doubt(f"{early}: in use since {since[early][:10]}, by the clock to come", "timedatectl set-ntp true")
     if days[key] >= limit:
         return trouble(detail, mend)
     return doubt(detail, mend) if days[key] >= WARN_SHARE * limit else ok(detail)
