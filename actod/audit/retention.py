@@ -17,13 +17,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import CARRIED, REMOVED, first_n, lines_with, log_files, size_of, torn_file, whole_lines
+from actod.audit.files import CARRIED, REMOVED, first_n, lines_with, log_files, parts_of, size_of, whole_lines
 from actod.audit.log import AuditLog
+from actod.audit.packing import pack, unpacked
 from actod.config import AuditConfig
 from actod.durable import sync_folder
 from actod.errors import TransientError
 from actod.proof.serverdate import is_older
 
+_PAUSE = 12  # calls: a minute at the daemon's pace
 _KEPT = 2  # files, whatever the limits say: the store's last full checkpoint is in one of them
 
 
@@ -50,7 +52,26 @@ class Retention:
         self._log, self._config = log, config
         self._told: list[dict[str, Any]] = []  # the audit.carried lines, oldest first
         self._read = False
+        self._left_plain: set[str] = set()  # what does not get smaller, or has another form that differs
+        self._pause = 0  # calls of `pack` that do nothing
         self._removed = 0  # the last line that the log says is removed
+
+    def pack(self) -> None:
+        """Compress what has ended. What a full disk refuses is tried again at a later call."""
+        self._pause -= 1
+        if self._pause >= 0:
+            return
+        for file in unpacked(self._log.folder):
+            if file.name in self._left_plain:
+                continue
+            try:
+                freed = pack(file, most_bytes=self._log.room_bytes())
+            except OSError:
+                self._pause = _PAUSE
+                return
+            self._log.freed(freed)
+            if not freed:
+                self._left_plain.add(file.name)
 
     def due(self, now: datetime | None) -> Removal | None:
         """Return the oldest file's removal if it is due. `now` is the collector's time, None where it is not known."""
@@ -122,10 +143,10 @@ class Retention:
 
     def _unlink(self, file: Path) -> None:
         size = size_of(file)
-        torn_file(file).unlink(missing_ok=True)
-        file.unlink(missing_ok=True)
+        for part in parts_of(file):
+            part.unlink(missing_ok=True)
         sync_folder(file.parent)  # one by one: a power cut leaves no hole between two that were to go
-        self._log.removed(size)
+        self._log.freed(size)
 
 
 def _number(line: dict[str, Any], name: str) -> int:

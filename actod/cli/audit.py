@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import log_files, parse_line, whole_lines
+from actod.audit.files import content, log_files, parse_line, raw_lines, whole_lines
 from actod.audit.line import OWN_FIELDS
 from actod.audit.verify import AuditReport, verify_log, walk_log
 from actod.audit.witness import EXIT_CODES, Testimony, judge, witnesses
@@ -136,15 +136,21 @@ def _show(args: argparse.Namespace, folder: Path) -> int:
             continue
         fields = " ".join(f"{name}={json.dumps(value)}" for name, value in line.items() if name not in OWN_FIELDS)
         print(f"{line['n']:>6} {line.get('at')} {line['event']} {fields}")
-    if unreadable := _unreadable(folder):
-        print(f"actod audit: {unreadable} lines cannot be read and are not shown: actod audit verify", file=sys.stderr)
+    for text in _unreadable(folder):
+        print(f"actod audit: {text}: actod audit verify", file=sys.stderr)
     return 0
 
 
-def _unreadable(folder: Path) -> int:
-    """Count what is no line: a line that nobody sees any more is worth a word."""
-    raw = [raw for file in log_files(folder) for raw in file.read_bytes().split(b"\n")]
-    return sum(parse_line(line) is None for line in raw if line)
+def _unreadable(folder: Path) -> Iterator[str]:
+    """Say what is no line, and which file cannot be read to its end: a line that nobody sees any more is worth a word."""
+    count = 0
+    for file in log_files(folder):
+        data, damage = content(file)
+        count += sum(parse_line(raw) is None for raw in raw_lines(data) if raw)
+        if damage:
+            yield f"{file.name}: {damage}"
+    if count:
+        yield f"{count} lines cannot be read and are not shown"
 
 
 def _newest(folder: Path, event: str, most: int) -> Iterator[dict[str, Any]]:
