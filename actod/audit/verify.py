@@ -172,6 +172,10 @@ class Walk:
         known = {(one.last_n, one.last_hash) for one in self.removed} | {(0, ZERO)}
         if self.lines and self.before_first not in known:
             return Problem(FIRST_MISSING, f"cut at the beginning: {number}, and the log does not say why", self.first_n)
+        return None
+
+    def hole(self) -> Problem | None:
+        """Say whether lines went without a word, between two removals that the log does say."""
         last = 0
         for one in sorted(self.removed, key=lambda one: one.last_n):
             if last and one.first_n > last + 1:
@@ -202,7 +206,7 @@ def _walk(folder: Path) -> tuple[Walk, AuditReport]:
             return walk, _report(files, walk, problem, file, number)
     if files and not walk.lines:
         return walk, _report(files, walk, Problem(BROKEN, "empty: a log that was ever opened has a line", 1), files[0], 1)
-    if problem := walk.beginning():
+    if problem := walk.beginning() or walk.hole():
         return walk, _report(files, walk, problem, files[0], 1)
     return walk, _report(files, walk)
 

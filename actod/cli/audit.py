@@ -19,6 +19,7 @@ from actod.cli.state import add_state_arguments, count, state_folder
 from actod.cli.verify import read_files, trust_of
 from actod.errors import EXIT_USAGE
 from actod.proof.chain import verify_set
+from actod.proof.verify import Verdict
 
 _HEAD = re.compile(rb"[0-9a-f]{64}\Z")
 
@@ -103,6 +104,8 @@ def _verify_against_bundles(args: argparse.Namespace, folder: Path) -> int:
     refused = sum(bool(one.problems) for one in bundles.envelopes)
     given = witnesses(bundles.envelopes, envelopes)
     said = judge(report, walk, given, refused=refused, keys=frozenset(keys))
+    if dependent := sum(one.verdict is Verdict.VERIFIER_DEPENDENT for one in bundles.envelopes):
+        said.notes.append(f"{dependent} bundles vouch for nothing: verifiers do not agree on their numbers")
     said.notes += [f"of the bundles: {problem}" for problem in bundles.problems]
     said.notes += [f"of the bundles: {problem}" for chain in bundles.chains for problem in chain.problems]
     if args.json:
@@ -115,6 +118,7 @@ def _verify_against_bundles(args: argparse.Namespace, folder: Path) -> int:
 
 def _lines(report: AuditReport, said: Testimony) -> Iterator[str]:
     yield from (f"{finding.word.upper()} {finding.text}" for finding in said.findings)
+    yield from (f"device    {device}" for device in said.devices)
     yield from (f"removed   {text}" for text in said.removed)
     yield from (f"note      {text}" for text in said.notes)
     if said.witnessed_n:

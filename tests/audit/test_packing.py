@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from actod.config import AuditConfig
 from hil.rig import ROOT
 from tests.audit.conftest import SetClock
 from tests.audit.robot import Robot, copied, verify
-from tests.power.campaign import scratch_folder
 
 LIMITS = AuditConfig(max_file_bytes=4000)
 
@@ -82,14 +80,6 @@ def test_ended_files_are_compressed_for_zcat_and_read_as_before(tmp_path: Path, 
     shutil.move(log.folder, tmp_path / "state" / "audit")
     assert main(["audit", "show", "--state", str(tmp_path / "state"), "--last", "100", "--event", "x"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 41
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """Make a folder in memory: who is killed leaves the same there, and nobody waits for a disk."""
-    folder = scratch_folder()
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_a_kill_at_each_step_of_a_compression_leaves_a_whole_log_and_the_next_start_ends_it(

@@ -135,9 +135,9 @@ def _no_sync(_descriptor: int) -> None:
 
 
 def test_a_kill_at_each_step_of_a_removal_leaves_a_log_that_verifies_and_the_next_look_ends_it(
-    tmp_path: Path, capsys: Any
+    scratch: Path, capsys: Any
 ) -> None:
-    robot = Robot(tmp_path / "robot", max_bytes=SMALL)
+    robot = Robot(scratch / "robot", max_bytes=SMALL)
     robot.work(14, deliver=False)
     robot.work(1)
     robot.stop()
