@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
+.PHONY: bench bench-peers gate setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
 HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
@@ -46,6 +46,18 @@ fleet: setup
 drain: setup
 	@.venv/bin/python -m hil.drain --bundles $(or $(BUNDLES),5000)
 
+# All figures against their floors, in a quarter of an hour: table, JSON and pictures in bench/out. PARTS="line mask ..." (all).
+bench: setup
+	@.venv/bin/python -m bench $(PARTS)
+
+# Other programs on the same work, each installed below bench/.cache: PEERS="straight node-red ..." (all); ten minutes.
+bench-peers: setup
+	@.venv/bin/python -m bench.peers $(PEERS)
+
+# Instructions of a fixed workload against the recorded ones; RECORD=1 records, in a commit that says why.
+gate: setup
+	@.venv/bin/python -m bench.gate $(if $(RECORD),--record)
+
 # Wheel and sdist, the same bytes from the same sources, and beside them the SBOM (CycloneDX) of what is bundled.
 wheel: setup
 	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
@@ -79,7 +91,7 @@ hil: setup
 	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
 	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
 
-# The short form: the installed package, six faults, and the account. 10 minutes on two idle cores.
+# The short form: the installed package, six faults, and the account.
 hil-short:
 	@$(MAKE) --no-print-directory hil SCENARIOS="power_cut,network_down,pin_mismatch,tpm_away,daemon_killed,reload_storm" \
 	  HIL="hil/campaign/test_2_faults.py hil/campaign/test_3_account.py"

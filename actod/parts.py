@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,11 @@ from actod.collect.admission import IntakeAdmission
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.contents import FOLDER as CONTENTS
 from actod.collect.contents import Contents
-from actod.collect.credentials import tls_context
 from actod.collect.mqtt import MqttSource
 from actod.collect.router import PayloadRouter
 from actod.collect.routes import Routes
 from actod.config import Config
 from actod.errors import TransientError
-from actod.keys import uri
 from actod.keys.client import SignerClient
 from actod.keys.life import KeyLife
 from actod.keys.listing import max_age_days
@@ -34,7 +32,6 @@ from actod.keys.supervisor import SignerProcess
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.ports import Clock, LossCounter, Masker
-from actod.secretfile import SecretFileError, read_secret
 from actod.service import keyfile
 from actod.service.alerts import Alerts
 from actod.service.battery import BatteryWatch
@@ -50,7 +47,7 @@ from actod.service.pseudonyms import PseudonymEpochs
 from actod.service.records import OwnRecords
 from actod.store.checkpoint import merged
 from actod.store.spool import SqliteSpool
-from actod.store.vault import FOLDER, SealedVault, read_operator_key
+from actod.store.vault import FOLDER, SealedVault
 from actod.submit.ages import FILE as AGES_FILE
 from actod.submit.ages import CredentialAges, credential_files
 from actod.submit.credentials import CredentialFile
@@ -122,46 +119,6 @@ class Parts:
         return self.current.client
 
 
-def describe(config: Config) -> Iterator[str]:
-    """Say what would run, after checking all that can be checked without broker, token or server."""
-    routes = Routes.compile(config.routes)
-    Policy.compile(config.masking)
-    if config.masking.operator_key:
-        read_operator_key(config.masking.operator_key)
-    yield f"environment    {config.environment}"
-    yield f"state folder   {config.state_directory}"
-    yield f"broker         {config.mqtt.host}:{config.mqtt.port} as {config.mqtt.client_id!r}"
-    yield f"collector      {config.collector.url} with {len(config.collector.pins)} pins"
-    yield f"token          {config.token.uri}"
-    for topic, qos in routes.subscriptions():
-        yield f"subscribes     {topic} at QoS {qos}"
-    yield f"configuration  sha256 {configfile.digest(config)}"
-
-
-def admit(config: Config) -> list[str]:
-    """Say what would run; refuse what can be known to be wrong before anything is made. Raises ConfigError."""
-    uri.parse(config.token.uri)  # first: what is described holds the URI, and must not hold a PIN
-    described = list(describe(config))
-    HttpsClient(collector=config.collector, environment=config.environment, clock=SystemClock())  # it opens nothing
-    beside.admit(config)
-    if config.mqtt.password_file:
-        read_secret(config.mqtt.password_file, key="mqtt.password_file")
-    if config.mqtt.tls:
-        tls_context(config.mqtt)
-    if config.signer.spawn:
-        _admit_pin(config)
-    return described
-
-
-def _admit_pin(config: Config) -> None:
-    """Refuse a PIN that others can read. One that is away may come: no collection waits for what a TPM unseals."""
-    try:
-        read_secret(config.token.pin_file, key="token.pin_file")
-    except SecretFileError as exc:
-        if exc.fault != "unreadable":
-            raise
-
-
 def collector_client(
     config: Config, *, clock: Clock, audit: AuditLog, hold: Hold, wire: Wire | None = None
 ) -> tuple[HttpsClient, CollectorTls]:
@@ -176,23 +133,94 @@ def collector_client(
 
 async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, notifier: Notifier) -> Parts:
     """Make every part; what was opened is closed by the stack, newest first."""
-    state = config.state_directory
+    state, clock = config.state_directory, SystemClock()
     own_folder(state)
     require_lasting(state, environment=config.environment, allowed=config.store.allow_volatile)
     hold_to_environment(state, config.environment)
-    clock = SystemClock()
     alerts = Alerts(webhooks=beside.webhooks(config), environment=config.environment, clock=clock)
     events = EventTally(alerts)
-    audit = AuditLog(
-        state / "audit",
-        clock=clock,
-        config=config.audit_within_share,
-        alerts=events,
-        share_bytes=config.store.shares.audit,
+    audit = _audit_log(config, clock=clock, alerts=events, stack=stack)
+    spool = await _store(config, clock=clock, audit=audit, stack=stack)
+    alerts.device = spool.device
+    audit_cut = await asyncio.to_thread(_audit_cut, audit, spool)
+    if changed := await spool.claim(host_facts(state)):
+        audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
+    pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
+    policy = Policy.compile(config.masking)
+    masker, own_masker = (PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key) for _ in range(2))
+    digest_key = keyfile.read_or_make(state / "digest.key")
+    source, router, admission, broker_drops = _collecting(
+        config, clock=clock, audit=audit, spool=spool, digest_key=digest_key
     )
+    hold = Hold(state)
+    current, uplink = await _submitting(config, clock=clock, audit=audit, hold=hold, spool=spool, stack=stack)
+    context = SealContextSource(
+        config_digest=configfile.digest(config),
+        hash_alg=config.seal.hash_alg,
+        policy=policy.digest,
+        clock=clock,
+        audit=audit,
+        uplink=uplink,
+    )
+    records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
+    sealer, signer_client, key_life = _sealing(
+        config, clock=clock, audit=audit, spool=spool, context=context, records=records, stack=stack
+    )
+    scope_keys = beside.scope_keys(config)
+    battery = BatteryWatch(masker, fleet=config.fleet, clock=clock)
+    return Parts(
+        config=config,
+        clock=clock,
+        audit=audit,
+        retention=Retention(audit, config=config.audit_within_share),
+        audit_cut=audit_cut,
+        spool=spool,
+        masker=masker,
+        own_masker=own_masker,
+        pseudonyms=pseudonyms,
+        vault=_vault(config),
+        router=router,
+        admission=admission,
+        source=source,
+        losses=(source, router, broker_drops, admission),
+        signer=_signer_process(config, config_file=config_file, audit=audit),
+        signer_client=signer_client,
+        sealer=sealer,
+        current=current,
+        context=context,
+        key_life=key_life,
+        hold=hold,
+        uplink=uplink,
+        ages=_ages(config, digest_key=digest_key, audit=audit),
+        alerts=alerts,
+        events=events,
+        fleet=beside.fleet_reporter(
+            config,
+            api_key=scope_keys.get(beside.FLEET),
+            current=current,
+            uplink=uplink,
+            spool=spool,
+            battery=battery,
+            audit=audit,
+        ),
+        scope_keys=scope_keys,
+        collecting_masker=battery if config.fleet.battery_route else masker,
+        records=records,
+        notifier=notifier,
+        policy_digest=policy.digest,
+    )
+
+
+def _audit_log(config: Config, *, clock: Clock, alerts: EventTally, stack: AsyncExitStack) -> AuditLog:
+    limits, share = config.audit_within_share, config.store.shares.audit
+    audit = AuditLog(config.state_directory / "audit", clock=clock, config=limits, alerts=alerts, share_bytes=share)
     stack.callback(audit.close)
+    return audit
+
+
+async def _store(config: Config, *, clock: Clock, audit: AuditLog, stack: AsyncExitStack) -> SqliteSpool:
     spool = await SqliteSpool.open(
-        folder=state,
+        folder=config.state_directory,
         seal=config.seal,
         store=config.store,
         clock=clock,
@@ -201,16 +229,13 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         device_id=config.device.id,
     )
     stack.push_async_callback(spool.close)
-    alerts.device = spool.device
-    audit_cut = await asyncio.to_thread(_audit_cut, audit, spool)
-    if changed := await spool.claim(host_facts(state)):
-        audit.record("store.host_changed", changed=changed, epoch=spool.epoch)
-    policy = Policy.compile(config.masking)
-    pseudonyms = PseudonymEpochs(state / "pseudonym.key", clock=clock, days=config.masking.pseudonym_epoch_days)
-    masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)
-    own_masker = PolicyMasker(policy=policy, pseudonym_key=pseudonyms.key)  # the other may be at work on another thread
-    routes = Routes.compile(config.routes)
-    digest_key = keyfile.read_or_make(state / "digest.key")
+    return spool
+
+
+def _collecting(
+    config: Config, *, clock: Clock, audit: AuditLog, spool: SqliteSpool, digest_key: bytes
+) -> tuple[MqttSource, PayloadRouter, IntakeAdmission, BrokerDrops]:
+    state, routes, broker_drops = config.state_directory, Routes.compile(config.routes), BrokerDrops()
     router = PayloadRouter(
         routes=routes,
         device=config.device,
@@ -218,7 +243,6 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         identities=dict(spool.identities),
         digest_key=digest_key,
     )
-    broker_drops = BrokerDrops()
     admission = IntakeAdmission(
         config=config,
         routes=routes,
@@ -240,92 +264,67 @@ async def build(config: Config, *, config_file: Path, stack: AsyncExitStack, not
         describe=routes.describe,
         had_session=bool(spool.memory),
     )
-    hold = Hold(state)
-    current = CurrentClient(
-        *collector_client(config, clock=clock, audit=audit, hold=hold),
-        request_timeout_seconds=config.collector.request_timeout_seconds,
-    )
+    return source, router, admission, broker_drops
+
+
+async def _submitting(
+    config: Config, *, clock: Clock, audit: AuditLog, hold: Hold, spool: SqliteSpool, stack: AsyncExitStack
+) -> tuple[CurrentClient, PacedUplink]:
+    client, tls = collector_client(config, clock=clock, audit=audit, hold=hold)
+    current = CurrentClient(client, tls, request_timeout_seconds=config.collector.request_timeout_seconds)
     stack.push_async_callback(current.close)
-    uplink = PacedUplink(
-        client=current, collector=config.collector, clock=clock, audit=audit, hold=hold, file=state / SUBMIT_FILE
-    )
+    file = config.state_directory / SUBMIT_FILE
+    uplink = PacedUplink(client=current, collector=config.collector, clock=clock, audit=audit, hold=hold, file=file)
     stack.callback(uplink.close)
     if uplink.lowered_bytes is not None:
         await spool.limit(uplink.lowered_bytes)
-    socket = config.signer_socket
-    signer = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
-    stack.callback(signer.close)
-    child = None
-    if config.signer.spawn:
-        child = SignerProcess(
-            config_file=config_file,
-            socket=socket,
-            timeout_seconds=config.signer.timeout_seconds,
-            on_event=audit.record,
-        )
-    ring = KeyRing(state, signer=signer, audit=audit, clock=clock, last_used=lambda: last_used_key(audit.lines()))
-    records = OwnRecords(masker=own_masker, spool=spool, clock=clock)
-    signer_client = SignerClient(socket, timeout_seconds=config.signer.timeout_seconds)
+    return current, uplink
+
+
+def _sealing(
+    config: Config,
+    *,
+    clock: Clock,
+    audit: AuditLog,
+    spool: SqliteSpool,
+    context: SealContextSource,
+    records: OwnRecords,
+    stack: AsyncExitStack,
+) -> tuple[TokenSealer, SignerClient, KeyLife]:
+    sealers, signer_client = (
+        SignerClient(config.signer_socket, timeout_seconds=config.signer.timeout_seconds) for _ in range(2)
+    )
+    stack.callback(sealers.close)
     stack.callback(signer_client.close)
+    ring = KeyRing(
+        config.state_directory,
+        signer=sealers,
+        audit=audit,
+        clock=clock,
+        last_used=lambda: last_used_key(audit.lines()),
+    )
     key_life = KeyLife(
         ring=ring, signer=signer_client, chain=spool, records=records, audit=audit, max_age_days=max_age_days(config)
     )
-    context = SealContextSource(
-        config_digest=configfile.digest(config),
-        hash_alg=config.seal.hash_alg,
-        policy=policy.digest,
-        clock=clock,
-        audit=audit,
-        uplink=uplink,
+    return TokenSealer(signer=sealers, ring=ring, context=context.now, audit=audit), signer_client, key_life
+
+
+def _signer_process(config: Config, *, config_file: Path, audit: AuditLog) -> SignerProcess | None:
+    if not config.signer.spawn:
+        return None
+    timeout_seconds = config.signer.timeout_seconds
+    return SignerProcess(
+        config_file=config_file, socket=config.signer_socket, timeout_seconds=timeout_seconds, on_event=audit.record
     )
-    scope_keys = beside.scope_keys(config)
-    battery = BatteryWatch(masker, fleet=config.fleet, clock=clock)
-    return Parts(
-        config=config,
-        clock=clock,
+
+
+def _ages(config: Config, *, digest_key: bytes, audit: AuditLog) -> CredentialAges:
+    return CredentialAges(
+        config.state_directory / AGES_FILE,
+        files=credential_files(config),
+        digest_key=digest_key,
+        environment=config.environment,
         audit=audit,
-        retention=Retention(audit, config=config.audit_within_share),
-        audit_cut=audit_cut,
-        spool=spool,
-        masker=masker,
-        pseudonyms=pseudonyms,
-        vault=_vault(config),
-        router=router,
-        admission=admission,
-        source=source,
-        losses=(source, router, broker_drops, admission),
-        signer=child,
-        current=current,
-        context=context,
-        signer_client=signer_client,
-        sealer=TokenSealer(signer=signer, ring=ring, context=context.now, audit=audit),
-        key_life=key_life,
-        hold=hold,
-        uplink=uplink,
-        ages=CredentialAges(
-            state / AGES_FILE,
-            files=credential_files(config),
-            digest_key=digest_key,
-            environment=config.environment,
-            audit=audit,
-        ),
-        alerts=alerts,
-        events=events,
-        fleet=beside.fleet_reporter(
-            config,
-            api_key=scope_keys.get(beside.FLEET),
-            current=current,
-            uplink=uplink,
-            spool=spool,
-            battery=battery,
-            audit=audit,
-        ),
-        scope_keys=scope_keys,
-        collecting_masker=battery if config.fleet.battery_route else masker,
-        own_masker=own_masker,
-        records=records,
-        notifier=notifier,
-        policy_digest=policy.digest,
     )
 
 

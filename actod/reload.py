@@ -19,9 +19,10 @@ import structlog
 from actod import configfile
 from actod.collect.routes import Routes
 from actod.config import Config
+from actod.dryrun import admit
 from actod.errors import ActodError, ConfigError, RejectedError, TransientError
 from actod.mask.policy import Policy
-from actod.parts import Parts, admit, collector_client
+from actod.parts import Parts, collector_client
 from actod.submit.ages import credential_files
 from actod.submit.https import HttpsClient
 from actod.submit.tls import CollectorTls

@@ -1,4 +1,4 @@
-"""A chart of curves on two logarithmic axes, as SVG by hand: nothing but text is needed to draw it."""
+"""Charts as SVG by hand, curves and bars: nothing but text is needed to draw them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A logarithmic axis from `low` to `high`, with its ticks by their words."""
+    """An axis from `low` to `high`, logarithmic unless it is said to be linear, with its ticks by their words."""
 
     title: str
     low: float
     high: float
     ticks: dict[float, str]
+    linear: bool = False
 
     def share(self, value: float) -> float:
         """Return where a value stands, from 0 to 1."""
+        if self.linear:
+            return (max(self.low, min(self.high, value)) - self.low) / (self.high - self.low)
         return (log10(max(self.low, min(self.high, value))) - log10(self.low)) / (log10(self.high) - log10(self.low))
 
 
@@ -77,3 +80,34 @@ def _lines(curves: list[Curve], places: list[list[tuple[float, float]]]) -> list
         free = max(py, free + _LABEL_PIXELS)  # one below the other
         parts.append(f'<text x="{max(px, WIDTH - RIGHT) + 8:.1f}" y="{free + 4:.1f}" fill="{colour}">{escape(label)}</text>')
     return parts
+
+
+def bars(title: str, rows: dict[str, dict[str, float]], *, unit: str) -> str:
+    """Draw each row as one bar of its parts, one after the other, from the left; parts keep their colour in all rows."""
+    parts_of_all = list(dict.fromkeys(name for row in rows.values() for name in row))
+    colour = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(parts_of_all)}
+    widest = max(sum(row.values()) for row in rows.values())
+    left, wide, high, step = 190, WIDTH - 190 - 90, 34, 52
+    height = TOP + step * len(rows) + 24 * (1 + len(parts_of_all) // 5) + 20
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+        f'<text x="16" y="22" font-size="14">{escape(title)}</text>',
+    ]
+    for index, (name, row) in enumerate(rows.items()):
+        top, at = TOP + step * index, float(left)
+        parts.append(f'<text x="{left - 8}" y="{top + high / 2 + 4:.0f}" text-anchor="end">{escape(name)}</text>')
+        for part, value in row.items():
+            width = wide * value / widest
+            parts.append(f'<rect x="{at:.1f}" y="{top}" width="{width:.1f}" height="{high}" fill="{colour[part]}"/>')
+            if width > 3 * _LABEL_PIXELS:
+                middle = at + width / 2
+                place = f'x="{middle:.1f}" y="{top + high / 2 + 4:.0f}"'
+                parts.append(f'<text {place} text-anchor="middle" fill="#fff">{value:.1f}</text>')
+            at += width
+        parts.append(f'<text x="{at + 6:.1f}" y="{top + high / 2 + 4:.0f}">{sum(row.values()):.0f} {escape(unit)}</text>')
+    for index, part in enumerate(parts_of_all):
+        x, y = left + index % 5 * 120, TOP + step * len(rows) + 20 + index // 5 * 22
+        parts.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" fill="{colour[part]}"/>')
+        parts.append(f'<text x="{x + 15}" y="{y}">{escape(part)}</text>')
+    return "\n".join([*parts, "</svg>", ""])

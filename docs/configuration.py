@@ -13,7 +13,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from actod import config, configfile, configrules, facts
+from actod import config, configfile, configranges, facts
 
 _HEAD = """# The configuration, key by key
 
@@ -78,12 +78,12 @@ def _comments(cls: type[Any]) -> dict[str, str]:
 
 
 def _value(key: str, hint: Any) -> str:
-    choices = configrules.CHOICES.get(key)
+    choices = configranges.CHOICES.get(key)
     if choices:
         return ", ".join(f'`"{choice}"`' for choice in choices)
     words = _words(hint)
-    if key in configrules.RANGES:
-        low, high = configrules.RANGES[key]
+    if key in configranges.RANGES:
+        low, high = configranges.RANGES[key]
         words = f"{words}, {_number(low)} to {_number(high)}"
     return f"{words}, with facts" if key in facts.KEYS else words
 

@@ -31,7 +31,7 @@ from hil.world import World
 
 _RESULTS = ROOT / "hil" / "results" / "power-cuts.jsonl"
 _BATCH = 20  # cuts between two accounts
-_RATE = 10.0
+_RATE = 4.0
 _LONGEST_SECONDS = 4 * 3600.0
 _WHILE_BOOTING = 0.2
 _COLLECTS_SECONDS = (1.0, 12.0)

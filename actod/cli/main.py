@@ -38,9 +38,10 @@ _COMMANDS = {
     "version": ("version", "print the version"),
 }
 
-# structlog and httpx load these where they are installed, for command lines of their own: 10 MB that no daemon needs.
+# structlog and httpx load the first three where they are installed, for command lines of their own: 10 MB that no daemon
+# needs. httpcore looks for sniffio four times at each request: searching for what is not there took a third of its time.
 _DAEMONS = {"run", "signer"}
-_NOT_FOR_DAEMONS = ("click", "pygments", "rich")
+_NOT_FOR_DAEMONS = ("click", "pygments", "rich", "sniffio", "trio")
 
 _EXIT_SIGNAL = 128  # a command that SIGINT or SIGPIPE cut short says so, as shells do: it is no success
 

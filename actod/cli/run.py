@@ -14,10 +14,10 @@ import structlog
 from actod import configfile, daemon
 from actod.cli.state import add_config_argument
 from actod.config import LogConfig, MaskingConfig
+from actod.dryrun import admit
 from actod.errors import ConfigError, RejectedError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
-from actod.parts import admit
 from actod.service import log
 
 

@@ -1,17 +1,16 @@
-"""What paho hands over becomes a delivery; QoS 0 beyond the bound is counted, and so is what the broker itself dropped."""
+"""What the link hands over becomes a delivery; QoS 0 beyond the bound is counted, and so is what the broker dropped."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import paho.mqtt.client as paho
-
 from actod.collect.broker_drops import TOPIC as BROKER_DROPS_TOPIC
 from actod.collect.broker_drops import BrokerDrops
 from actod.collect.intake import Intake
 from actod.collect.limits import URGENT
 from actod.collect.overlap import Copies
+from actod.collect.transport import Publish
 from actod.model import Delivery
 from actod.ports import Clock
 
@@ -29,7 +28,7 @@ class Arrivals:
 
     def take(
         self,
-        message: paho.MQTTMessage,
+        publish: Publish,
         *,
         connection: int,
         brought_by: Sequence[int],
@@ -38,16 +37,12 @@ class Arrivals:
     ) -> None:
         """Take one message in. `brought_by` are the identifiers of its subscriptions."""
         received = self._clock.now()
-        try:
-            topic = message.topic
-        except UnicodeDecodeError as exc:
-            topic = exc.object.decode("utf-8", "surrogateescape")  # no broker should pass it on; the router refuses it
-        payload = bytes(message.payload)
+        topic, payload, qos = publish.topic, publish.payload, publish.qos
         if topic == BROKER_DROPS_TOPIC:
             self._broker_drops.see(payload.decode("ascii", "replace"))
             if is_only_ours(topic):
                 return
-        if not message.qos and not self._intake.has_room_for_qos0():
+        if not qos and not self._intake.has_room_for_qos0():
             route, traffic_class = self.describe(topic)
             if traffic_class not in URGENT or self._intake.full():
                 self.lost["qos0_overflow", traffic_class, route] += 1
@@ -57,11 +52,11 @@ class Arrivals:
             Delivery(
                 topic=topic,
                 payload=b"" if oversize else payload,
-                qos=message.qos,
-                packet_id=message.mid,
+                qos=qos,
+                packet_id=publish.packet_id,
                 connection=connection,
-                duplicate=message.dup,
-                retained=message.retain,
+                duplicate=publish.duplicate,
+                retained=publish.retained,
                 received=received,
                 oversize_bytes=oversize,
                 copy=bool(brought_by) and self.copies.is_copy(topic, payload, brought_by, received.monotonic_ns),

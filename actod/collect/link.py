@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from actod.collect.dial import until_ready
-from actod.collect.transport import FrameSocket
+from actod.collect.transport import FrameSocket, Publish
 from actod.config import MqttConfig
 from actod.secretfile import read_secret
 
@@ -54,17 +54,28 @@ def authenticate(client: Client, mqtt: MqttConfig) -> None:
 
 
 class Link:
-    """Reads and writes. `has_room` is asked before each packet, `on_read` told after each turn, `on_lost` at the end."""
+    """Reads and writes. `has_room` is asked before each packet, `on_read` told after each turn, `on_lost` at the end.
+
+    `on_publish` gets each message in its turn: those of QoS 2 by way of paho, which completes them first.
+    """
 
     def __init__(
-        self, client: Client, *, has_room: Callable[[], bool], on_read: Callable[[], None], on_lost: Callable[[], None]
+        self,
+        client: Client,
+        *,
+        has_room: Callable[[], bool],
+        on_read: Callable[[], None],
+        on_lost: Callable[[], None],
+        on_publish: Callable[[Publish], None],
     ) -> None:
         self._client = client
         self._has_room, self._on_read, self._on_lost = has_room, on_read, on_lost
+        self._on_publish = on_publish
         self._frames: FrameSocket | None = None
         self._again: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         client.on_socket_close = self._on_socket_close
+        client.on_message = self._on_message
         # paho then queues what it sends and leaves the writing to us
         client.on_socket_register_write = lambda *_: None
         client.on_socket_unregister_write = lambda *_: None
@@ -127,8 +138,17 @@ class Link:
             return ()
         return self._frames.subscriptions.popleft()
 
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
+        """Send PUBACKs in this order, with the next `write`."""
+        if self._frames is not None:
+            self._frames.acknowledge(packet_ids)
+
+    def complete(self, packet_id: int) -> None:
+        """Send the PUBCOMP of a message of QoS 2, with the next `write`."""
+        self._client.ack(packet_id, 2)
+
     def write(self) -> None:
-        """Bring out what paho has to send."""
+        """Bring out what is to be sent."""
         frames = self._frames
         if frames is None:
             return
@@ -170,7 +190,9 @@ class Link:
         more = True
         try:
             while self._has_room():
-                if frames.has_packet():
+                if publish := frames.publish():
+                    self._on_publish(publish)
+                elif frames.has_packet():
                     if self._client.loop_read() != paho.MQTT_ERR_SUCCESS or self._frames is not frames:
                         self._lose()
                         return
@@ -190,6 +212,15 @@ class Link:
     def _lose(self) -> None:
         self.close()
         self._on_lost()
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        """Hand over a message of QoS 2 that is complete."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError as exc:
+            topic = exc.object.decode("utf-8", "surrogateescape")
+        payload = bytes(message.payload)
+        self._on_publish(Publish(topic, payload, message.qos, message.mid, message.dup, message.retain))
 
     def _on_socket_close(self, _client: Any, _data: Any, sock: Any) -> None:
         """Take the socket out of the loop: paho is about to close it."""

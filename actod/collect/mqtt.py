@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -34,7 +33,7 @@ from actod.collect.patience import Patience
 from actod.collect.standing import Standing
 from actod.collect.subscriber import Subscriber
 from actod.collect.subscriptions import Subscriptions
-from actod.collect.transport import FrameSocket
+from actod.collect.transport import FrameSocket, Publish
 from actod.config import IntakeConfig, MqttConfig
 from actod.errors import ConfigError
 from actod.model import Delivery
@@ -82,9 +81,14 @@ class MqttSource:
         self._subscriber = Subscriber(self._client, self._subscriptions, on_event=on_event)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
-        self._link = Link(self._client, has_room=self._has_room, on_read=self._after_reading, on_lost=self._on_lost)
+        self._link = Link(
+            self._client,
+            has_room=self._has_room,
+            on_read=self._after_reading,
+            on_lost=self._on_lost,
+            on_publish=self._on_publish,
+        )
 
     @property
     def state(self) -> str:
@@ -100,8 +104,10 @@ class MqttSource:
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Send the PUBACKs of this connection's messages, in arrival order, and make room."""
         mine = [d for d in deliveries if d.qos and d.connection == self._connection] if self._connected else []
+        self._link.acknowledge([delivery.packet_id for delivery in mine if delivery.qos == 1])
         for delivery in mine:
-            self._client.ack(delivery.packet_id, delivery.qos)
+            if delivery.qos > 1:
+                self._link.complete(delivery.packet_id)
         self._link.write()
         self._intake.release(deliveries, acknowledged=len(mine))
         self.received += len(deliveries)
@@ -262,11 +268,11 @@ class MqttSource:
         self._link.close()
         self._on_lost(int(reason.value))
 
-    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+    def _on_publish(self, publish: Publish) -> None:
         self._arrivals.take(
-            message,
+            publish,
             connection=self._connection,
-            brought_by=self._link.subscriptions(qos=message.qos),
+            brought_by=self._link.subscriptions(qos=publish.qos),
             oversize_bytes=self._link.oversize_bytes,
             is_only_ours=self._subscriptions.is_only_ours,
         )

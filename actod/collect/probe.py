@@ -12,7 +12,7 @@ from typing import Any
 from actod.collect.credentials import tls_context
 from actod.collect.dial import dial
 from actod.collect.link import Client, Link, make_client
-from actod.collect.transport import FrameSocket
+from actod.collect.transport import FrameSocket, Publish
 from actod.config import MqttConfig
 from actod.errors import TransientError
 
@@ -43,7 +43,12 @@ async def _probe(mqtt: MqttConfig) -> BrokerAnswer:
     ended = asyncio.Event()
     answer: dict[str, Any] = {}
     _ask_for_the_rate(client, answer, ended)
-    link = Link(client, has_room=lambda: True, on_read=lambda: None, on_lost=ended.set)
+
+    def on_publish(publish: Publish) -> None:
+        with suppress(ValueError):
+            answer["rate"] = float(publish.payload) / 60
+
+    link = Link(client, has_room=lambda: True, on_read=lambda: None, on_lost=ended.set, on_publish=on_publish)
     try:
         async with asyncio.timeout(mqtt.connect_timeout_seconds):
             frames = FrameSocket(await dial(mqtt, context), largest_payload_bytes=_LARGEST_BYTES)
@@ -82,9 +87,5 @@ def _ask_for_the_rate(client: Client, answer: dict[str, Any], ended: asyncio.Eve
             client.subscribe(_RATE)
             client.unsubscribe(_RATE)
 
-    def on_message(_client: Any, _data: Any, message: Any) -> None:
-        with suppress(ValueError):
-            answer["rate"] = float(message.payload) / 60
-
-    client.on_connect, client.on_message = on_connect, on_message
+    client.on_connect = on_connect
     client.on_unsubscribe = lambda *_: ended.set()

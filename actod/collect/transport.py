@@ -7,7 +7,8 @@ acknowledged in its turn.
 
 A PUBLISH is handed over without its properties: nothing reads them, paho's time over them grows with the square of their
 number, and one that paho does not like (a U+FEFF in a user property, which brokers pass on) would end the connection
-each time the broker delivers it again.
+each time the broker delivers it again. One of QoS 0 or 1 does not go through paho at all, which takes three quarters of the
+time of such a message to set up the properties that are not there; `publish` hands it over in its turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 _CHUNK_BYTES = 65536
 _CHUNKS = 4  # in one `fill`
@@ -28,6 +30,18 @@ _TEXTS = {0x03: 1, 0x08: 1, 0x09: 1, 0x26: 2}  # content type, response topic, c
 _MOST_PROPERTY_BYTES = 4096
 _LONGEST_TOPIC_BYTES = 65535
 _STAND_IN_BYTES = 16 + 8  # random bytes that no sender can know, and a length
+_PUBACK = b"\x40\x02"
+
+
+class Publish(NamedTuple):
+    """A PUBLISH. What is no UTF-8 in its topic stands there as surrogates; `packet_id` is 0 for QoS 0."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    packet_id: int
+    duplicate: bool
+    retained: bool
 
 
 class FrameSocket:
@@ -79,6 +93,30 @@ class FrameSocket:
             return int.from_bytes(payload[16:])
         return 0
 
+    def publish(self) -> Publish | None:
+        """Take the next packet, if it is a PUBLISH of QoS 0 or 1; any other is for paho."""
+        ready, position = self._ready, self._position
+        if position >= len(ready):
+            return None
+        first = ready[position]
+        qos = first >> 1 & 3
+        if first >> 4 != _PUBLISH or qos >= _QOS_2:
+            return None
+        length, size = decode_length(ready, position + 1)
+        start = position + 1 + size
+        end, topic_end = start + length, start + 2 + (ready[start] << 8 | ready[start + 1])
+        payload_start = topic_end + (3 if qos else 1)  # a packet id, and no properties
+        found = Publish(
+            ready[start + 2 : topic_end].decode("utf-8", "surrogateescape"),
+            bytes(ready[payload_start:end]),
+            qos,
+            ready[topic_end] << 8 | ready[topic_end + 1] if qos else 0,
+            bool(first & 8),
+            bool(first & 1),
+        )
+        self._advance(end)
+        return found
+
     def recv(self, size: int) -> bytes:
         """Give paho what it asks for, from whole packets only."""
         if self._position >= len(self._ready):
@@ -86,16 +124,23 @@ class FrameSocket:
                 return b""
             raise BlockingIOError
         data = bytes(self._ready[self._position : self._position + size])
-        self._position += len(data)
-        if self._position >= len(self._ready):
+        self._advance(self._position + len(data))
+        return data
+
+    def _advance(self, position: int) -> None:
+        self._position = position
+        if position >= len(self._ready):
             self._ready.clear()
             self._position = 0
-        return data
 
     def send(self, data: bytes) -> int:
         """Take what paho sends; `flush` brings it out, many packets in one call."""
         self._outgoing += data
         return len(data)
+
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
+        """Take a PUBACK for each, in this order."""
+        self._outgoing += b"".join([_PUBACK + packet_id.to_bytes(2) for packet_id in packet_ids])
 
     def flush(self) -> bool:
         """Send what was taken. Returns whether all of it went. Raises OSError."""

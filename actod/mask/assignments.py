@@ -9,7 +9,11 @@ from typing import NamedTuple
 from actod.mask.finding import Cover, Finding
 from actod.mask.keys import Hint, KeyBook
 
-_KEY = re.compile(r"(?<![\w.-])(?:--?)?([^\W\d_][\w.-]{0,47})(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}")
+# From its first letter: nothing of a word before it, or the one or two hyphens of an option.
+_KEY = re.compile(
+    r"([^\W\d_](?:(?<![\w.-].)|(?<=-.)(?<![\w.-]-.)|(?<=--.)(?<![\w.-]--.))[\w.-]{0,47})"
+    r"(?:\[[\w-]{0,16}\])?[\"']?[ \t]{0,2}(?::=|=>|->|=|:)[ \t]{0,2}"
+)
 _VALUE = re.compile(r"\"([^\"\n]{1,4096})\"|'([^'\n]{1,4096})'|([^\s,;&<>\"'|\]})]{1,4096})")
 # The same for ASCII, where it is the faster one.
 _ASCII_KEY = re.compile(_KEY.pattern.replace(r"[^\W\d_]", "[A-Za-z]").replace(r"\w", "A-Za-z0-9_"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from actod.mask.finding import Finding, ungrouped
-from actod.mask.gate import digits_in, gate
+from actod.mask.finding import Finding
+from actod.mask.gate import digits_in
+from actod.mask.sieve import SPACE, Look, sign_of
 
 _DOMAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w-]{0,62}[^\W_])?(?:\.[^\W_](?:[\w-]{0,62}[^\W_])?){0,8})")
 _SPELLED_AT = (
@@ -24,6 +25,8 @@ _SPELLED_SIGN = re.compile(
     re.IGNORECASE,
 )
 _AFTER_SPELLED_TLD = re.compile(r"[a-z]{2,24}\Z", re.IGNORECASE)
+EMAIL_SIGN = r"""[0-9A-Za-z_?.+%'&*!#$^~"-]@[0-9A-Za-z?\[]"""
+SPELLED_SIGN = rf"(?i)\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({{<]{SPACE}?(?:at|@|dot|\?t|arroba){SPACE}?[\])}}>]"
 
 
 def emails(text: str) -> Iterator[Finding]:
@@ -67,36 +70,37 @@ def spelled_emails(text: str) -> Iterator[Finding]:
             yield Finding(m.start(), m.end(), "email", "email_spelled", 0.9)
 
 
+_TEN_DIGITS = r"(?=(?:[ ./()-]{0,2}[0-9]){10})"
 _PHONE_FORMS = (
     # + and country code, groups with one separator
-    (re.compile(r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}[0-9]){6,14}(?![0-9])"), "phone_international", 0.95),
+    (r"(?<![\w+])(?:\+|\(\+)\s?[1-9](?:[ ./()-]{0,2}[0-9]){6,14}(?![0-9])", "phone_international", 0.95),
     (
-        re.compile(r"(?<![\w.,+-])(?=(?:[ ./()-]{0,2}[0-9]){10})00[1-9][0-9]{0,2}(?:[ ./-]\(?[0-9]{1,5}\)?){2,6}(?![\w-])"),
+        _TEN_DIGITS + r"(?<![\w.,+-])00[1-9][0-9]{0,2}(?:[ ./-]\(?[0-9]{1,5}\)?){2,6}(?![\w-])",
         "phone_international_00",
         0.85,
     ),
-    (re.compile(r"(?<![\w.,-])00[1-9][0-9]{9,12}(?![\w-])"), "phone_international_00", 0.7),
+    (r"(?<![\w.,-])00[1-9][0-9]{9,12}(?![\w-])", "phone_international_00", 0.7),
     # North America
-    (re.compile(r"(?<![\w.,-])(?:1[ .-])?\([2-9][0-9][0-9]\)[ ]?[2-9][0-9][0-9][ .-][0-9]{4}(?![\w-])"), "phone_nanp", 0.9),
+    (r"(?<![\w.,-])(?:1[ .-])?\([2-9][0-9][0-9]\)[ ]?[2-9][0-9][0-9][ .-][0-9]{4}(?![\w-])", "phone_nanp", 0.9),
     (
-        re.compile(r"(?<![\w.,/-])(?:1[ .-])?[2-9][0-9][0-9]([ .-])[2-9][0-9][0-9]\1[0-9]{4}(?!\w|[.-][0-9])"),
+        r"(?<![\w.,/-])(?:1[ .-])?[2-9][0-9][0-9]([ .-])[2-9][0-9][0-9]\1[0-9]{4}(?!\w|[.-][0-9])",
         "phone_nanp",
         0.8,
     ),
     # an area code in brackets
-    (re.compile(r"(?<![\w.,-])\(0?[0-9]{1,4}\) ?[0-9]{2,5}(?:[ .-]?[0-9]{2,5}){1,3}(?![\w-])"), "phone_area_code", 0.8),
+    (r"(?<![\w.,-])\(0?[0-9]{1,4}\) ?[0-9]{2,5}(?:[ .-]?[0-9]{2,5}){1,3}(?![\w-])", "phone_area_code", 0.8),
     # trunk zero, then groups: 030-1234567, 0171/1234567, 06 12 34 56 78, 090-1234-5678
-    (re.compile(r"(?<![\w.,/:-])0[1-9][0-9]{0,4}(?:[ /-]{1,3}[0-9]{2,9}){1,5}(?!\w|[.,/:-][0-9])"), "phone_trunk", 0.75),
-    (re.compile(r"(?<![\w.,-])0[1-9](?:\.[0-9][0-9]){4}(?![\w.])"), "phone_trunk_dots", 0.85),
-    (re.compile(r"(?<![\w.,-])0[1-9][0-9]{0,3}(?:\.[0-9]{3,4}){2,3}(?![\w.])"), "phone_trunk_dots", 0.7),
-    (re.compile(r"(?<![\w.,/:-])0[6-9][0-9]{9}(?![\w-]|\.[0-9])"), "phone_trunk_mobile", 0.65),
+    (r"(?<![\w.,/:-])0[1-9][0-9]{0,4}(?:[ /-]{1,3}[0-9]{2,9}){1,5}(?!\w|[.,/:-][0-9])", "phone_trunk", 0.75),
+    (r"(?<![\w.,-])0[1-9](?:\.[0-9][0-9]){4}(?![\w.])", "phone_trunk_dots", 0.85),
+    (r"(?<![\w.,-])0[1-9][0-9]{0,3}(?:\.[0-9]{3,4}){2,3}(?![\w.])", "phone_trunk_dots", 0.7),
+    (r"(?<![\w.,/:-])0[6-9][0-9]{9}(?![\w-]|\.[0-9])", "phone_trunk_mobile", 0.65),
     # mobile numbers written in groups without a trunk digit: 612 345 678, 342 123 4567, 98212 34567, 11 91234-5678
-    (re.compile(r"(?<![\w.,/:-])[4-9][0-9][0-9] [0-9]{3} [0-9]{3}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])[3-9][0-9][0-9] [0-9]{3} [0-9]{4}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])[6-9][0-9]{4}[ -][0-9]{5}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])[4-9][0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}(?! ?[0-9]|\w|[.,-][0-9])"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])(?:[0-9]{2} )?9[0-9]{4}-[0-9]{4}(?!\w|-)"), "phone_groups", 0.6),
-    (re.compile(r"(?<![\w.,/:-])01[0-9]-[0-9]{3,4}-[0-9]{4}(?!\w|-)"), "phone_groups", 0.7),
+    (r"(?<![\w.,/:-])[4-9][0-9][0-9] [0-9]{3} [0-9]{3}(?!\w| ?[0-9]|[.,-][0-9])", "phone_groups", 0.6),
+    (r"(?<![\w.,/:-])[3-9][0-9][0-9] [0-9]{3} [0-9]{4}(?!\w| ?[0-9]|[.,-][0-9])", "phone_groups", 0.6),
+    (r"(?<![\w.,/:-])[6-9][0-9]{4}[ -][0-9]{5}(?!\w| ?[0-9]|[.,-][0-9])", "phone_groups", 0.6),
+    (r"(?<![\w.,/:-])[4-9][0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}(?!\w| ?[0-9]|[.,-][0-9])", "phone_groups", 0.6),
+    (r"(?<![\w.,/:-])(?:[0-9]{2} )?9[0-9]{4}-[0-9]{4}(?!\w|-)", "phone_groups", 0.6),
+    (r"(?<![\w.,/:-])01[0-9]-[0-9]{3,4}-[0-9]{4}(?!\w|-)", "phone_groups", 0.7),
 )
 # "reach maintenance at ...", "ring him on ...": any number of a telephone's length.
 _AFTER_VERB = re.compile(
@@ -104,22 +108,29 @@ _AFTER_VERB = re.compile(
     r"\b[^.;:\n0-9]{0,32}\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)\s([+(]?[0-9](?:[ ./()-]{0,2}[0-9]){7,14})(?![\w]|[.-][0-9])",
     re.IGNORECASE,
 )
-_ANY_PHONE = gate("0-9(+", "|".join(ungrouped(pattern.pattern) for pattern, _, _ in _PHONE_FORMS), not_after="0-9A-Za-z_")
-_VERB = gate(
-    "A-Za-z",
-    r"(?i:reach|call|ring|phone|text|contact|dial|erreich|anruf|appel|joi|llam|chiam|lig|dzwoni|bel)",
-    not_after="0-9A-Za-z_",
+_VERB_SIGN = (
+    r"(?i)\b(?:at|on|under|unter|au|al|a|el|pod|op|via|number|no\.?|nr\.?)" + SPACE + r"[+(]?[0-9](?:[ ./()-]{0,2}[0-9]){7}"
 )
-FEWEST_OF_A_PHONE = 8  # digits
+_FEWEST, _MOST = 8, 15  # digits
 _DATE_LIKE = re.compile(r"(?:[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2})(?![0-9./-])")
 
 
-def phones(text: str) -> Iterator[Finding]:
-    """Find numbers whose form alone says phone. Weaker forms need a telling word (see context.py)."""
-    for pattern, rule, confidence in _PHONE_FORMS if _ANY_PHONE.search(text) else ():
-        for m in pattern.finditer(text):
-            if FEWEST_OF_A_PHONE <= digits_in(m[0]) <= 15 and not _DATE_LIKE.match(m[0]):
+def _form(pattern: str, rule: str, confidence: float) -> tuple[str, Look]:
+    compiled = re.compile(pattern)
+
+    def phones(text: str) -> Iterator[Finding]:
+        for m in compiled.finditer(text):
+            if _FEWEST <= digits_in(m[0]) <= _MOST and not _DATE_LIKE.match(m[0]):
                 yield Finding(m.start(), m.end(), "phone", rule, confidence)
-    for m in _AFTER_VERB.finditer(text) if " " in text and _VERB.search(text) else ():
+
+    return sign_of(pattern.removeprefix(_TEN_DIGITS)), phones
+
+
+def _phones_after_verb(text: str) -> Iterator[Finding]:
+    for m in _AFTER_VERB.finditer(text) if " " in text else ():
         if not _DATE_LIKE.match(m[1]):
             yield Finding(m.start(1), m.end(1), "phone", "word_phone_verb", 0.75)
+
+
+# Numbers whose form alone says phone. Weaker forms need a telling word (see context.py).
+PHONES = (*(_form(*form) for form in _PHONE_FORMS), (_VERB_SIGN, _phones_after_verb))

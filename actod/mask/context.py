@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 from actod.mask import national, network
 from actod.mask.finding import MARKER, SECRETS, Cover, Finding
@@ -122,7 +121,7 @@ _ANCHORED = frozenset(SHAPES) - {"phone", "badge"}
 _COMMON = frozenset(
     "call dial via who ne nee geb pas pass pan ni cf cc sid card portable mobil mobile cell tin handy nato nata konto compte tel carta cell ring bel ara llame ligue mobil contact kontakt reg registered nar ur lat".split()
 )
-_SHORTEST_WITH_ENDING, _LONGEST_WORD = 6, 64
+_SHORTEST_WITH_ENDING, _LONGEST_WORD, _MOST_WORDS = 6, 64, 8192
 # Behind these, twelve hex digits are as often a serial number.
 _DEVICES = frozenset(
     "device gerat station ap zarizeni apparaat dispositivo appareil urzadzenie enhet laite cihaz eszkoz bluetooth".split()
@@ -130,25 +129,44 @@ _DEVICES = frozenset(
 _BEGINNINGS = frozenset(word[:size] for word in CUES for size in range(1, len(word) + 1))
 
 
-@lru_cache(maxsize=8192)
+class _Words(dict[str, str | None]):
+    """What a word tells; empty if only a longer phrase may; None if nothing that begins with it does. Bounded."""
+
+    def __missing__(self, word: str) -> str | None:
+        if len(word) > _LONGEST_WORD:
+            return None
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        self[word] = kind = _alone(word)
+        return kind
+
+
 def _alone(word: str) -> str | None:
-    """Return what a word tells; empty if only a longer phrase may; None if nothing that begins with it does."""
     kind = CUES.get(word)
     if kind is None and word not in _BEGINNINGS:
         return (kind_of_word(word) if len(word) >= _SHORTEST_WITH_ENDING or word[:1] >= _HAN_FROM else "") or None
     return kind or ""
 
 
+_WORDS = _Words()
+
+
 def telling(text: str) -> Iterator[Finding]:
     """Find values that stand beside a word which names their kind."""
     pattern = _ASCII_WORD if text.isascii() else _WORD
-    words = pattern.findall(text, 0, _MOST_READ)
-    words = " ".join(words).lower().split() if pattern is _ASCII_WORD else [fold(word) for word in words]
+    words = (
+        pattern.findall(text.lower(), 0, _MOST_READ)
+        if pattern is _ASCII_WORD
+        else [fold(word) for word in pattern.findall(text, 0, _MOST_READ)]
+    )
+    told = list(map(_WORDS.__getitem__, words))
+    if told.count(None) == len(told):
+        return
     spans: list[tuple[int, int]] = []
     marks = Cover(m.span() for m in MARKER.finditer(text)) if "<" in text else None
     index = 0
     while index < len(words):
-        if len(words[index]) > _LONGEST_WORD or _alone(words[index]) is None:
+        if told[index] is None or (not told[index] and "".join(words[index : index + 2]) not in _BEGINNINGS):
             index += 1
             continue
         kind, size = _kind_at(words, index)
@@ -185,7 +203,7 @@ def _kind_at(words: list[str], index: int) -> tuple[str, int]:
         gram += word
         kind = CUES.get(gram)
         if size == 1:
-            kind = _alone(gram)
+            kind = _WORDS[gram]
         elif not kind and gram not in _BEGINNINGS:
             break
         if kind:

@@ -14,9 +14,9 @@ import zlib
 from typing import NamedTuple
 
 from actod.mask.finding import Cover, Finding
-from actod.mask.gate import any_of, gate
 from actod.mask.keys import fold
 from actod.mask.normal import Positions
+from actod.mask.sieve import SPACE, Signs
 
 _INLINE = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|(?:\\\\?u[0-9A-Fa-f]{4})+|(?:\\\\?x[0-9A-Fa-f]{2})+|=(?:[0-9A-F]{2}=)+[0-9A-F]{2}"
@@ -49,17 +49,22 @@ _SPOKEN.update(
     }
 )
 _NO_DIGIT = frozenset("+.-")
-SPELLED_DIGIT = gate(
-    "a-z",
-    any_of(word for word, digit in _SPOKEN.items() if digit not in _NO_DIGIT and len(word) > 1) + r"\b",
-    not_after=r"\w",
-)
-"""A digit as a word, in folded text: five of them make it worth to look closer."""
 _FEWEST_SPOKEN = 5
 _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{60,76}(?:\r?\n[A-Za-z0-9+/_-]{1,76})+={0,2}|[A-Za-z0-9+/_-]{14,}={0,2}")
 _HEX_TOKEN = re.compile(r"(?:0[xX])?[0-9a-fA-F]{16,}\Z")
 _HEX_SPACED = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?:[ :,-](?:0x)?[0-9a-fA-F]{2}){7,}(?![\w:])")
 _STARTS = re.compile(r"(?:eyJ|eyI|ewo|ewog|W3s|WyJ|H4sI|LS0t|eJ[wxyz]|eN[oprq]|PD94|PG)")
+_ONE_SPOKEN = rf"(?:\b(?:{'|'.join(_SPOKEN).replace('|+', '')})\b|\+)"
+_SIDE = r"\s\v\x1c-\x1f?"
+JSON, TOKEN, ESCAPE, APART, SPOKEN = range(5)
+LAYERS = Signs(
+    rf"\{{{SPACE}?\"|\[{SPACE}?[\[{{\"]|\"[^\"\\\n]*\\[\"\\]|^{SPACE}*[\"{{\[]",
+    r"[A-Za-z0-9+/_-]{14}|[0-9a-fA-F]{2}(?:[ :,-](?:0x)?[0-9a-fA-F]{2}){7}",
+    r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z][A-Za-z0-9]*;)|\\[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|=[^\s&+]*\+",
+    rf"(?:^|[{_SIDE}=:#(\[\"'])\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?:$|[{_SIDE},;)\]\"'])",
+    rf"(?i){_ONE_SPOKEN}(?:[ ,.\t\n-]*{_ONE_SPOKEN}){{2}}",
+)
+"""What may be opened in a text as it stands (the first three), and in its view (the last two)."""
 _OF_TEXT = bytes({*range(32, 127), *range(128, 256), 9, 10, 13})
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PROBE_BYTES = 12
@@ -272,6 +277,8 @@ def _text_of(raw: bytes, start: int, end: int, limit_bytes: int) -> tuple[str, s
             if kind == "zlib":
                 return None  # two bytes are a weak sign
             raise BrokenContainerError(start, end) from None
+        if kind == "zlib" and not unpacker.eof and (len(raw) < _SMALLEST_TEXT or not _may_be_text(raw)):
+            return None  # likewise: `executeNodeAction` is no text that was packed
         if len(raw) > limit_bytes or not unpacker.eof or unpacker.unused_data:
             raise BrokenContainerError(start, end)
     elif not _may_be_text(raw):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from actod.mask import location, network
 from actod.mask.finding import MARKER, Finding
 from actod.mask.keys import fold
+from actod.mask.namefield import is_name_field
 from actod.mask.national import mrz_lines
-from actod.mask.person import is_name_field
 from actod.mask.secrets import looks_random, secrets
 from actod.mask.words import GIVEN_NAMES
 

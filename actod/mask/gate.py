@@ -8,7 +8,6 @@ set. A gate gives them one, and forbids at once what would be a start in the mid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 
@@ -20,14 +19,6 @@ def gate(first: str, pattern: str, *, not_after: str = "") -> re.Pattern[str]:
     """
     guard = f"(?<![{not_after}].)" if not_after else ""
     return re.compile(f"[{first}]{guard}(?<=(?={pattern}).)")
-
-
-def any_of(words: Iterable[str]) -> str:
-    """Return a pattern for one of many words, parted by their first letters: most words of a text match none of those."""
-    rest: dict[str, list[str]] = {}
-    for word in words:
-        rest.setdefault(word[0], []).append(word[1:])
-    return "(?:" + "|".join(f"{first}(?:{'|'.join(tails)})" for first, tails in rest.items()) + ")"
 
 
 def digits_in(text: str) -> int:

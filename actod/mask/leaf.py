@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,33 +10,20 @@ from actod.mask import encodings
 from actod.mask.assignments import assigned, cleared
 from actod.mask.fields import in_field
 from actod.mask.finding import MARKER, TYPES, UNREADABLE, Finding, marker, merge
-from actod.mask.gate import gate
-from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook, fold
+from actod.mask.jsontext import CLOSING, OPENING, DoubledKeyError, json_values, reads_as_json
+from actod.mask.keys import LONGEST_REMEMBERED, Hint, KeyBook
 from actod.mask.normal import Positions, normalise
 from actod.mask.policy import Policy
 from actod.mask.secrets import whole_pem
+from actod.mask.sieve import plain_bytes
 from actod.mask.text import only_secrets, scan, without_markers
 
-_LONG_TOKEN = gate("A-Za-z0-9+/_-", r"[A-Za-z0-9+/_-]{16}", not_after="A-Za-z0-9+/_-")
-_HEX_PAIRS = re.compile(r"[ :,-](?<=[0-9a-fA-F]{2}.)(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]){3}")
-_ESCAPE = gate(r"%&\\=?", r"%[0-9A-Fa-f]{2}|&(?:#|[a-z]{2,8};)|\\\\?[ux][0-9A-Fa-f]{2}|=[0-9A-F]{2}=|[?&=][^\s&+]{0,256}\+")
-_SET_APART = re.compile(  # six signs with a space between each and the next; looked for from the first space
-    r"[ \t](?<=\S.)(?<![^\s=:#(\[\"']\S.)\S[ \t]\S[ \t]\S[ \t]\S[ \t]\S(?![^\s,;)\]\"'])"
-)
-_SHORTEST_TOKEN = 16
-_OPENING, _CLOSING = frozenset('{["'), frozenset('}]"')
-_FEWEST_SPELLED = 5
 _FREE_TO_OPEN, _LARGEST_RATIO = 16_384, 12  # telemetry in gzip and base64 mostly opens to 3 to 10 times its length
-_JSON_BEGIN = re.compile(r"\"(?=[^\"\\\n]{0,512}\\[\"\\])|\{\s?\"|\[\s?[\[{\"]")
-_MOST_INSIDE = 8  # each beginning that is none costs a look at the rest of the text
+_SHORT_ENOUGH, _NEAR = 1024, 256  # characters of a text that is looked at again, and around what is touched in a longer one
 
 
 class TooMuchError(Exception):
     """A limit of size or depth was reached: the leaf cannot be vouched for."""
-
-
-class _DoubledKeyError(ValueError):
-    """JSON inside a string names a member twice: readers disagree about what it says."""
 
 
 class LeafReader:
@@ -87,7 +73,7 @@ class LeafReader:
         found = self._in_view(view, hint)
         if found and positions is not None:
             found = [_mapped(f, positions) for f in found]
-        if found and text[:1] in "{[" and _reads_as_json(text):  # its members are looked at one by one, with their keys
+        if found and text[:1] in "{[" and reads_as_json(text):  # its members are looked at one by one, with their keys
             found = [f for f in found if f.rule == "own" or (f.start == 0 and f.end == len(text))]
         whole = len(found) == 1 and found[0].start == 0 and found[0].end == size
         if not whole:
@@ -95,12 +81,23 @@ class LeafReader:
             found = known + self._in_layers(text, view, positions, hint, depth, opened, known)
         return merge(found if self._only is None else only_secrets(found))
 
-    def find_again(self, text: str, hint: Hint) -> list[Finding]:
-        """Look at what is left of a text in which something was found. What it holds was opened at the first look."""
+    def find_again(self, text: str, hint: Hint, *, near: list[int] | None) -> list[Finding]:
+        """Look at what is left of a text in which something was found, of a long one only near some places."""
+        if near is None or hint.kind or len(text) <= _SHORT_ENOUGH:
+            return self._find_again(text, hint)
+        found: list[Finding] = []
+        for start, end in _surroundings(near):
+            found.extend(
+                f._replace(start=f.start + start, end=f.end + start) for f in self._find_again(text[start:end], hint)
+            )
+        return found
+
+    def _find_again(self, text: str, hint: Hint) -> list[Finding]:
+        """Look once more. What a text holds was opened at the first look."""
         view, positions = (text, None) if text.isascii() else normalise(text)
         found = [_mapped(f, positions) for f in self._in_view(view, hint)]
-        found.extend(self._flat_views(view, positions, hint))
-        if _ESCAPE.search(text) and (plain := encodings.inline_view(text)):
+        found.extend(self._flat_views(view, positions, hint, encodings.LAYERS.seen(plain_bytes(view))))
+        if plain := encodings.inline_view(text):
             inner, inside = normalise(plain[0])
             found.extend(_mapped(_mapped(f, inside), plain[1]) for f in self._in_view(inner, hint))
         return merge(found if self._only is None else only_secrets(found))
@@ -133,7 +130,7 @@ class LeafReader:
 
     def _whole_json(self, text: str, hint: Hint, depth: int) -> list[Finding] | None:
         """Open text that is JSON from end to end before it is read as text; None where it is none, or not to be opened."""
-        if text[:1] not in _OPENING or text[-1:] not in _CLOSING or hint.kind or self._policy.detectors:
+        if text[:1] not in OPENING or text[-1:] not in CLOSING or hint.kind or self._policy.detectors:
             return None
         if self._layers >= self._policy.max_decode_depth or len(text) < 2:
             return None
@@ -153,19 +150,24 @@ class LeafReader:
         opened: list[Finding] | None,
         known: list[Finding],
     ) -> list[Finding]:
-        if len(text) < _SHORTEST_TOKEN and text.isalnum() and text.isascii():
-            return []  # one short word: there is nothing to open
+        seen = encodings.LAYERS.seen(plain_bytes(text))
+        seen_flat = seen if view is text else encodings.LAYERS.seen(plain_bytes(view))
+        if len(seen) == len(seen_flat) == 1:
+            return []
         if self._layers >= self._policy.max_decode_depth:
             if self._has_layer(text):
                 return [Finding(0, len(text), "unreadable", "layers", 1.0)]
-            return self._flat_views(view, positions, hint)
+            return self._flat_views(view, positions, hint, seen_flat)
         self._layers += 1
         try:
-            found = self._json(text, depth) if opened is None else opened
+            found = opened or []
+            if opened is None and encodings.JSON in seen:
+                found = self._json(text, depth)
             if not found:
-                found = self._containers(text, hint, depth, known)
-                found.extend(self._escaped(text, view, hint, depth))
-                found.extend(self._flat_views(view, positions, hint))
+                found = self._containers(text, hint, depth, known) if encodings.TOKEN in seen else []
+                if encodings.ESCAPE in seen:
+                    found.extend(self._escaped(text, hint, depth))
+                found.extend(self._flat_views(view, positions, hint, seen_flat))
             return found
         finally:
             self._layers -= 1
@@ -173,19 +175,17 @@ class LeafReader:
     def _has_layer(self, text: str) -> bool:
         """Whether there would be something to open: just what counts as `opened` where it is."""
         try:
-            return bool(
-                any(_json_values(text)) or self._unpacked(text, []) or (_ESCAPE.search(text) and encodings.inline_view(text))
-            )
-        except (_DoubledKeyError, RecursionError, encodings.BrokenContainerError):
+            return bool(any(json_values(text)) or self._unpacked(text, []) or encodings.inline_view(text))
+        except (DoubledKeyError, RecursionError, encodings.BrokenContainerError):
             return True
 
     def _json(self, text: str, depth: int) -> list[Finding]:
         """Mask JSON that is the whole text or stands in a sentence: `got {"raw": ...} from scanner`."""
         found: list[Finding] = []
         try:
-            for start, end, value in _json_values(text):
+            for start, end, value in json_values(text):
                 found.extend(self._closed(text, start, end, value, depth))
-        except _DoubledKeyError:
+        except DoubledKeyError:
             return [Finding(0, len(text), "unreadable", "json_doubled_key", 1.0)]
         except RecursionError:
             return [Finding(0, len(text), "unreadable", "json_depth", 1.0)]
@@ -202,8 +202,6 @@ class LeafReader:
         return [Finding(start, end, "json", "json", 1.0, closed)]
 
     def _unpacked(self, text: str, known: list[Finding]) -> list[encodings.Container]:
-        if not _LONG_TOKEN.search(text) and not _HEX_PAIRS.search(text):
-            return []
         return encodings.containers(text, known, limit_bytes=self._most_opened())
 
     def _most_opened(self) -> int:
@@ -227,23 +225,21 @@ class LeafReader:
                 found.append(Finding(container.start, container.end, "container", container.kind, 1.0, closed))
         return found
 
-    def _escaped(self, text: str, view: str, hint: Hint, depth: int) -> list[Finding]:
-        if view.isalnum() and view.isascii():
-            return []  # no sign between letters and digits: no escape
-        plain = encodings.inline_view(text) if _ESCAPE.search(text) else None
+    def _escaped(self, text: str, hint: Hint, depth: int) -> list[Finding]:
+        plain = encodings.inline_view(text)
         if plain is None:
             return []
         self.opened += 1
         return [_mapped(f, plain[1]) for f in self.find(plain[0], hint, depth)] if plain[0] != text else []
 
-    def _flat_views(self, view: str, positions: Positions, hint: Hint) -> list[Finding]:
+    def _flat_views(self, view: str, positions: Positions, hint: Hint, seen: list[int]) -> list[Finding]:
         """Read what is set apart or spelled. Nothing can hide below that, so it counts as no layer."""
         found: list[Finding] = []
-        if _SET_APART.search(view):
+        if encodings.APART in seen:
             squeezed = encodings.squeezed_view(view)
             if squeezed is not None:
                 found.extend(_mapped(_mapped(f, squeezed[1]), positions) for f in self._in_view(squeezed[0], hint))
-        if (" " in view or "-" in view) and len(encodings.SPELLED_DIGIT.findall(fold(view))) >= _FEWEST_SPELLED:
+        if encodings.SPOKEN in seen:
             spoken = encodings.spoken_view(view)
             if spoken is not None:
                 inner = [_mapped(f, spoken[1]) for f in self._in_view(spoken[0], hint)]
@@ -252,41 +248,15 @@ class LeafReader:
         return found
 
 
-def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Yield (start, end, value) of the JSON that a text is, or else of what stands in it. Raises what is no reason to go on."""
-    if not ("{" in text or "[" in text or '"' in text):
-        return
-    plain = text.strip()
-    if len(plain) > 1 and plain[0] in _OPENING and plain[-1] in _CLOSING:
-        try:
-            value = json.loads(plain, object_pairs_hook=_members)
-        except _DoubledKeyError:
-            raise
-        except ValueError:
-            pass
-        else:
-            yield 0, len(text), value
-            return
-    start = 0
-    for _ in range(_MOST_INSIDE if "{" in text or "[" in text else 0):
-        m = _JSON_BEGIN.search(text, start)
-        if m is None:
-            return
-        try:
-            value, end = _DECODER.raw_decode(text, m.start())
-        except (ValueError, RecursionError):
-            start = m.start() + 1
-            continue
-        yield m.start(), end, value
-        start = end
-
-
-def _reads_as_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _surroundings(places: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield what lies around places of a text, in order: where that of two meets, as one."""
+    start, end = max(0, places[0] - _NEAR), places[0] + _NEAR
+    for place in places[1:]:
+        if place - _NEAR > end:
+            yield start, end
+            start = place - _NEAR
+        end = place + _NEAR
+    yield start, end
 
 
 def _blanked(text: str, found: list[Finding]) -> str:
@@ -299,13 +269,3 @@ def _mapped(finding: Finding, positions: Positions) -> Finding:
     if positions is None:
         return finding
     return finding._replace(start=positions[finding.start], end=positions[finding.end])
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _DoubledKeyError
-    return members
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_members)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from actod.mask import checksums
-from actod.mask.finding import Finding, ungrouped
-from actod.mask.gate import gate
+from actod.mask.finding import Finding
+from actod.mask.sieve import sign_of
 
 
 class Form(NamedTuple):
@@ -24,6 +24,12 @@ class Form(NamedTuple):
     holds: Callable[[str], bool]
     confidence: float
 
+    def find(self, text: str) -> Iterator[Finding]:
+        """Find numbers whose form and check digits say enough without a word about them."""
+        for m in self.pattern.finditer(text):
+            if self.holds(plain(m[0])):
+                yield Finding(m.start(), m.end(), self.type, self.rule, self.confidence)
+
 
 def _always(_: str) -> bool:
     return True
@@ -33,7 +39,7 @@ _B, _E = r"(?<![\w.,/-])", r"(?!\w|[./-][0-9])"  # not inside a longer number or
 
 
 def _form(type_: str, rule: str, pattern: str, holds: Callable[[str], bool], confidence: float) -> Form:
-    return Form(type_, rule, re.compile(_B + pattern + _E), holds, confidence)
+    return Form(type_, rule, re.compile(f"{_B}(?:{pattern}){_E}"), holds, confidence)
 
 
 FORMS: tuple[Form, ...] = (
@@ -84,22 +90,10 @@ FORMS: tuple[Form, ...] = (
     _form("in_aadhaar", "in_aadhaar_bare", r"[2-9][0-9]{11}", checksums.verhoeff, 0.4),
 )
 _LOWER_CF = re.compile(r"[0-9][0-9][abcdehlmprst][0-9][0-9][a-z][0-9]{3}[a-z](?![A-Za-z0-9])")
+_LOWER_CF_SIGN = "[a-z]{6}[0-9][0-9][a-z][0-9][0-9][a-z][0-9]{3}[a-z]"
 _LOWER_CF_HEAD = re.compile(r"(?<![A-Za-z0-9])[a-z]{6}\Z")
 _CF_HEAD = 6
-LOWER_CF = 16  # letters and digits of an Italian code, which alone is written in small letters, too
 ANYWHERE = 0.5
-_STRONG = tuple(form for form in FORMS if form.confidence >= ANYWHERE)
-_FROM_LETTER = tuple(
-    (number, form) for number, form in enumerate(_STRONG) if form.rule.startswith(("uk_nino", "es_nie", "it_cf"))
-)
-_FROM_DIGIT = tuple((number, form) for number, form in enumerate(_STRONG) if (number, form) not in _FROM_LETTER)
-# One look for all of them: most text has none, and is then not read once for each. Before they are tried: six digits with at most one sign between them, or the letters that a form begins with.
-_MAY_BEGIN = r"[0-9](?:[ .-]?[0-9]){5}|[A-Z]{2}[ -]?[0-9]|[XYZ][ -]?[0-9]|[A-Z]{3} ?[A-Z]{3} ?[0-9]"
-_ANY_STRONG = gate(
-    "0-9A-Z",
-    f"(?={_MAY_BEGIN})(?:{'|'.join(ungrouped(form.pattern.pattern) for form in _STRONG)})",
-    not_after="0-9A-Za-z_.,/-",
-)
 
 # With a telling key or word a wrong check digit is no excuse: people mistype.
 LOOSE: dict[str, re.Pattern[str]] = {
@@ -123,23 +117,20 @@ LOOSE: dict[str, re.Pattern[str]] = {
 }
 
 
-def national_ids(text: str) -> Iterator[Finding]:
-    """Find numbers whose form and check digits say enough without a word about them."""
-    for lower in _LOWER_CF.finditer(text) if len(text) >= LOWER_CF else ():
+def _lower_codes(text: str) -> Iterator[Finding]:
+    """Find Italian codes in small letters: no other number is written so."""
+    for lower in _LOWER_CF.finditer(text):
         start, end = lower.start() - _CF_HEAD, lower.end()
         if _LOWER_CF_HEAD.search(text, max(0, start - 1), lower.start()) and checksums.codice_fiscale(
             text[start:end].upper()
         ):
             yield Finding(start, end, "it_cf", "it_cf_lower", 0.95)
-    ends: dict[int, int] = {}
-    for candidate in _ANY_STRONG.finditer(text):
-        start = candidate.start()
-        for number, form in _FROM_DIGIT if text[start].isdigit() else _FROM_LETTER:
-            m = form.pattern.match(text, start)
-            if m and start >= ends.get(number, 0):  # a form's next match begins behind its last one
-                ends[number] = m.end()
-                if form.holds(plain(m[0])):
-                    yield Finding(start, m.end(), form.type, form.rule, form.confidence)
+
+
+NATIONAL_IDS = (
+    (_LOWER_CF_SIGN, _lower_codes),
+    *((sign_of(form.pattern.pattern), form.find) for form in FORMS if form.confidence >= ANYWHERE),
+)
 
 
 _MRZ = re.compile(r"(?<![A-Z0-9<])(?=[A-Z0-9]{0,43}<)[A-Z0-9<]{30,44}(?![A-Z0-9]|<(?!/))")

@@ -11,7 +11,7 @@ from actod.mask.gate import gate
 
 _MAC = re.compile(
     r"[0-9A-Fa-f](?<![A-Za-z0-9:-].)[0-9A-Fa-f](?:([:_-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\1[0-9A-Fa-f])"
-    r"|[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
+    r"|(?<![0-9A-Fa-f]\...)[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![A-Za-z0-9-]|[:.][0-9A-Fa-f])"
 )
 # Eight bytes are a checksum, a counter, a tag as often as an address: a word must say what they are.
 _EUI64 = re.compile(
@@ -34,7 +34,12 @@ _IPV4_PORT = re.compile(r"(?:/[0-9]{1,2}|:[0-9]{2,5})\b")
 _IPV6 = re.compile(
     r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%\w{1,16})?(?![\w:])"
 )
-_IPV6_GATE = gate("0-9A-Fa-f:", r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:", not_after="0-9A-Za-z_:.")
+IPV4_SIGN = r"(?:^|[^\w.])[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
+IPV6_SIGN = r"(?:^|[^\w:.])(?:[0-9A-Fa-f:]*::|(?:[0-9A-Fa-f]{1,4}:){7})"
+MAC_SIGN = (
+    "(?:^|[^0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:[:_-](?:[0-9A-Fa-f]{2}[:_-]){4}[0-9A-Fa-f]{2}"
+    r"|[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})"
+)
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:version|ver|firmware|fw|sw|hw|software|release|rev|revision|build|kernel|driver|bootloader|v|update|upgrade|patch|image|"
     r"schema|protocol|package|pkg|lib|library|api|from|to|section|chapter|bios|versao|versione|wersja|versie|logiciel|micrologiciel)"
@@ -82,6 +87,8 @@ def macs(text: str) -> Iterator[Finding]:
     for m in _MAC.finditer(text):
         if m[1] in ("-", "_") and _STAMP.match(m[0]):
             continue  # a date and time, year or day first
+        if not m[1] and m[0].replace(".", "").isdigit() and text.count(".") > 2:
+            continue  # a number in groups, in a sentence
         yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
 
 
@@ -160,7 +167,7 @@ def _clause(before: str) -> bool:
 
 def ipv6s(text: str) -> Iterator[Finding]:
     """Find IPv6 addresses; clock times and C++ scopes do not parse as one."""
-    for m in _IPV6.finditer(text) if _IPV6_GATE.search(text) else ():
+    for m in _IPV6.finditer(text):
         plain = m[0].partition("%")[0]
         if _EUI64.fullmatch(plain):  # EUI-64 reads as an address of eight groups, too
             continue

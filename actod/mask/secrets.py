@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from math import log2
 
 from actod.mask.finding import Finding
-from actod.mask.gate import digits_in, gate
+from actod.mask.gate import digits_in
+from actod.mask.sieve import SPACE, WORD, Sieve, plain_bytes
 
 _T = r"[A-Za-z0-9_-]"
 # (type, pattern). Each begins with a fixed prefix, so a scan is one alternation of literals.
@@ -23,14 +24,14 @@ _PREFIXED: tuple[tuple[str, str], ...] = (
         "payment_key",
         rf"[srp]k_(?:live|test)_{_T}{{8,255}}|whsec_{_T}{{16,128}}|sq0(?:atp|csp|idp)-{_T}{{20,64}}|access_token\$\w{{16,128}}",
     ),
-    ("model_key", rf"sk-{_T}{{16,255}}|(?:hf|r8|gsk|pplx|xai|nvapi|tgp_v1|fw|co)[_-]{_T}{{24,255}}"),
+    ("model_key", rf"sk-{_T}{{16,255}}|(?:hf_|r8_|gsk_|pplx-|xai-|nvapi-|tgp_v1_|fw_|co_){_T}{{24,255}}"),
     (
         "cloud_key",
         rf"AIza{_T}{{30,60}}|ya29\.{_T}{{20,255}}|GOCSPX-{_T}{{20,64}}|do[opr]_v1_[a-f0-9]{{32,128}}|hv[sbr]\.{_T}{{20,255}}",
     ),
     (
         "cloud_key",
-        rf"(?:shp(?:at|ca|pa|ss)|npm|glsa|NRAK|lin_api|dckr_pat|figd|PMAK|sntrys|atlasv1|pul|tfe)[_-]{_T}{{16,255}}",
+        rf"(?:(?:shp(?:at|ca|pa|ss)|glsa|NRAK|lin_api|dckr_pat|figd|PMAK|sntrys|atlasv1|tfe)[_-]|npm_|pul-){_T}{{16,255}}",
     ),
     (
         "cloud_key",
@@ -53,18 +54,26 @@ _PREFIX = re.compile(
     r"(?<![A-Za-z0-9_])(?:" + "|".join(f"(?P<g{i}>{pattern})" for i, (_, pattern) in enumerate(_PREFIXED)) + ")"
 )
 _GROUP_TYPE = {f"g{i}": type_ for i, (type_, _) in enumerate(_PREFIXED)}
-SHORTEST_PREFIXED, _SHORTEST_AUTHORISATION = 15, 14
-_PREFIX_GATE = gate(
-    "A-Zac-hk-pr-y0-9",
-    r"A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]|TBB)|gh[pousr]_|github_|gl[a-z]{2,4}-|[srp]k[-_]|whsec|sq0|access_token\$|hf_|r8_|gsk_|pplx-|xai-|nvapi-"
-    r"|tgp_|fw_|co_|ya29|GOCSPX|do[opr]_|hv[sbr]\.|shp|npm_|glsa|NRAK|lin_|dckr|figd|PMAK|sntrys|atlasv1|pul-|tfe|pypi-|SG\.|key-|SK[0-9a-f]|EAAC"
-    r"|xox|xapp|hooks\.slack|discord|webhook\.office|feishu|[0-9]{8,10}:AA|[MNO][A-Za-z0-9]{23}|acto_|ey[JA-I]",
-    not_after="A-Za-z0-9_",
+_PREFIX_SIGN = (
+    r"(?:^|[^0-9A-Za-z_])(?:A(?:KIA|SIA|ROA|IDA|GPA|NPA|Iza|C[0-9a-f]{8}|TBB)|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|ptt|cbt|ft|soat)-"
+    r"|[srp]k_(?:live|test)_|whsec_|sq0|access_token\$|sk-|hf_|r8_|gsk_|pplx-|xai-|nvapi-|tgp_v1_|fw_|co_|ya29\.|GOCSPX-|do[opr]_v1_|hv[sbr]\."
+    r"|shp|npm_|glsa|NRAK|lin_api|dckr_pat|figd|PMAK|sntrys|atlasv1|pul-|tfe[_-]|pypi-AgE|SG\.|key-[0-9a-f]{8}|SK[0-9a-f]{8}|EAAC"
+    r"|xox|xapp-|[0-9]{8,10}:AA|[MNO][A-Za-z0-9]{23,25}\.|acto_|ey[JA-I])"
+    r"|hooks\.slack|discord|webhook\.office|feishu"
 )
-_SCHEME_GATE = gate(
-    "BbDdNnAaSsTtKk",
-    "(?i:bearer|basic|digest|negotiate|api-?key|aws4-hmac-sha256|sharedaccesssignature|token|key)",
-    not_after="0-9A-Za-z_",
+_URL_SIGN = (
+    r"://[^\s/]*@|(?i)(?:token|secret|password|key"
+    "|[?&;#](?:sig|signature|hmac|code|ticket|k|auth|pw|pass|passwd|x-amz-[a-z-]{8,14}|x-goog-[a-z]{9,10}))="
+)
+_CONNECTION_SIGN = f"(?i)(?:Key|Signature|Password|Pwd){SPACE}?="
+_OPTION_SIGN = f"(?:^|{SPACE})-(?:u|-user|p|P)"
+_LOGIN_PAIR_SIGN = (
+    rf"(?i)(?:log[ -]?[io]n|creds?|credentials?|zugang{WORD}*|anmeld{WORD}+|acceso|acc[e?]s|identifiants?|credencial{WORD}*|credenzial{WORD}"
+    rf"|inlog{WORD}*|logowani{WORD}|p[r?]ihl[a?][s?]{WORD}+|giri[s?])[:=]?{SPACE}(?:[a-z]{{2,4}}{SPACE})?[0-9A-Za-z_?.@-]{{2,}}{SPACE}?/"
+)
+_SCHEME_SIGN = (
+    r"(?i)\b(?:bearer|basic|digest|negotiate|api-?key|aws4-hmac-sha256|sharedaccesssignature|token token=|token|key)"
+    r"[ :=]{1,2}\"?[a-z0-9._~+/=:|-]{8}"
 )
 _PEM_BEGIN = re.compile(r"-----\s?BEGIN (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
 _PEM_END = re.compile(r"-----\s?END (?:[A-Z0-9 ]{0,40} )?(?:PRIVATE KEY|SECRET)(?: BLOCK)?\s?-----")
@@ -107,30 +116,11 @@ _HEX = re.compile(r"[0-9a-fA-F-]+\Z")
 
 def secrets(text: str) -> list[Finding]:
     """Find what carries its own sign: prefixes, PEM blocks, authorisation headers, passwords in URLs."""
-    found: list[Finding] = []
-    size = len(text)
-    if size >= SHORTEST_PREFIXED:
-        found.extend(prefixed(text))
-    if "-----" in text:
-        found.extend(_pem(text))
-    if "://" in text:
-        found.extend(_url_secrets(text))
-    if ";" in text and "=" in text:
-        keys = _CONNECTION_KEY.finditer(text)
-        found.extend(Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9) for m in keys)
-    if size >= _SHORTEST_AUTHORISATION:
-        if " -" in text:
-            found.extend(_options(text))
-        if "/" in text:
-            found.extend(_login_pairs(text))
-        if _SCHEME_GATE.search(text):
-            found.extend(_authorisation(text))
-    return found
+    return [f for look in SIGNED.looks(plain_bytes(text)) for f in look(text)]
 
 
-def prefixed(text: str) -> Iterator[Finding]:
-    """Find keys and tokens whose issuer gave them a prefix."""
-    for m in _PREFIX.finditer(text) if _PREFIX_GATE.search(text) else ():
+def _prefixed(text: str) -> Iterator[Finding]:
+    for m in _PREFIX.finditer(text):
         yield Finding(m.start(), m.end(), _GROUP_TYPE[m.lastgroup or "g0"], "secret_prefix", 0.98)
 
 
@@ -154,6 +144,8 @@ def _pem(text: str) -> Iterator[Finding]:
 
 
 def _url_secrets(text: str) -> Iterator[Finding]:
+    if "://" not in text:
+        return
     for m in _URL_PASSWORD.finditer(text):
         type_ = "url_credential" if m[1].lower() in _WEB_SCHEMES else "connection_string"
         yield Finding(m.start(3), m.end(3), type_, "url_password", 0.97)
@@ -168,8 +160,13 @@ def _url_secrets(text: str) -> Iterator[Finding]:
             yield Finding(m.start(1), m.end(1), "url_credential", "url_parameter", 0.85)
 
 
+def _connection_keys(text: str) -> Iterator[Finding]:
+    for m in _CONNECTION_KEY.finditer(text) if ";" in text else ():
+        yield Finding(m.start(1), m.end(1), "connection_string", "connection_key", 0.9)
+
+
 def _options(text: str) -> Iterator[Finding]:
-    for m in _OPTION.finditer(text):
+    for m in _OPTION.finditer(text) if " -" in text else ():
         group = m.lastindex or 1
         yield Finding(m.start(group), m.end(group), "password", "command_option", 0.8)
 
@@ -193,6 +190,17 @@ def _authorisation(text: str) -> Iterator[Finding]:
             or (len(value) >= 12 and looks_random(value))
         ):
             yield Finding(m.start(2), m.end(2), "bearer", "authorisation", 0.95 if header else 0.85)
+
+
+SIGNED = Sieve(
+    (_PREFIX_SIGN, _prefixed),
+    ("-----", _pem),
+    (_URL_SIGN, _url_secrets),
+    (_CONNECTION_SIGN, _connection_keys),
+    (_OPTION_SIGN, _options),
+    (_LOGIN_PAIR_SIGN, _login_pairs),
+    (_SCHEME_SIGN, _authorisation),
+)
 
 
 def opaque_tokens(text: str) -> Iterator[Finding]:

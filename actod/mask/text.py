@@ -10,14 +10,11 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from actod.mask import context, location, network, person
-from actod.mask.contact import FEWEST_OF_A_PHONE, emails, phones, spelled_emails
-from actod.mask.financial import cards, ibans
+from actod.mask import address, contact, financial, location, namefield, national, network, person, secrets
+from actod.mask.context import telling
 from actod.mask.finding import MARKER, SECRETS, Cover, Finding
-from actod.mask.gate import digits_in, gate
 from actod.mask.keys import Hint, fold
-from actod.mask.national import LOWER_CF, mrz_lines, national_ids
-from actod.mask.secrets import OPAQUE, SHORTEST_PREFIXED, opaque_tokens, prefixed, secrets
+from actod.mask.sieve import Sieve, plain_bytes
 from actod.mask.vocabulary import BENIGN
 
 # Strings that hold nothing under a neutral key: one word with a short number, a time stamp, a UUID, a digest.
@@ -28,19 +25,6 @@ BORING = re.compile(
 )
 _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
 _SIX_DIGITS = re.compile(r"[0-9](?:[ ./()-]{0,3}[0-9]){5}")
-_IBAN_HEAD = re.compile(r"[0-9](?<=[A-Za-z]{2}.)(?<![A-Za-z0-9]...)[0-9][ -]?[A-Za-z0-9]{2}")  # looked for from its digits
-_DECIMALS = re.compile(
-    r"[0-9°º+d](?:(?<=[0-9])(?:\.[0-9]{3}|,[0-9]{3}|[C-HJ-NP-X](?: ?[A-Z]{2} ?[0-9]{4}| [0-9]{6}))"
-    r"|(?<=[°º])|(?<=\+)[23456789CFGHJMPQRVWX]{2}|(?<=d)(?<!\w.)eg\b)"
-)
-_SPELLED = gate(
-    r"dpkDPK\[({<",
-    r"(?i:\b(?:dot|punkt|point|punto|ponto|kropka)\b|[\[({<]\s?(?:at|@|dot|ät|arroba)\s?[\])}>])",
-)
-_CAPITALISED = re.compile(r"[A-ZÀ-Ž\u0370-\uffff](?:[^\W0-9_A-Z]|(?<=[A-Z][A-Z]) [A-Z]|(?<=[\u3005-\ud7af]))")
-_HEX_WORD = re.compile("[0-9a-f]*")
-_LONGER_THAN_AN_IBAN = 35
-_FEWEST_DIGITS, _FEWEST_OF_A_GRID = 6, 8  # of what is told by its digits, and of a place on the military grid
 _MEASURED_BEFORE = re.compile(r"([^\W0-9_]+)(?:[\s_-]{1,2}([^\W0-9_]+))?[\s:=#.(\[\"'-]{0,4}\Z")
 _TOO_WEAK_UNDER_BENIGN = 0.9
 _PAIRS = re.compile(r"\d\d(?: \d\d){5,}")  # bytes
@@ -56,77 +40,48 @@ _LOOSENING = frozenset(
 )
 
 
+# What is told by its digits, in the order in which one of two that find the same has the say.
+_NUMBERS = Sieve((contact.EMAIL_SIGN, contact.emails), (financial.CARD_SIGN, financial.cards), *contact.PHONES)
+_MACHINES = Sieve(
+    *national.NATIONAL_IDS,
+    (financial.IBAN_SIGN, financial.ibans),
+    ("(?:ip|IP)-[0-9]", network.host_names),
+    ("WIFI:", network.wifi_codes),
+    ("<<", national.mrz_lines),
+    (network.IPV4_SIGN, network.ipv4s),
+    (network.MAC_SIGN, network.macs),
+    (network.IPV6_SIGN, network.ipv6s),
+)
+# What takes more than one word to see.
+PROSE = Sieve(
+    (namefield.LOGIN_SIGN, namefield.logins),
+    (person.NAME_SIGN, person.names),
+    *address.ADDRESSES,
+    ("", telling),
+    (contact.SPELLED_SIGN, contact.spelled_emails),
+)
+SIEVES = (_NUMBERS, _MACHINES, secrets.SIGNED, location.COORDINATES)
+
+
 def scan(text: str, hint: Hint, *, all_types: bool = True) -> list[Finding]:
     """Look for everything in plain text, or for secrets alone; `hint` is what the key told."""
     found: list[Finding] = []
-    if not all_types:
-        _scan_secrets(text, found)
-    elif text.isalnum() and text.isascii():
-        _scan_word(text, found)
-    else:
-        _scan_text(text, hint, found)
+    raw = plain_bytes(text)
+    for sieve in SIEVES if all_types else (secrets.SIGNED,):
+        for look in sieve.looks(raw):
+            if look is not network.ipv4s or not hint.version:
+                found.extend(look(text))
+    if len(text) >= secrets.OPAQUE:
+        found.extend(secrets.opaque_tokens(text))
+    if not all_types and b"WIFI:" in raw:
+        found.extend(network.wifi_codes(text))
+    if " " in text or "#" in text or not text.isascii():
+        if all_types:
+            for look in PROSE.looks(raw):
+                found.extend(look(text))
+        else:
+            found.extend(f for f in telling(text) if f.type in SECRETS)
     return _without_harmless(text, found, hint) if found else found
-
-
-def _scan_word(text: str, found: list[Finding]) -> None:
-    """Look for what can be told in letters and digits alone, without any sign between them."""
-    size, digits = len(text), digits_in(text)
-    if digits == size:
-        _scan_numbers(text, digits, found)
-        return
-    lower = text.islower()
-    if size >= _LONGER_THAN_AN_IBAN and lower and _HEX_WORD.fullmatch(text):
-        return  # a digest: too long for a number, too plain for a token
-    if digits >= _FEWEST_DIGITS and (not lower or size >= LOWER_CF):
-        found.extend(national_ids(text))
-    if not lower:
-        if size >= SHORTEST_PREFIXED:
-            found.extend(prefixed(text))
-        if digits >= _FEWEST_OF_A_GRID and _DECIMALS.search(text):
-            found.extend(location.coordinates(text))
-    if digits > 1 and _IBAN_HEAD.search(text):
-        found.extend(ibans(text))
-    if size >= OPAQUE:
-        found.extend(opaque_tokens(text))
-
-
-def _scan_text(text: str, hint: Hint, found: list[Finding]) -> None:
-    digits = digits_in(text)
-    if "@" in text:
-        found.extend(emails(text))
-    if digits >= _FEWEST_DIGITS:
-        _scan_numbers(text, digits, found)
-    if digits > 1 and _IBAN_HEAD.search(text):
-        found.extend(ibans(text))
-    _scan_signed(text, found)
-    _scan_network(text, digits, hint, found)
-    found.extend(secrets(text))
-    if len(text) >= OPAQUE:
-        found.extend(opaque_tokens(text))
-    if _DECIMALS.search(text):
-        found.extend(location.coordinates(text))
-    if " " in text or not text.isascii() or "#" in text:
-        _scan_prose(text, found)
-
-
-def _scan_secrets(text: str, found: list[Finding]) -> None:
-    found.extend(secrets(text))
-    if len(text) >= OPAQUE:
-        found.extend(opaque_tokens(text))
-    if "WIFI:" in text:
-        found.extend(network.wifi_codes(text))
-    if " " in text or not text.isascii() or "#" in text:
-        found.extend(f for f in context.telling(text) if f.type in SECRETS)
-
-
-def _scan_signed(text: str, found: list[Finding]) -> None:
-    """Look for what begins with a sign of its own."""
-    if "ip-" in text or "IP-" in text:
-        found.extend(network.host_names(text))
-    if "WIFI:" in text:
-        found.extend(network.wifi_codes(text))
-    if "<<" in text:
-        found.extend(mrz_lines(text))
 
 
 def _without_harmless(text: str, found: list[Finding], hint: Hint) -> list[Finding]:
@@ -138,36 +93,6 @@ def _without_harmless(text: str, found: list[Finding], hint: Hint) -> list[Findi
     if found and (hint.benign or _SIX_DIGITS.search(text)):
         found = [f for f in found if not _measured(text, f, hint)]
     return found
-
-
-def _scan_network(text: str, digits: int, hint: Hint, found: list[Finding]) -> None:
-    """Look for addresses of machines where there are enough of the signs that stand between their parts."""
-    dots, colons = text.count("."), text.count(":")
-    if dots > 2 and digits > 3:
-        found.extend(network.ipv4s(text, version_key=hint.version))
-    if colons > 4 or dots == 2 or (colons > 1 and dots > 2) or text.count("-") > 4 or text.count("_") > 4:
-        found.extend(network.macs(text))
-    if colons > 1:
-        found.extend(network.ipv6s(text))
-
-
-def _scan_numbers(text: str, digits: int, found: list[Finding]) -> None:
-    """Look for what is told by its digits."""
-    if digits >= FEWEST_OF_A_PHONE and _SIX_DIGITS.search(text):
-        found.extend(cards(text))
-        found.extend(phones(text))
-    found.extend(national_ids(text))
-
-
-def _scan_prose(text: str, found: list[Finding]) -> None:
-    """Look for what takes more than one word to see."""
-    found.extend(person.logins(text))
-    if _CAPITALISED.search(text):
-        found.extend(person.names(text))
-        found.extend(location.addresses(text))
-    found.extend(context.telling(text))
-    if _SPELLED.search(text):
-        found.extend(spelled_emails(text))
 
 
 def _measured(text: str, finding: Finding, hint: Hint) -> bool:

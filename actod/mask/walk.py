@@ -298,10 +298,11 @@ class Walk:
             if type(masked) is not str or masked is text:
                 break
             coarser = self.verdicts.made_coarser  # a shorter text may read as something else
-            if not coarser and not _TOUCHES.search(masked):
+            touched = [m.start() for m in _TOUCHES.finditer(masked)]
+            if not coarser and not touched:
                 break
             text = masked
-            found = self._reader.find_again(text, hint)
+            found = self._reader.find_again(text, hint, near=None if coarser else touched)
             found = [f for f in found if coarser or text[f.start - 1 : f.start] == ">" or text[f.end : f.end + 1] == "<"]
             masked = self.verdicts.text(text, found) if found else text
         return masked

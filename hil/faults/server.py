@@ -59,10 +59,10 @@ def refuse_key(world: World, _chance: random.Random) -> None:
 
 
 def rotate_key(world: World, _chance: random.Random) -> None:
-    """Do what docs/credentials.md says: write the new key with its purpose, and have it tried and taken."""
-    world.robot.write("/root/new-key", f"{world.site.api_key}\nfor prod {COLLECTOR}\n", mode=0o600)
-    world.robot.run("actod", "credentials", "rotate", "submit", "--new", "/root/new-key")
-    world.robot.run("shred", "-u", "/root/new-key")
+    """Do what docs/credentials.md says of a credential of systemd's: replace its file, and restart."""
+    text = f"{world.site.api_key}\nfor prod {COLLECTOR}\n"
+    world.robot.write("/etc/actod/credentials/api-key", text, mode=0o600)
+    world.robot.run("systemctl", "restart", "actod")
 
 
 SCENARIOS = (

@@ -149,7 +149,7 @@ class Vm:
         """Signal one of its programs: a stopped `swtpm` is a chip that does not answer, a stopped `nbdkit` a card."""
         self._processes[program].send_signal(number)
 
-    def command(self, name: str, **arguments: Any) -> Any:
+    def command(self, name: str, /, **arguments: Any) -> Any:
         """Tell QEMU something (QMP), and return what it answers."""
         assert self._monitor is not None
         return self._monitor.command(name, arguments)

@@ -134,7 +134,7 @@ def test_the_running_daemon_has_loaded_what_it_uses_and_holds_no_secret_in_sight
     log = own_rig.actod.log_file.read_text()
     loaded = {line.rpartition("|")[2].strip() for line in log.splitlines() if "import time:" in line}
     assert {"httpx", "paho.mqtt.client", "pkcs11", "actod.pipeline", "structlog.dev"} <= loaded
-    unused = ("rich.", "click.", "pygments.", "typer", "cryptography", "psutil", "blake3", "re2", "hypothesis", "pytest")
+    unused = ("rich.", "click.", "pygments.", "typer", "cryptography", "psutil", "blake3", "hypothesis", "pytest")
     assert {name for name in loaded if name.startswith(unused)} == set()
     assert [word for word in ("cryptography", "psutil", "blake3") if word in maps] == []
     assert "pkcs11" not in daemons_maps

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actod.collect.link import make_client
 from actod.collect.transport import FrameSocket, decode_length, encode_length
+from actod.config import MqttConfig
 
 LARGEST = 1000
 
@@ -62,6 +64,41 @@ def test_a_payload_within_the_limit_passes_without_properties_and_a_larger_one_i
             assert frames.oversize(found[-24:]) == size + extra
             assert found == publish(24, packet_id=number, qos=qos)[:-24] + found[-24:]
     assert at == len(out)
+
+
+FIRSTS = st.sampled_from([first for first in range(0x30, 0x40) if first & 6 != 6])
+MESSAGES = st.lists(st.tuples(FIRSTS, st.binary(max_size=300), st.text(max_size=200)), max_size=8)
+
+
+@settings(deadline=None)
+@given(MESSAGES)
+def test_what_goes_past_paho_is_what_paho_would_have_read(messages: list[tuple[int, bytes, str]]) -> None:
+    seen: list[tuple[str, bytes, int, int, bool, bool]] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        client = make_client(MqttConfig())
+        client.on_socket_register_write = client.on_socket_unregister_write = lambda *_: None
+        client.on_message = lambda _client, _data, m: seen.append((m.topic, m.payload, m.qos, m.mid, m.dup, m.retain))
+        frames = client.frames = FrameSocket(ours, largest_payload_bytes=LARGEST)
+        client.connect("127.0.0.1")
+        for number, (first, payload, topic) in enumerate(messages, 1):
+            name, qos = topic.encode(), first >> 1 & 3
+            head = len(name).to_bytes(2) + name + (number.to_bytes(2) if qos else b"")
+            theirs.sendall(bytes([first]) + encode_length(len(head) + 1 + len(payload)) + head + b"\0" + payload)
+        frames.fill()
+        past = FrameSocket(ours, largest_payload_bytes=LARGEST)
+        past._ready = bytearray(frames._ready)
+        while frames.has_packet():
+            assert client.loop_read() == 0
+        found = []
+        while past.has_packet():
+            if publish := past.publish():
+                found.append(tuple(publish))
+            else:  # of QoS 2, which paho keeps until it is released
+                length, size = decode_length(past._ready, past._position + 1)
+                past.recv(1 + size + length)
+        assert found == seen
 
 
 def test_properties_beyond_all_measure_are_streamed_away_with_their_message() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from actod import configfile
 from actod.config import Config
-from actod.configrules import CHOICES, RANGES
+from actod.configranges import CHOICES, RANGES
 from actod.errors import ConfigError
 from tests.config.parts import BASE, changed, write
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from tests.mask.parts import masker
 
 FREE_SECONDS, FREE_BYTES = 0.050, 4096
-_TIMES_AN_ORDINARY_TEXT = 25  # which takes 2 ms on the machine on which this was written
+_TIMES_AN_ORDINARY_TEXT = 50  # which takes 1 ms on the machine on which this was written
 _LOOKS = 4
 _ORDINARY = "12:03:07 lidar 3 sees an obstacle 1.25 m ahead of node-17, order 4711 waits in hall B; retry 2 of 5\n"
 

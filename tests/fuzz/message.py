@@ -54,7 +54,7 @@ def one_input(data: bytes) -> None:
         )
         if admitted is not None:
             _check_reading(admitted[0], one)
-            _check_event(*admitted, maskers[one.ruled])
+            _check_event(admitted[1])
             masked.append(admitted[1])
     if masked:
         _check_bundles(masked)
@@ -84,13 +84,11 @@ def _pairs_that_differ(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check_event(reading: Reading, masked: MaskedReading, masker: PolicyMasker) -> None:
+def _check_event(masked: MaskedReading) -> None:
     event = orjson.loads(masked.event)
     assert canonical(event) == masked.event
     assert event.keys() == {"data", "topic", "ts"}
     assert all(count > 0 for count in masked.masked.values())
-    again = masker.mask(reading)  # now it remembers
-    assert (again.event, again.stream) == (masked.event, masked.stream)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""paho, as the session uses it, over packets that may be anything: it ends the connection or goes on, and raises nothing.
+"""Socket and paho, as the session uses them, over any packets: they end the connection or go on, and raise nothing.
 
 Of what `loop_read` raises, the session catches OSError: anything else would reach the event loop.
 """
@@ -31,7 +31,10 @@ def feed(packets: bytes) -> None:
         try:
             while frames.fill() or frames.has_packet():
                 while frames.has_packet():
-                    if client.loop_read() != paho.MQTT_ERR_SUCCESS or client.socket() is None:
+                    if publish := frames.publish():
+                        assert publish.qos < 2
+                        frames.acknowledge([publish.packet_id] * publish.qos)
+                    elif client.loop_read() != paho.MQTT_ERR_SUCCESS or client.socket() is None:
                         return
         except OSError:
             return

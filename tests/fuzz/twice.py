@@ -1,4 +1,4 @@
-"""Masking what is masked: a second look finds nothing that the first one left.
+"""Masking what is masked: a second look finds nothing that the first one left, and what a masker remembers changes nothing.
 
 Left out is what is known: what was made coarser may look like something else afterwards, so places are redacted here.
 """
@@ -24,6 +24,8 @@ def one_input(data: bytes) -> None:
         except RejectedError:
             continue
         once, topic, _ = masker.mask_value(reading.data, topic=reading.topic, profile=reading.mask_profile)
+        again = masker.mask_value(reading.data, topic=reading.topic, profile=reading.mask_profile)
+        assert again[:2] == (once, topic), "what it remembers changes what it masks"
         twice, _, counts = masker.mask_value(once, topic=reading.topic, profile=reading.mask_profile)
         assert twice == once, f"a second look finds {dict(counts)}"
         assert masker.mask_value(None, topic=topic, profile=reading.mask_profile)[1] == topic

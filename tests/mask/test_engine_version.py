@@ -17,7 +17,7 @@ from tests.mask.parts import masker
 CORPORA = (Path(__file__).parents[1] / "pii", Path(__file__).parents[1] / "pii" / "second")
 PROFILES = ("balanced", "secrets-only")
 # What version makes of both corpora. If the masker does something else now, raise ENGINE_VERSION, and write both anew.
-VERSION, DIGEST = 2, "c8cb3ccfb9ef1345"
+VERSION, DIGEST = 3, "126412b0cb1dc8af"
 
 
 def _digest() -> str:

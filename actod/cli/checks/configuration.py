@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator
 
-from actod import configfile, facts, parts
+from actod import configfile, dryrun, facts
 from actod.cli.checks.check import Check, Finding, ok, trouble
 from actod.cli.checks.site import Site
 from actod.cli.mask import search
@@ -27,7 +27,7 @@ _OTHERS_MAY_WRITE = 0o022
 
 def _configuration(site: Site) -> Finding:
     uri.parse(site.config.token.uri)
-    list(parts.describe(site.config))
+    list(dryrun.describe(site.config))
     return ok(f"{site.file} is valid, sha256 {configfile.digest(site.config)}")
 
 

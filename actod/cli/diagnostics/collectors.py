@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from actod import configfile, configrules
+from actod import configfile, configranges
 from actod.audit.files import log_files, whole_lines
 from actod.audit.verify import verify_log
 from actod.cli.checks.registry import CHECKS
@@ -95,7 +95,7 @@ _MAINTENANCE = Each(
 )
 _CHECKS = Items({"id": one_of(CHECKS), "level": one_of(words.LEVELS)})
 _SET, _NOT_SET = "set", "not set"
-_CHOICES = [word for choices in configrules.CHOICES.values() for word in choices]
+_CHOICES = [word for choices in configranges.CHOICES.values() for word in choices]
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -189,7 +189,7 @@ def _settings(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _settings(value, f"{key}.")
         elif isinstance(value, list | dict):
             yield key, len(value)
-        elif isinstance(value, int | float) or key in configrules.CHOICES:
+        elif isinstance(value, int | float) or key in configranges.CHOICES:
             yield key, value
         else:
             yield key, _SET if value not in (None, "") else _NOT_SET

@@ -1,0 +1,117 @@
+"""The journal: durable messages a second, and bytes written for each payload byte, against raw append and fdatasync.
+
+Both write the same groups, in turns. Ten minutes of 100 messages a second are written as fast as the disk takes them:
+time is the simulation's, so that a group is what a commit interval brings. 220 ms is what mosquitto's 20 messages in flight
+make of the default 500 ms. Bytes are those of /proc/self/io: what the kernel was asked to bring to the device.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+from actod.model import Receipt
+from bench.content import EVENTS, PAYLOAD_BYTES, RATE, group, opened, sealed
+from bench.figure import Figure
+from bench.machine import device_written_bytes, say, written_bytes
+
+INTERVALS_MS = (100, 220, 500, 1000)
+DEFAULT_MS = 500
+FLOOR_NAME = "append and fdatasync"
+_SECONDS = {100: 180, 220: 360, 500: 600, 1000: 600}
+
+
+def durable(folder: Path, *, rounds: int = 2) -> list[Figure]:
+    """Measure each interval, and at the default the way to the archive."""
+    figures = []
+    for interval_ms in INTERVALS_MS:
+        say(f"journal at {interval_ms} ms")
+        for whole in (False, True) if interval_ms == DEFAULT_MS else (True,):
+            runs = [_run(folder, interval_ms, whole=whole) for _ in range(rounds if interval_ms == DEFAULT_MS else 1)]
+            figures += _figures(interval_ms, runs, whole=whole)
+    return figures
+
+
+def _figures(interval_ms: int, runs: list[dict[str, float]], *, whole: bool) -> list[Figure]:
+    where = "journal to archive" if whole else "journal alone"
+    name = f"{where}, {interval_ms} ms, "
+
+    def of(value: str) -> list[float]:
+        return [run[value] for run in runs]
+
+    found = [
+        Figure(
+            name=name + "bytes written a payload byte",
+            unit="B/B",
+            values=of("amplification"),
+            floors=of("raw_amplification"),
+            floor_name=FLOOR_NAME,
+            kind="bytes",
+        ),
+        Figure(
+            name=name + "durable messages",
+            unit="msg/s",
+            values=of("pace"),
+            floors=of("raw_pace"),
+            floor_name=FLOOR_NAME,
+            kind="wall",
+        ),
+    ]
+    if whole and interval_ms == DEFAULT_MS:
+        device = of("device_amplification")
+        found.append(Figure(name=name + "the block device, all programs", unit="B/B", values=device, kind="count"))
+    return found
+
+
+def _run(folder: Path, interval_ms: int, *, whole: bool) -> dict[str, float]:
+    messages = RATE * _SECONDS[interval_ms]
+    count = RATE * interval_ms // 1000
+    raw, raw_seconds = _raw(folder / "raw", count=count, messages=messages)
+    payload = messages // count * count * PAYLOAD_BYTES
+    device = device_written_bytes(folder)
+    place = folder / f"journal-{interval_ms}-{whole}-{time.time_ns()}"
+    bytes_, seconds = _journal(place, interval_ms, messages, whole=whole)
+    os.sync()
+    return {
+        "amplification": bytes_ / payload,
+        "raw_amplification": raw / payload,
+        "device_amplification": (device_written_bytes(folder) - device) / payload,
+        "pace": messages / seconds,
+        "raw_pace": messages / raw_seconds,
+    }
+
+
+def _raw(file: Path, *, count: int, messages: int) -> tuple[int, float]:
+    """Append groups to a file, each brought to disk: bytes, and seconds."""
+    os.sync()
+    before, began = written_bytes(), time.perf_counter()
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for first in range(0, messages, count):
+        os.write(descriptor, b"\n".join(EVENTS[number % len(EVENTS)] for number in range(first, first + count)))
+        os.fdatasync(descriptor)
+    os.close(descriptor)
+    seconds = time.perf_counter() - began
+    bytes_ = written_bytes() - before
+    file.unlink()
+    return bytes_, seconds
+
+
+def _journal(folder: Path, interval_ms: int, messages: int, *, whole: bool) -> tuple[int, float]:
+    count = RATE * interval_ms // 1000
+    with opened(folder) as (store, clock):
+        os.sync()
+        before, seconds = written_bytes(), 0.0
+        for number in range(0, messages, count):
+            made = group(number, count, clock, lambda n: EVENTS[n % len(EVENTS)])
+            began = time.perf_counter()
+            store.run(partial(store.commit, made))
+            seconds += time.perf_counter() - began
+            clock.ahead_ns += interval_ms * 1_000_000
+            while whole and (bundle := store.run(store.next_bundle)):
+                envelope = sealed(bundle)
+                store.run(partial(store.put, bundle, envelope))
+                store.run(store.next_envelope)
+                store.run(partial(store.receipt, envelope, Receipt(envelope.proof_id, 1, None)))
+    return written_bytes() - before, seconds

@@ -1,0 +1,144 @@
+"""Throughput held for a minute with a bounded queue, and the pace at which the broker begins to hold messages back.
+
+A publisher keeps at most so many messages unfinished; depth is counted where they wait: at the broker, in the journal, in
+the outbox. Then it publishes at rising paces, until more than a second's worth waits at the broker.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.load import SETTINGS, floor, look, rig, running
+from bench.machine import say
+from bench.wire import packet
+from hil.rig import Rig, wait_for
+
+HOLD_SECONDS = 60.0
+IN_FLIGHT = 200  # what `actod check` asks of a broker
+_WAITING = 1000
+_CHUNK = 50
+_SAMPLE_SECONDS = 0.5
+_STEP_SECONDS = 4.0
+_PACES = (500, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12000, 16000)
+_CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x00\x00\x06source"
+
+Sample = tuple[float, float, int, int, int]  # seconds, messages a second, and depth at broker, journal, outbox (bundles)
+
+
+class Source:
+    """A publisher at QoS 1 that costs next to nothing: packets are made before, and answers are counted, not read."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.sendall(_CONNECT)
+        self._socket.recv(4)
+        self._socket.settimeout(0)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._packets = [packet(number) for number in range(20_000)]
+        self.sent = 0
+
+    def send(self, count: int) -> None:
+        """Send so many, and throw away what the broker has answered."""
+        first = self.sent % len(self._packets)
+        data = b"".join((self._packets + self._packets[:count])[first : first + count])
+        while data:
+            try:
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:
+                self._drain(0.01)
+        self.sent += count
+        self._drain(0)
+
+    def _drain(self, seconds: float) -> None:
+        while self._selector.select(seconds) and self._socket.recv(65536):
+            seconds = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def source(port: int) -> Iterator[Source]:
+    made = Source(port)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def hold(folder: Path, *, seconds: float = HOLD_SECONDS) -> tuple[list[Figure], list[Sample]]:
+    """Return the figures, and what was seen over time."""
+    with rig(folder, qos=1, settings=SETTINGS, broker=f"max_inflight_messages {IN_FLIGHT}") as made:
+        say("throughput of the floor")
+        bare = _floor(made.broker.port)
+        say(f"throughput held for {seconds:.0f} s")
+        with running(made), source(made.broker.port) as publisher:
+            samples = _held(made, publisher, seconds)
+            wait_for(lambda: not look(made).journal_messages, seconds=60, what="an empty journal")
+            begins = _begins(made, publisher)
+    paces = sorted(sample[1] for sample in samples[4:])
+    deciles = [paces[len(paces) * tenth // 10] for tenth in (1, 3, 5, 7, 9)]
+    name = f"throughput held for {seconds:.0f} s, QoS 1, {IN_FLIGHT} in flight"
+    return [
+        Figure(name=name, unit="msg/s", values=deciles, floors=[bare], floor_name="paho's loop", kind="wall"),
+        Figure(name="pace at which the broker begins to hold back", unit="msg/s", values=[begins], kind="wall"),
+    ], samples
+
+
+def _floor(port: int, *, messages: int = 20_000) -> float:
+    with floor(port, messages=messages, qos=1) as process, source(port) as publisher:
+        assert process.stdout is not None
+        began = time.perf_counter()
+        for _ in range(0, messages, _CHUNK):
+            publisher.send(_CHUNK)
+        process.stdout.readline()
+        return messages / (time.perf_counter() - began)
+
+
+def _held(made: Rig, publisher: Source, seconds: float) -> list[Sample]:
+    began = time.perf_counter()
+    offset, sent = look(made).acknowledged, publisher.sent
+    samples: list[Sample] = []
+    sampled, done_then = began, 0
+    while (now := time.perf_counter()) - began < seconds:
+        status = look(made)
+        done = status.acknowledged - offset
+        room = _WAITING - (publisher.sent - sent - done)
+        for _ in range(0, room, _CHUNK):
+            publisher.send(_CHUNK)
+        if now - sampled >= _SAMPLE_SECONDS:
+            pace = (done - done_then) / (now - sampled)
+            depth = publisher.sent - sent - done
+            samples.append((now - began, pace, depth, status.journal_messages, status.outbox_bundles))
+            sampled, done_then = now, done
+        if room <= 0:
+            time.sleep(0.005)
+    return samples
+
+
+def _begins(made: Rig, publisher: Source) -> float:
+    """Return the last pace at which less than a second's worth waited at the end of its step."""
+    kept = 0.0
+    for pace in _PACES:
+        offset, sent, began = look(made).acknowledged, publisher.sent, time.perf_counter()
+        while (passed := time.perf_counter() - began) < _STEP_SECONDS:
+            due = int(pace * passed) - (publisher.sent - sent)
+            if due >= _CHUNK:
+                publisher.send(_CHUNK)
+            else:
+                time.sleep((_CHUNK - due) / pace)
+        waiting = (publisher.sent - sent) - (look(made).acknowledged - offset)
+        said = f"at {pace} a second {waiting} wait"
+        say(said)
+        if waiting > pace:
+            break
+        kept = float(pace)
+        wait_for(lambda: look(made).acknowledged >= offset + publisher.sent - sent, seconds=60, what="the rest")  # noqa: B023
+    return kept

@@ -1,0 +1,77 @@
+"""The same memory and idleness under the shipped units, with all of their sandbox, in a container of systemd-nspawn.
+
+It needs root, systemd-nspawn, the package (`make deb`) and the root file system that `make hil-fast` makes; where one
+of them is missing the run says so, and goes on without these figures.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from contextlib import closing
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.machine import say
+from hil.acceptance import MARK, SETTINGS, Site, configure, figures, install, provision
+from hil.collector.client import Collector
+from hil.installed import BROKER
+from hil.machine import booted, root_of
+from hil.parts.broker import free_port
+from hil.parts.certificates import CertificateAuthority
+from hil.rig import ROOT, wait_for
+
+RELEASE = "bookworm"
+_MIB = 1.048576  # MB
+
+
+def units(folder: Path) -> list[Figure]:
+    """Install, start, wait until it is idle, and look; [] where that cannot be done here."""
+    if missing := _missing():
+        say(f"not under the shipped units: {missing}")
+        return []
+    authority = CertificateAuthority.make(folder / "ca")
+    api_key = "acto_" + secrets.token_urlsafe(32)
+    collector = Collector(folder=folder / "collector", certificate=authority.issue("collector"), api_keys=[api_key])
+    with closing(collector), booted(RELEASE) as machine:
+        collector.start()
+        site = Site(machine, collector, authority, free_port(), RELEASE, api_key)
+        install(site)
+        provision(site)
+        settings = f"[mqtt]\nport = {site.port}\n{SETTINGS}"
+        configure(site, url=f"https://127.0.0.1:{collector.port}", environment="dev", settings=settings)
+        machine.write("/etc/mosquitto/conf.d/actod.conf", BROKER.format(port=site.port))
+        machine.run("systemctl", "restart", "mosquitto")
+        began = time.perf_counter()
+        machine.run("systemctl", "start", "actod")
+        ready = time.perf_counter() - began
+        wait_for(lambda: machine.shows("actod", "StatusText") == "collecting", what="the status")
+        wait_for(lambda: site.collector.count() > 0, seconds=60, what="the record of the start")
+        found = figures(machine)
+    memory = {name: found[f"{name}_pss_mib"] * _MIB for name in ("actod", "actod-signer")}
+    idle = {name: found[f"{name}_idle_percent"] for name in ("actod", "actod-signer")}
+    where = "under the shipped units"
+    return [
+        Figure(name=f"memory (PSS), {where}", unit="MB", values=[sum(memory.values())], kind="count", split=memory),
+        Figure(name=f"idle CPU, {where}", unit="%", values=[sum(idle.values())], kind="count", split=idle),
+        Figure(name=f"systemctl start, {where}", unit="s", values=[ready], kind="wall"),
+    ]
+
+
+def _missing() -> str:
+    """Say what is missing, "" if nothing is."""
+    package = ROOT / "dist" / f"actod_0.1.0+deb{MARK[RELEASE]}_amd64.deb"
+    root = ROOT / ".cache" / "hil" / f"root-{RELEASE}"
+    needs = {
+        "root": os.geteuid() == 0,
+        "systemd-nspawn": shutil.which("systemd-nspawn") is not None,
+        f"{package.name} (make deb)": package.exists(),
+        f"{root.name} (make hil-fast)": root.exists(),
+    }
+    return ", ".join(name for name, there in needs.items() if not there)
+
+
+if __name__ == "__main__":
+    root_of(RELEASE)

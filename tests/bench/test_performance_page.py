@@ -1,0 +1,75 @@
+"""The page of figures is held to the committed result, and the gate to what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from bench import compare, gate, page, pictures
+from bench.budgets import BUDGETS
+
+RECORDED = {"floor": 1000.0, "collect": 1000.0, "mask": 900.0, "journal": 400.0, "seal": 400.0, "settle": 100.0}
+
+
+def test_each_figure_of_the_page_is_the_reference_result_s() -> None:
+    text = page.PAGE.read_text()
+    assert page.rendered(text) == text, "python -m bench.page writes it anew"
+    places = set(re.findall(r"<!-- (\w+) -->", text)) - {"end"}
+    assert places == {"machine", "budgets", "stages", "figures", "peers", "boards"}
+
+
+def test_each_budget_of_the_design_has_its_figure() -> None:
+    result = json.loads(page.REFERENCE.read_text())
+    everywhere = {budget.what for budget in BUDGETS if "shipped units" not in budget.what}  # which need root and a package
+    assert {each["what"] for each in result["budgets"]} >= everywhere
+    assert result["machine"]["cpu"]
+    for each in result["budgets"]:
+        assert f"| {each['what']} |" in page.PAGE.read_text()
+
+
+def test_the_pictures_are_those_of_the_reference_result(tmp_path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    pictures.draw(json.loads(page.REFERENCE.read_text()), tmp_path)
+    for name in pictures.NAMES:
+        assert (page.IMAGES / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "factor", "holds"),
+    [
+        ("this", "collect", 1.02, True),
+        ("this", "collect", 1.04, False),
+        ("this", "settle", 1.04, False),
+        ("this", "mask", 0.5, True),
+        ("another", "collect", 1.24, True),
+        ("another", "collect", 1.26, False),
+    ],
+)
+def test_the_gate_fails_a_stage_that_takes_more_than_recorded(name: str, stage: str, factor: float, *, holds: bool) -> None:
+    counts = RECORDED | {stage: RECORDED[stage] * factor}
+    assert gate.judged(counts, {"this": RECORDED}, name=name)[1] is holds
+
+
+def test_the_gate_needs_a_baseline() -> None:
+    with pytest.raises(LookupError):
+        gate.judged(RECORDED, {}, name="this")
+    assert json.loads(gate.BASELINE.read_text())
+
+
+def test_two_results_are_held_to_each_other_by_their_cpu_ratios_alone() -> None:
+    def result(ratio: float, pace: float) -> dict[str, object]:
+        return {
+            "figures": {
+                "cost": {"kind": "cpu", "ratio": ratio, "value": 1.0},
+                "pace": {"kind": "wall", "ratio": pace, "value": 1.0},
+                "alone": {"kind": "cpu", "ratio": None, "value": 3.0},
+            }
+        }
+
+    rows = compare.differences(result(2.0, 1.0), result(2.4, 9.0))
+    assert [(kind, name, round(percent)) for kind, name, _, _, percent in rows] == [
+        ("cpu", "cost", 20),
+        ("wall", "pace", 800),
+        ("no ratio", "alone", 0),
+    ]
