@@ -42,6 +42,7 @@ from actod.audit.files import (
 )
 from actod.audit.line import OWN_FIELDS, ZERO, allowed_event, allowed_fields, line_hash
 from actod.audit.packing import settle_all
+from actod.audit.room import COLLECTING, SEALING, Room
 from actod.audit.tail import Tail
 from actod.config import AuditConfig
 from actod.durable import sync_folder
@@ -49,9 +50,6 @@ from actod.errors import TransientError
 from actod.ports import AlertSink, Clock
 from actod.proof.canonical import canonical
 from actod.proof.envelope import iso
-
-_LINES_SHARE = 64  # of the share: what stays free for lines while a file is compressed
-_SIXTEENTHS = 16  # of the share: two are kept for sealing, one for receipts, which free the rest
 
 
 class AuditLog:
@@ -71,13 +69,13 @@ class AuditLog:
         share_bytes: int | None = None,
     ) -> None:
         self.folder, self._clock, self._config, self._alerts = folder, clock, config, alerts
-        self._share_bytes = share_bytes
+        self._room = Room(share_bytes)
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._n, self._head, self._at = 0, ZERO, ""
         self._synced = (0, ZERO, "")  # n, head and time of the newest line that is on disk
         self._epoch, self._key, self._owed = 0, "", ""  # `_owed`: why an epoch begins with the next line
         self._out = HeadsOut()
-        self._closed_bytes, self._unwritten, self._torn_bytes = 0, 0, 0
+        self._unwritten, self._torn_bytes = 0, 0
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tail = self._open()
@@ -146,25 +144,24 @@ class AuditLog:
         with self._lock:
             newest = self._out.newest
             told = {"unwitnessed_lines": self._n - newest.n, "unwitnessed_since": newest.at} if newest else {}
-            return {"last_n": self._n, "bytes": self._closed_bytes + self._tail.size, **told}
+            return {"last_n": self._n, "bytes": self._room.closed_bytes + self._tail.size, **told}
 
     def require_room(self, *, sealing: bool = False) -> None:
         """Refuse more while the log's share is full of lines that must not go yet, since no receipt covers them.
 
         Sealing may use a part that collecting leaves to it. Raises TransientError("audit_unreceipted").
         """
-        if not self._has_room(reserve=1 if sealing else 2):
+        if not self._room.is_left(self._tail.size, keep=SEALING if sealing else COLLECTING):
             raise TransientError("audit_unreceipted", "the audit log has its share, and no receipt covers its oldest lines")
 
     def room_bytes(self) -> int | None:
-        """Return how much of the log's share is free, less what lines need that come meanwhile; None without a share."""
-        share = self._share_bytes
-        return None if share is None else share - share // _LINES_SHARE - self._closed_bytes - self._tail.size
+        """Return how much of the log's share a compressed file may take beside the plain one; None without a share."""
+        return self._room.to_compress(self._tail.size)
 
     def freed(self, size_bytes: int) -> None:
         """Take note that closed files, removed or compressed, take so many bytes less."""
         with self._lock:
-            self._closed_bytes -= size_bytes
+            self._room.closed_bytes -= size_bytes
 
     @property
     def length(self) -> int:
@@ -198,7 +195,7 @@ class AuditLog:
         event, checked = allowed_event(event), allowed_fields(fields)
         self._tell(event, checked)  # before the disk has its say: an alert must not need room on it
         self._tail.require_writable()
-        if held and not self._has_room(reserve=1):
+        if held and not self._room.is_left(self._tail.size, keep=SEALING):
             raise OSError("the audit log has its share")
         if self._owed:
             self._write(EPOCH, {"epoch": self._epoch + 1, "reason": self._owed, "key": self._key or None})
@@ -209,10 +206,6 @@ class AuditLog:
         self._write(event, checked)
         if event == "key.used" and checked.get("ed25519") != self._key:
             self._key, self._owed = str(checked.get("ed25519")), "key"
-
-    def _has_room(self, *, reserve: int) -> bool:
-        share = self._share_bytes
-        return share is None or self._closed_bytes + self._tail.size <= share - share * reserve // _SIXTEENTHS
 
     def _tell(self, event: str, fields: Mapping[str, Any]) -> None:
         if self._alerts is not None:
@@ -266,7 +259,7 @@ class AuditLog:
                 raise
             self._synced = self._n, self._head, self._at
             self._tail.close()
-            self._closed_bytes += self._tail.size
+            self._room.closed_bytes += self._tail.size
             self._tail, self._owed = begun, self._owed or "full"
 
     def _open(self) -> Tail:
@@ -292,14 +285,14 @@ class AuditLog:
     def _continue(self, files: list[Path], last: Standing) -> Tail:
         if is_packed(files[-1]):
             self._n = max(last.n, first_n(files[-1]))  # one that cannot be read any more has lines all the same
-            self._closed_bytes = sum(size_of(file) for file in files)
+            self._room.closed_bytes = sum(size_of(file) for file in files)
             return Tail.create(self.folder, self._n + 1)
-        self._closed_bytes = sum(size_of(file) for file in files[:-1])
+        self._room.closed_bytes = sum(size_of(file) for file in files[:-1])
         newest = Tail.continued(files[-1])
         if not newest.size or last.event != TURNED:
             return newest
         newest.close()
-        self._closed_bytes += size_of(files[-1])
+        self._room.closed_bytes += size_of(files[-1])
         return Tail.create(self.folder, last.n + 1)
 
     def _say_torn(self) -> None:
