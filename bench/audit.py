@@ -3,7 +3,7 @@
     python -m bench.audit [GROUPS_A_SECOND ...] [--folder DIR]
 
 The real store commits a group at that pace and seals a bundle each 30 s, on a clock that is set ahead; the real log takes
-the lines, and is compressed after each group, until its share of the default store.max_bytes lets no more be collected.
+the lines, and is compressed with each bundle, until its share of the default store.max_bytes lets no more be collected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from actod.model import Group, Instant, MaskedReading
 from actod.service.clock import SystemClock
 from actod.store.checkpoint import merged
 from actod.store.sqlite import SqliteStore
-from bench.store import LARGE, STREAM, event, sealed
+from bench.content import LARGE, STREAM, event, sealed
 
 _SEAL_SECONDS, _HOUR_NS = 30.0, 3600 * 10**9
 _MIB = 1024 * 1024
@@ -80,7 +80,7 @@ def _until_full(store: SqliteStore, audit: AuditLog, retention: Retention, clock
             store.make_due()
             if bundle := store.run(store.next_bundle):
                 store.run(partial(store.put, bundle, sealed(bundle)))
-        retention.pack()
+            retention.pack()
 
 
 def _print_reading(folder: Path, clock: AheadClock, groups: int, rate: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import io
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,19 +167,22 @@ class Walk:
             for epoch, _seq, payload_hash in rows:
                 self.sealed.setdefault((_integer(epoch), _integer(line.get("device_seq"))), set()).add(str(payload_hash))
 
-    def beginning(self) -> Problem | None:
-        """Say whether what came before the first line is missing, and the log does not say why."""
+    def beginning(self, signed: AbstractSet[tuple[int, str]] = frozenset()) -> Problem | None:
+        """Say whether what came before the first line is missing, and the log does not say why.
+
+        `signed` are removals (last_n, last_hash) that the device's chain records: a cut may have taken the log's word.
+        """
         number = f"lines 1 to {self.first_n - 1} are missing"
-        known = {(one.last_n, one.last_hash) for one in self.removed} | {(0, ZERO)}
+        known = {(one.last_n, one.last_hash) for one in self.removed} | {(0, ZERO)} | signed
         if self.lines and self.before_first not in known:
             return Problem(FIRST_MISSING, f"cut at the beginning: {number}, and the log does not say why", self.first_n)
         return None
 
-    def hole(self) -> Problem | None:
-        """Say whether lines went without a word, between two removals that the log does say."""
-        last = 0
+    def hole(self, signed: AbstractSet[tuple[int, str]] = frozenset()) -> Problem | None:
+        """Say whether lines went without a word, between two removals that the log does say; `signed` as above."""
+        last, known = 0, {last_n for last_n, _hash in signed}
         for one in sorted(self.removed, key=lambda one: one.last_n):
-            if last and one.first_n > last + 1:
+            if last and one.first_n > last + 1 and one.first_n - 1 not in known:
                 text = f"lines {last + 1} to {one.first_n - 1} went without a word before later ones were removed"
                 return Problem(FIRST_MISSING, text, self.first_n)
             last = one.last_n

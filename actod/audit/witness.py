@@ -144,13 +144,14 @@ def judge(report: AuditReport, walk: Walk, given: Iterable[Witness], *, refused:
 
 def _of_the_walk(report: AuditReport, walk: Walk, ours: Sequence[Witness]) -> Iterator[Finding]:
     """Name what the chain alone shows, unless the device's signed chain says what the log says no more."""
-    if not report.problem:
-        return
     where = f"{report.file}, line {report.line} (n {report.n})"
-    if report.word != FIRST_MISSING or all(walk.before_first not in one.removals for one in ours):
-        yield Finding(report.word, f"{where}: {report.problem}")
-    elif hole := walk.hole():
-        yield Finding(hole.word, f"{where}: {hole.text}")
+    if report.word != FIRST_MISSING:
+        if report.problem:
+            yield Finding(report.word, f"{where}: {report.problem}")
+        return
+    signed = {removal for one in ours for removal in one.removals}
+    if problem := walk.beginning(signed) or walk.hole(signed):
+        yield Finding(problem.word, f"{where}: {problem.text}")
 
 
 def _of_this_log(given: Sequence[Witness], walk: Walk, said: Testimony) -> list[Witness]:

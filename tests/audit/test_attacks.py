@@ -312,6 +312,24 @@ def test_lines_that_went_without_a_word_between_two_removals_by_the_rule_are_nam
     assert "went without a word" in report["findings"][0]["text"]
 
 
+def test_a_removal_whose_word_was_cut_off_is_no_hole_since_the_signed_chain_has_it(tmp_path: Path, capsys: Any) -> None:
+    robot = Robot(tmp_path / "robot", max_bytes=12_000)
+    robot.work(14)
+    robot.remove_what_is_due(most=1)
+    robot.work(1)
+    said = max(line["n"] for lines in lines_by_file(robot.folder).values() for line in lines)
+    (second,) = robot.remove_what_is_due(most=1)
+    robot.work(1)
+    robot.stop()
+    cut_behind(robot.folder, said)
+    robot = Robot(robot.folder, max_bytes=8000)
+    robot.work(8)
+    assert robot.remove_what_is_due(most=1)[0].first_n == second.last_n + 1
+    robot.work(1)
+    robot.stop()
+    assert verify(robot.folder, capsys)["words"] == ["truncated-and-continued"]
+
+
 def test_a_forged_time_in_what_nobody_vouches_for_does_not_move_since_when_that_is(folder: Path, capsys: Any) -> None:
     before = verify(folder, capsys)
     robot = Robot(folder)
