@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 
-MOST_BYTES = 64 * 1024 * 1024  # of a file that is compressed: whoever reads one need not take more into memory
+MOST_BYTES = 32 * 1024 * 1024  # decompressed, twice the largest audit.max_file_bytes: a reader need take no more into memory
 _LEVEL, _MEMORY_LEVEL = 6, 8  # 256 KiB of memory while it works
 _GZIP = 16 + zlib.MAX_WBITS
 _STEP_BYTES = 4096
