@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from actod.durable import sync_folder
 EPOCH, TURNED = "audit.epoch", "audit.turned"  # the first line of each file and process, the last line of a full file
 CARRIED, REMOVED = "audit.carried", "audit.removed"  # a bundle's receipt covers a file; a file is gone
 _NAME, _PACKED = "audit-{:012}.jsonl", ".gz"
+_FILE, _STEM_LENGTH = re.compile(r"audit-[0-9]{12}\.jsonl(\.gz)?\Z"), len("audit-") + 12
 _WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
 _MOST_TORN_BYTES = 64 * 1024  # of torn tails beside one file: a robot that is switched off a thousand times a day
 _COVERS = 2  # such lines: the last may be torn itself
@@ -37,9 +39,12 @@ def file_name(n: int) -> str:
 
 def log_files(folder: Path) -> list[Path]:
     """Return the files of a log, oldest first, each in one form. What is called otherwise, such as a copy, is none."""
-    forms = (folder.glob(f"audit-{'[0-9]' * 12}.jsonl{suffix}") for suffix in (_PACKED, ""))
-    found = {first_n(file): file for form in forms for file in form}
-    return [found[n] for n in sorted(found)]
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - the daemon looks each few seconds, and a glob costs ten times as much
+    except FileNotFoundError:
+        return []
+    found = {name[:_STEM_LENGTH]: name for name in sorted(filter(_FILE.match, names), reverse=True)}  # the plain one last
+    return [folder / found[stem] for stem in sorted(found)]
 
 
 def is_packed(file: Path) -> bool:

@@ -25,6 +25,7 @@ from actod.durable import sync_folder
 from actod.errors import TransientError
 from actod.proof.serverdate import is_older
 
+_OF_FILES = b'"event":"audit.'  # lines about files and receipts begin their event so
 _PAUSE = 12  # calls: a minute at the daemon's pace
 _KEPT = 2  # files, whatever the limits say: the store's last full checkpoint is in one of them
 
@@ -98,11 +99,11 @@ class Retention:
 
     def _recall(self, files: list[Path]) -> None:
         """Read what earlier processes said of receipts and removals."""
-        removed = [line for file in files for line in lines_with(file, REMOVED.encode()) if line["event"] == REMOVED]
-        self._removed = max((_number(line, "last_n") for line in removed), default=0)
-        lines = [line for file in files for line in lines_with(file, CARRIED.encode()) if line["event"] == CARRIED]
+        lines = [line for file in files for line in lines_with(file, _OF_FILES)]
+        self._removed = max((_number(line, "last_n") for line in lines if line["event"] == REMOVED), default=0)
         members = ("carried_n", "carried_hash", "proof_id", "date")
-        self._told, self._read = [{name: line.get(name) for name in members} for line in lines], True
+        self._told = [{name: line.get(name) for name in members} for line in lines if line["event"] == CARRIED]
+        self._read = True
 
     def _tell_carried(self, files: list[Path]) -> None:
         """Say in the log that a receipt covers a file that ended, the first time that one does."""
