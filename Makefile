@@ -109,4 +109,4 @@ hil-long: setup
 	@.venv/bin/python -m hil.powercuts --target $(or $(TARGET),hil/virtual.yaml) --cuts $(or $(CUTS),100)
 
 clean:
-	rm -rf .venv .cache dist build demo-run
+	rm -rf .venv .cache dist build demo-run bench/.cache

@@ -16,7 +16,7 @@ LENGTHS = (1_000, 100_000, 1_000_000)
 FLOOR_NAME = "with 1,000"
 
 
-def queue(folder: Path, *, lengths: tuple[int, ...] = LENGTHS, rounds: int = 5, bundles: int = 100) -> list[Figure]:
+def queue(folder: Path, *, lengths: tuple[int, ...] = LENGTHS, rounds: int = 11, bundles: int = 50) -> list[Figure]:
     """Measure all lengths in turns, so that a slow minute of the machine meets each of them."""
     opening = {}
     for length in lengths:

@@ -53,11 +53,12 @@ class Account:
         return found
 
 
-def draw_up(world: World, *, twice_published: set[str]) -> Account:
-    """Hold everything against everything, but for the canaries."""
+def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] | None = None) -> Account:
+    """Hold everything against everything, but for the canaries; under traffic, what was `acknowledged` until a moment."""
     envelopes = world.site.collector.envelopes()
     world.tally.refresh()
-    account = Account(acknowledged=len(world.tally.acknowledged), bundles=len(envelopes))
+    acknowledged = world.tally.acknowledged if acknowledged is None else acknowledged
+    account = Account(acknowledged=len(acknowledged), bundles=len(envelopes))
     copies: Counter[str] = Counter()
     marked: Counter[str] = Counter()
     for event, mark in events(envelopes):
@@ -66,7 +67,7 @@ def draw_up(world: World, *, twice_published: set[str]) -> Account:
             marked[name] += mark
     account.arrived, account.repeated = len(copies), sum(count - 1 for count in copies.values())
     account.unexplained = sum(count - 1 > marked[name] for name, count in copies.items() if name not in twice_published)
-    account.lost = sorted(world.tally.acknowledged - set(copies))
+    account.lost = sorted(acknowledged - set(copies))
     ledger: Counter[str] = Counter()
     for envelope in envelopes:
         for line in envelope["payload"]["meta"]["actod"]["loss"]:

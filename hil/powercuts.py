@@ -1,7 +1,7 @@
 """Power cuts at random moments under traffic: `python -m hil.powercuts --cuts 100`, resumed from a results file.
 
-Between two cuts the robot collects for a random while; one cut in five comes while it still boots. After each batch the
-traffic stops, everything that is owed has to arrive, and every bundle has to verify; only then the batch stands in the
+Between two cuts the robot collects for a random while; one cut in five comes while it still boots. After each batch
+everything that is owed has to arrive, and every bundle has to verify; only then the batch stands in the
 file. A batch of another source does not count. Exit code 0 only if nothing was lost and no start needed a person.
 """
 
@@ -62,11 +62,13 @@ class Cuts:
                 break
         world.robot.wait_up()
         failures = chip.failures(world.robot) if world.site.token != acceptance.SOFTHSM else 0
+        world.tally.refresh()
+        acknowledged = set(world.tally.acknowledged)  # the traffic goes on: what comes now is the next batch's
         try:
-            wait_for(lambda: not self._owed(), seconds=_OWED_WITHIN_SECONDS, what="that nothing is owed")
+            wait_for(lambda: not acknowledged & self._owed(), seconds=_OWED_WITHIN_SECONDS, what="that nothing is owed")
         except TimeoutError as exc:
             problems.append(str(exc))
-        drawn = account.draw_up(world, twice_published=self._ordeal.traffic.repeated())
+        drawn = account.draw_up(world, twice_published=self._ordeal.traffic.repeated(), acknowledged=acknowledged)
         drawn.control_found = True  # the scan belongs to the shorter campaign
         return {
             "source": source(),

@@ -30,7 +30,7 @@ from hil.parts.certificates import CertificateAuthority
 from hil.rig import ROOT, Rig, wait_for
 
 OUT = ROOT / "bench" / "out"
-ROUNDS, MESSAGES, WARM_UP, PACE = 3, 2400, 400, 300.0
+ROUNDS, MESSAGES, WARM_UP, PACE = 3, 1800, 300, 300.0
 _KILL_MESSAGES = 2400
 _PATIENCE_SECONDS = 60.0
 _QUIET_SECONDS = 5.0  # after which nothing more is expected

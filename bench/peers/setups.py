@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from bench.machine import say
 from bench.peers.sink import HttpsSink, LineSink, Sink, ThingsboardSink
 from hil.parts.broker import Broker, free_port
 from hil.parts.certificates import CertificateAuthority
-from hil.rig import ROOT
+from hil.rig import ROOT, wait_for
 
 CACHE = ROOT / "bench" / ".cache"
 TOPIC = "uagv/v2/+/+/+"
@@ -34,6 +35,7 @@ class Peer:
     commands: list[list[str]]
     environment: dict[str, str]
     sink: Sink
+    listens: int = 0  # the port of the first process, for which the others wait; 0: none
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -47,7 +49,13 @@ class Peer:
             )
             source = process.stdout if piped is subprocess.PIPE else None
             self.processes.append(process)
+            if self.listens and len(self.processes) == 1:
+                wait_for(self._answers, what="the first process")
         log.close()
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.listens)) == 0
 
     def kill(self) -> None:
         """SIGKILL, all at once."""
@@ -180,6 +188,7 @@ action(type="omfwd" target="127.0.0.1" port="{sink.port}" protocol="tcp"
         commands=[[*daemon, "-M", str(libraries / "rsyslog")], subscribe, feed],
         environment=environment,
         sink=sink,
+        listens=port,
     )
     sink.close()
 

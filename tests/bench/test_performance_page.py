@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from bench import compare, gate, page, pictures
+from bench.__main__ import PARTS
 from bench.budgets import BUDGETS
+from hil.rig import ROOT
 
 RECORDED = {"floor": 1000.0, "collect": 1000.0, "mask": 900.0, "journal": 400.0, "seal": 400.0, "settle": 100.0}
 
@@ -55,6 +60,28 @@ def test_the_gate_needs_a_baseline() -> None:
     with pytest.raises(LookupError):
         gate.judged(RECORDED, {}, name="this")
     assert json.loads(gate.BASELINE.read_text())
+
+
+def test_each_command_of_the_page_is_one() -> None:
+    """They take a quarter of an hour; so the targets must be there, the parts known, and two results are compared."""
+    block = re.search(r"```sh\n(.*?)```", page.PAGE.read_text(), re.DOTALL)
+    assert block
+    makefile, tried = (ROOT / "Makefile").read_text(), set()
+    for line in block[1].splitlines():
+        program, *words = line.partition("#")[0].split()
+        tried.add((program, words[0] if program == "make" else words[1]))
+        if program == "make":
+            assert f"\n{words[0]}: setup\n" in makefile
+        elif words[1] == "bench":
+            assert set(words[2:]) <= set(PARTS)
+        else:
+            assert (words[0], Path(words[1].replace(".", "/")).name) == ("-m", "compare")
+            command = [sys.executable, *words[:2], str(page.REFERENCE), str(page.REFERENCE)]
+            assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+    assert tried == {("make", name) for name in ("bench", "bench-peers", "gate")} | {
+        ("python", "bench"),
+        ("python", "bench.compare"),
+    }
 
 
 def test_two_results_are_held_to_each_other_by_their_cpu_ratios_alone() -> None:

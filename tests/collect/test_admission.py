@@ -42,6 +42,9 @@ class Line:
     def record(self, event: str, **fields: Any) -> None:
         raise AssertionError(event, fields)
 
+    def require_room(self) -> None:
+        """There is always room."""
+
     def count(self, refusals: Mapping[Any, int]) -> None:
         assert refusals == self.committed.refusals or not self.committed.readings
 

@@ -15,6 +15,7 @@ RUN_BY_OTHERS = {
     "deploy/tpm/README.md": "tests/tpm/test_provision.py",
     "docs/incidents.md": "tests/e2e/test_runbooks.py",
     "docs/maintenance.md": "tests/e2e/test_maintenance.py",
+    "docs/performance.md": "tests/bench/test_performance_page.py",
 }
 
 

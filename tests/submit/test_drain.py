@@ -8,6 +8,6 @@ from hil.drain import drain
 
 
 def test_a_backlog_with_poison_drains_fully_and_without_a_storm(tmp_path: Path) -> None:
-    done = drain(tmp_path, bundles=200, scale=20)
+    done = drain(tmp_path, bundles=200, scale=10)
     assert len(done.poison) == 2
     assert done.problems() == []
