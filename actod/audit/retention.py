@@ -62,17 +62,18 @@ class Retention:
         self._pause -= 1
         if self._pause >= 0:
             return
-        for file in unpacked(self._log.folder):
-            if file.name in self._left_plain:
-                continue
-            try:
-                freed = pack(file, most_bytes=self._log.room_bytes())
-            except OSError:
-                self._pause = _PAUSE
-                return
-            self._log.freed(freed)
-            if not freed:
-                self._left_plain.add(file.name)
+        try:
+            for file in unpacked(self._log.folder):
+                if file.name not in self._left_plain:
+                    self._pack(file)
+        except OSError:
+            self._pause = _PAUSE
+
+    def _pack(self, file: Path) -> None:
+        freed = pack(file, most_bytes=self._log.room_bytes())
+        self._log.freed(freed)
+        if not freed:
+            self._left_plain.add(file.name)
 
     def due(self, now: datetime | None) -> Removal | None:
         """Return the oldest file's removal if it is due. `now` is the collector's time, None where it is not known."""
