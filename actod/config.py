@@ -254,8 +254,8 @@ def events_bytes(envelope_bytes: int) -> int:
 class AuditConfig:
     """The local audit log. Its oldest file goes once it is beyond one of these, and a receipt covers it."""
 
-    max_file_bytes: int = 8 * MIB  # then a new file is begun; an eighth of the log's share ends one earlier
-    max_bytes: int = 64 * MIB  # a day at full load; five eighths of the log's share end it earlier
+    max_file_bytes: int = MIB  # then it is compressed, and a new one begun; an eighth of the log's share ends it earlier
+    max_bytes: int = 64 * MIB  # as they lie compressed: a week at full load; five eighths of the log's share end it earlier
     max_age_days: int = 400  # since the receipt, by the collector's clock: what a yearly review looks for is there
 
 

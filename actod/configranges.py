@@ -56,7 +56,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "collector.backoff_max_seconds": (0.001, 86_400),
     "fleet.interval_seconds": (1, 86_400),
     "metrics.textfile_interval_seconds": (1, 3600),
-    "audit.max_file_bytes": (1 << 20, 1 << 30),  # each 512th checkpoint is full: its newest must outlive a file or two
+    "audit.max_file_bytes": (1 << 20, 1 << 24),  # the newest full checkpoint outlives a file; one fits into memory
     "audit.max_bytes": (1 << 20, 1 << 40),
     "audit.max_age_days": (1, 36_500),
 }

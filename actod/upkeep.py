@@ -154,9 +154,10 @@ async def watch_the_queue(parts: Parts) -> None:
 
 
 async def keep_audit_log(parts: Parts) -> None:
-    """Remove the oldest files of the audit log that are due; the device's chain says so before each."""
+    """Compress the files of the audit log that have ended, and remove the oldest that are due; the chain says so before."""
     while True:
         await asyncio.sleep(_RETENTION_LOOK_SECONDS)
+        await asyncio.to_thread(parts.retention.pack)
         now = parts.clock.now()
         collector_now = trusted_time(parts.uplink.server_date, wall_ns=now.wall_ns, synchronised=parts.clock.synchronised())
         with suppress(TransientError):

@@ -1,8 +1,16 @@
-"""The files of an audit log on disk: their order, their whole lines, and the tail that a crash tore."""
+"""The files of an audit log on disk: their order, their whole lines, and the tail that a crash tore.
+
+`audit-<n of the first line>.jsonl` is compressed to a file of the same name and `.gz` once it has ended (`packing.py`), and
+`audit-<n>.torn` keeps what a crash tore off it. While both forms are there, the plain one is read.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +18,14 @@ from typing import Any
 
 import orjson
 
+from actod.audit.gzipped import inflated
 from actod.audit.line import ZERO
 from actod.durable import sync_folder
 
 EPOCH, TURNED = "audit.epoch", "audit.turned"  # the first line of each file and process, the last line of a full file
 CARRIED, REMOVED = "audit.carried", "audit.removed"  # a bundle's receipt covers a file; a file is gone
-_NAME = "audit-{:012}.jsonl"
+_NAME, _PACKED = "audit-{:012}.jsonl", ".gz"
+_FILE, _STEM_LENGTH = re.compile(r"audit-[0-9]{12}\.jsonl(\.gz)?\Z"), len("audit-") + 12
 _WITNESSED = "checkpoint."  # what begins so is witnessed (store/checkpoint.py), one after the other
 _MOST_TORN_BYTES = 64 * 1024  # of torn tails beside one file: a robot that is switched off a thousand times a day
 _COVERS = 2  # such lines: the last may be torn itself
@@ -28,8 +38,59 @@ def file_name(n: int) -> str:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Return the files of a log, oldest first. What is called otherwise, such as a copy, is none of them."""
-    return sorted(folder.glob(f"audit-{'[0-9]' * 12}.jsonl"))
+    """Return the files of a log, oldest first, each in one form. What is called otherwise, such as a copy, is none."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - the daemon looks each few seconds, and a glob costs ten times as much
+    except FileNotFoundError:
+        return []
+    found = {name[:_STEM_LENGTH]: name for name in sorted(filter(_FILE.match, names), reverse=True)}  # the plain one last
+    return [folder / found[stem] for stem in sorted(found)]
+
+
+def is_packed(file: Path) -> bool:
+    """Whether a file of the log is compressed."""
+    return file.suffix == _PACKED
+
+
+def packed_file(file: Path) -> Path:
+    """Return where a file of the log lies once it is compressed."""
+    return file if is_packed(file) else file.with_name(file.name + _PACKED)
+
+
+def content(file: Path) -> tuple[bytes, str]:
+    """Return the bytes of a file's lines, decompressed, and what is wrong with it as a file: "" for nothing.
+
+    What is damaged is read as far as it goes. Raises OSError.
+    """
+    try:
+        return _content(file)
+    except FileNotFoundError:
+        if is_packed(file) or not packed_file(file).exists():
+            raise
+        return _content(packed_file(file))  # since the folder was looked at
+
+
+def _content(file: Path) -> tuple[bytes, str]:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            return b"", "a link, which is none of ours"
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe would hold the reader up for good
+            return b"", "no regular file, which is none of ours"
+        with os.fdopen(descriptor, "rb", closefd=False) as opened:
+            data = opened.read()
+    finally:
+        os.close(descriptor)
+    return inflated(data) if is_packed(file) else (data, "")
+
+
+def twin_differs(file: Path) -> bool:
+    """Whether a plain file has a compressed one beside it that holds something else; a kill leaves two that are the same."""
+    packed = packed_file(file)
+    return not is_packed(file) and packed.exists() and content(packed) != content(file)
 
 
 def parse_line(raw: bytes) -> dict[str, Any] | None:
@@ -45,12 +106,16 @@ def parse_line(raw: bytes) -> dict[str, Any] | None:
 
 def first_n(file: Path) -> int:
     """Return the number of a file's first line, as its name says."""
-    return int(file.stem.rpartition("-")[2])
+    return int(_stem(file).rpartition("-")[2])
+
+
+def _stem(file: Path) -> str:
+    return file.name.partition(".")[0]
 
 
 def lines_with(file: Path, word: bytes) -> Iterator[dict[str, Any]]:
     """Yield the lines that hold these bytes anywhere; only they are parsed."""
-    data, at = file.read_bytes(), 0
+    (data, _damage), at = content(file), 0
     while (found := data.find(word, at)) >= 0:
         start, end = data.rfind(b"\n", 0, found) + 1, data.find(b"\n", found)
         at = len(data) if end < 0 else end
@@ -59,9 +124,15 @@ def lines_with(file: Path, word: bytes) -> Iterator[dict[str, Any]]:
             yield line
 
 
+def raw_lines(data: bytes) -> Iterator[bytes]:
+    """Yield what stands between line feeds, and what stands behind the last one, one by one: a file may hold little else."""
+    for raw in io.BytesIO(data):
+        yield raw.removesuffix(b"\n")
+
+
 def whole_lines(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a file; what is no line is passed over."""
-    for raw in file.read_bytes().split(b"\n"):
+    for raw in raw_lines(content(file)[0]):
         line = parse_line(raw)
         if line is not None:
             yield line
@@ -97,8 +168,14 @@ def standing(files: list[Path]) -> Standing:
 
 
 def size_of(file: Path) -> int:
-    """Return how many bytes a file takes, with what a crash tore off it."""
-    return sum(path.stat().st_size for path in (file, torn_file(file)) if path.exists())
+    """Return how many bytes a file takes on disk: each form of it, and what a crash tore off it."""
+    return sum(path.stat().st_size for path in parts_of(file) if path.exists())
+
+
+def parts_of(file: Path) -> list[Path]:
+    """Return all that may lie on disk of a file of the log, in the order in which it is removed."""
+    packed = packed_file(file)
+    return [torn_file(file), packed, packed.with_suffix("")]
 
 
 def holds(folder: Path, *, n: int, mark: int) -> bool:
@@ -123,7 +200,7 @@ def mark_of(line_hash: str) -> int:
 
 def torn_file(file: Path) -> Path:
     """Return where the torn tails of a file are kept, as long as the file is."""
-    return file.with_suffix(".torn")
+    return file.with_name(_stem(file) + ".torn")
 
 
 def cut_torn_tail(file: Path) -> int:

@@ -15,13 +15,12 @@ Invariants:
 3. What is in the files is one chain, save a tail that no sync covered: a power cut may keep any part of it. Opening moves
    it aside from its first bad line on, and records that.
 4. A line that could not be written (disk full) is counted, and the count is recorded as soon as there is room.
-5. A file is removed by `retention.py` alone.
+5. A file is compressed once it has ended, by `packing.py`, and removed by `retention.py` alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,7 +32,8 @@ from actod.audit.files import (
     TURNED,
     Standing,
     cut_torn_tail,
-    file_name,
+    first_n,
+    is_packed,
     log_files,
     mark_of,
     size_of,
@@ -41,15 +41,15 @@ from actod.audit.files import (
     whole_lines,
 )
 from actod.audit.line import OWN_FIELDS, ZERO, allowed_event, allowed_fields, line_hash
+from actod.audit.packing import settle_all
+from actod.audit.room import COLLECTING, SEALING, Room
+from actod.audit.tail import Tail
 from actod.config import AuditConfig
 from actod.durable import sync_folder
 from actod.errors import TransientError
 from actod.ports import AlertSink, Clock
 from actod.proof.canonical import canonical
 from actod.proof.envelope import iso
-
-_MOST_UNSYNCED = 4096  # lines kept in memory while the disk refuses to sync
-_SIXTEENTHS = 16  # of the share: two are kept for sealing, one for receipts, which free the rest
 
 
 class AuditLog:
@@ -69,20 +69,17 @@ class AuditLog:
         share_bytes: int | None = None,
     ) -> None:
         self.folder, self._clock, self._config, self._alerts = folder, clock, config, alerts
-        self._share_bytes = share_bytes
+        self._room = Room(share_bytes)
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._n, self._head, self._at = 0, ZERO, ""
         self._synced = (0, ZERO, "")  # n, head and time of the newest line that is on disk
         self._epoch, self._key, self._owed = 0, "", ""  # `_owed`: why an epoch begins with the next line
         self._out = HeadsOut()
-        self._descriptor, self._size, self._closed_bytes = -1, 0, 0
-        self._torn = False
-        self._unsynced: list[bytes] = []  # lines that no fdatasync covers: what comes between two calls of flush
-        self._sync_failed = False
-        self._unwritten = 0
+        self._unwritten, self._torn_bytes = 0, 0
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._open()
+            self._tail = self._open()
+            self._say_torn()
         except OSError as exc:
             raise TransientError("audit_full", exc.strerror or "") from exc
 
@@ -147,20 +144,24 @@ class AuditLog:
         with self._lock:
             newest = self._out.newest
             told = {"unwitnessed_lines": self._n - newest.n, "unwitnessed_since": newest.at} if newest else {}
-            return {"last_n": self._n, "bytes": self._closed_bytes + self._size, **told}
+            return {"last_n": self._n, "bytes": self._room.closed_bytes + self._tail.size, **told}
 
     def require_room(self, *, sealing: bool = False) -> None:
         """Refuse more while the log's share is full of lines that must not go yet, since no receipt covers them.
 
         Sealing may use a part that collecting leaves to it. Raises TransientError("audit_unreceipted").
         """
-        if not self._has_room(reserve=1 if sealing else 2):
+        if not self._room.is_left(self._tail.size, keep=SEALING if sealing else COLLECTING):
             raise TransientError("audit_unreceipted", "the audit log has its share, and no receipt covers its oldest lines")
 
-    def removed(self, size_bytes: int) -> None:
-        """Take note that so many bytes of closed files are gone."""
+    def room_bytes(self) -> int | None:
+        """Return how much of the log's share a compressed file may take beside the plain one; None without a share."""
+        return self._room.to_compress(self._tail.size)
+
+    def freed(self, size_bytes: int) -> None:
+        """Take note that closed files, removed or compressed, take so many bytes less."""
         with self._lock:
-            self._closed_bytes -= size_bytes
+            self._room.closed_bytes -= size_bytes
 
     @property
     def length(self) -> int:
@@ -187,20 +188,15 @@ class AuditLog:
         """Bring everything to disk and close; what is recorded afterwards is lost."""
         self.flush()
         with self._syncing, self._lock:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+            self._tail.close()
 
     def _append(self, event: str, fields: Mapping[str, Any], *, held: bool = False) -> None:
         """Write a line, and before it the count of those that could not be written."""
         event, checked = allowed_event(event), allowed_fields(fields)
         self._tell(event, checked)  # before the disk has its say: an alert must not need room on it
-        if self._descriptor < 0:
-            raise OSError("the audit log is closed")
-        if held and not self._has_room(reserve=1):
+        self._tail.require_writable()
+        if held and not self._room.is_left(self._tail.size, keep=SEALING):
             raise OSError("the audit log has its share")
-        if self._sync_failed and len(self._unsynced) >= _MOST_UNSYNCED:
-            raise OSError("the disk does not sync")
         if self._owed:
             self._write(EPOCH, {"epoch": self._epoch + 1, "reason": self._owed, "key": self._key or None})
             self._epoch, self._owed = self._epoch + 1, ""
@@ -210,10 +206,6 @@ class AuditLog:
         self._write(event, checked)
         if event == "key.used" and checked.get("ed25519") != self._key:
             self._key, self._owed = str(checked.get("ed25519")), "key"
-
-    def _has_room(self, *, reserve: int) -> bool:
-        share = self._share_bytes
-        return share is None or self._closed_bytes + self._size <= share - share * reserve // _SIXTEENTHS
 
     def _tell(self, event: str, fields: Mapping[str, Any]) -> None:
         if self._alerts is not None:
@@ -231,121 +223,80 @@ class AuditLog:
             **fields,
         }
         line["hash"] = line_hash(line)
-        data = canonical(line) + b"\n"
-        self._cut_torn()
-        self._torn = True
-        try:
-            whole = os.write(self._descriptor, data) == len(data)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._cut_torn()
-            raise
-        if not whole:
-            self._cut_torn()
-            raise OSError("the disk took a part of the line")
-        self._torn = False
-        self._n, self._head, self._at, self._size = self._n + 1, line["hash"], line["at"], self._size + len(data)
-        self._unsynced.append(data)
-
-    def _cut_torn(self) -> None:
-        """Cut a file back to its last whole line, so that the chain goes on behind it."""
-        if self._torn:
-            os.ftruncate(self._descriptor, self._size)
-            self._torn = False
+        self._tail.append(canonical(line) + b"\n")
+        self._n, self._head, self._at = self._n + 1, line["hash"], line["at"]
 
     def _sync(self) -> None:
         """Bring all that was written to disk. A record on another thread may go on meanwhile."""
-        with self._syncing:
+        with self._syncing:  # only who holds it begins another file
             with self._lock:
-                covered = len(self._unsynced)
-                if not covered or self._descriptor < 0:
+                covered = self._tail.unsynced
+                if not covered:
                     return
-                self._write_again()
+                self._tail.write_again()
                 reached = self._n, self._head, self._at
-            try:
-                os.fdatasync(self._descriptor)  # only a holder of _syncing changes the descriptor
-            except OSError:
-                self._sync_failed = True
-                raise
+            self._tail.sync()
             with self._lock:
-                del self._unsynced[:covered]
+                self._tail.synced(covered)
                 self._synced = reached
-
-    def _write_again(self) -> None:
-        """Write anew what a failed sync left: the kernel says it once, then takes the lost pages for clean."""
-        if not self._sync_failed:
-            return
-        tail = b"".join(self._unsynced)
-        os.ftruncate(self._descriptor, self._size - len(tail))
-        rest = memoryview(tail)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        self._sync_failed = False
 
     def _turn(self) -> None:
         """Begin a new file when this one is full. The old one is on disk, with the word that it ended, before."""
-        if self._size < self._config.max_file_bytes:
+        if self._tail.size < self._config.max_file_bytes:
             return
         self._sync()
         with self._syncing, self._lock:
-            if self._size < self._config.max_file_bytes or self._descriptor < 0 or self._unsynced:
+            if self._tail.size < self._config.max_file_bytes or self._tail.closed or self._tail.unsynced:
                 return  # another thread was faster: with the turn, or with a line that is not on disk yet
             following = self._n + 2  # behind the line that ends this file
-            descriptor = self._create(following)
+            begun = Tail.create(self.folder, following)
             try:
                 self._write(TURNED, {"next": following})
-                os.fdatasync(self._descriptor)
+                self._tail.sync()
             except OSError:
-                self._sync_failed = bool(self._unsynced)
-                os.close(descriptor)
-                (self.folder / file_name(following)).unlink()
+                begun.close()
+                begun.file.unlink()
                 raise
-            self._unsynced.clear()
             self._synced = self._n, self._head, self._at
-            os.close(self._descriptor)
-            self._closed_bytes += self._size
-            self._descriptor, self._size, self._owed = descriptor, 0, self._owed or "full"
+            self._tail.close()
+            self._room.closed_bytes += self._tail.size
+            self._tail, self._owed = begun, self._owed or "full"
 
-    def _create(self, n: int) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = self.folder / file_name(n)
-        descriptor = os.open(file, flags, 0o600)
-        try:
-            sync_folder(self.folder)
-        except OSError:
-            os.close(descriptor)
-            file.unlink()
-            raise
-        return descriptor
-
-    def _open(self) -> None:
-        """Continue the newest file. A tail that a crash tore is moved aside, and that is recorded."""
+    def _open(self) -> Tail:
+        """Continue the newest file, or begin one. A tail that a crash tore is moved aside, for `_say_torn`."""
+        settle_all(self.folder)
         files = log_files(self.folder)
-        if files and not files[-1].stat().st_size:  # begun, and nothing written: it gets its name anew
+        if (
+            files and not is_packed(files[-1]) and not files[-1].stat().st_size
+        ):  # begun, and nothing written: it gets its name anew
             files.pop().unlink()
             sync_folder(self.folder)
         if not files:
             sync_folder(self.folder.parent)
-            self._descriptor, self._owed = self._create(1), "genesis"
-            return
-        torn = cut_torn_tail(files[-1])
+            self._owed = "genesis"
+            return Tail.create(self.folder, 1)
+        self._torn_bytes = 0 if is_packed(files[-1]) else cut_torn_tail(files[-1])
         last = standing(files)
         self._n, self._head, self._at, self._epoch, self._key = last.n, last.head, last.at, last.epoch, last.key
         self._owed = "genesis" if not last.n else "start" if last.boot == self._clock.boot_id() else "boot"
-        self._continue(files, last)
-        if torn:
-            with self._lock:
-                self._append("audit.repaired", {"torn_bytes": torn})
-            self._sync()
-
-    def _continue(self, files: list[Path], last: Standing) -> None:
-        ended = last.event == TURNED and files[-1].stat().st_size > 0
-        self._closed_bytes = sum(size_of(file) for file in (files if ended else files[:-1]))
-        if ended:
-            self._synced = last.n, last.head, last.at
-            self._descriptor = self._create(last.n + 1)
-            return
-        self._descriptor = os.open(files[-1], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._size = os.fstat(self._descriptor).st_size
-        os.fdatasync(self._descriptor)  # what a killed process left in the kernel
         self._synced = last.n, last.head, last.at
+        return self._continue(files, last)
+
+    def _continue(self, files: list[Path], last: Standing) -> Tail:
+        if is_packed(files[-1]):
+            self._n = max(last.n, first_n(files[-1]))  # one that cannot be read any more has lines all the same
+            self._room.closed_bytes = sum(size_of(file) for file in files)
+            return Tail.create(self.folder, self._n + 1)
+        self._room.closed_bytes = sum(size_of(file) for file in files[:-1])
+        newest = Tail.continued(files[-1])
+        if not newest.size or last.event != TURNED:
+            return newest
+        newest.close()
+        self._room.closed_bytes += size_of(files[-1])
+        return Tail.create(self.folder, last.n + 1)
+
+    def _say_torn(self) -> None:
+        if self._torn_bytes:
+            with self._lock:
+                self._append("audit.repaired", {"torn_bytes": self._torn_bytes})
+            self._sync()

@@ -17,13 +17,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import CARRIED, REMOVED, first_n, lines_with, log_files, size_of, torn_file, whole_lines
+from actod.audit.files import CARRIED, REMOVED, first_n, lines_with, log_files, parts_of, size_of, whole_lines
 from actod.audit.log import AuditLog
+from actod.audit.packing import pack, unpacked
 from actod.config import AuditConfig
 from actod.durable import sync_folder
 from actod.errors import TransientError
 from actod.proof.serverdate import is_older
 
+_OF_FILES = b'"event":"audit.'  # lines about files and receipts begin their event so
+_PAUSE = 12  # calls: a minute at the daemon's pace
 _KEPT = 2  # files, whatever the limits say: the store's last full checkpoint is in one of them
 
 
@@ -50,7 +53,27 @@ class Retention:
         self._log, self._config = log, config
         self._told: list[dict[str, Any]] = []  # the audit.carried lines, oldest first
         self._read = False
+        self._left_plain: set[str] = set()  # what does not get smaller, or has another form that differs
+        self._pause = 0  # calls of `pack` that do nothing
         self._removed = 0  # the last line that the log says is removed
+
+    def pack(self) -> None:
+        """Compress what has ended. What a full disk refuses is tried again at a later call."""
+        self._pause -= 1
+        if self._pause >= 0:
+            return
+        try:
+            for file in unpacked(self._log.folder):
+                if file.name not in self._left_plain:
+                    self._pack(file)
+        except OSError:
+            self._pause = _PAUSE
+
+    def _pack(self, file: Path) -> None:
+        freed = pack(file, most_bytes=self._log.room_bytes())
+        self._log.freed(freed)
+        if not freed:
+            self._left_plain.add(file.name)
 
     def due(self, now: datetime | None) -> Removal | None:
         """Return the oldest file's removal if it is due. `now` is the collector's time, None where it is not known."""
@@ -77,11 +100,11 @@ class Retention:
 
     def _recall(self, files: list[Path]) -> None:
         """Read what earlier processes said of receipts and removals."""
-        removed = [line for file in files for line in lines_with(file, REMOVED.encode()) if line["event"] == REMOVED]
-        self._removed = max((_number(line, "last_n") for line in removed), default=0)
-        lines = [line for file in files for line in lines_with(file, CARRIED.encode()) if line["event"] == CARRIED]
+        lines = [line for file in files for line in lines_with(file, _OF_FILES)]
+        self._removed = max((_number(line, "last_n") for line in lines if line["event"] == REMOVED), default=0)
         members = ("carried_n", "carried_hash", "proof_id", "date")
-        self._told, self._read = [{name: line.get(name) for name in members} for line in lines], True
+        self._told = [{name: line.get(name) for name in members} for line in lines if line["event"] == CARRIED]
+        self._read = True
 
     def _tell_carried(self, files: list[Path]) -> None:
         """Say in the log that a receipt covers a file that ended, the first time that one does."""
@@ -122,10 +145,10 @@ class Retention:
 
     def _unlink(self, file: Path) -> None:
         size = size_of(file)
-        torn_file(file).unlink(missing_ok=True)
-        file.unlink(missing_ok=True)
+        for part in parts_of(file):
+            part.unlink(missing_ok=True)
         sync_folder(file.parent)  # one by one: a power cut leaves no hole between two that were to go
-        self._log.removed(size)
+        self._log.freed(size)
 
 
 def _number(line: dict[str, Any], name: str) -> int:

@@ -7,18 +7,22 @@ What the chain cannot show, that its end was cut off or all of it written anew, 
 from __future__ import annotations
 
 import hmac
+import io
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import EPOCH, REMOVED, TURNED, first_n, log_files, parse_line
+from actod.audit.files import EPOCH, REMOVED, TURNED, content, first_n, log_files, parse_line, twin_differs
 from actod.audit.line import ZERO, line_hash
 from actod.errors import RejectedError
 from actod.proof.canonical import canonical
 
 BROKEN, UNEXPLAINED = "broken", "unexplained-file"
 FIRST_MISSING, MIDDLE_MISSING = "first-file-missing", "middle-file-missing"
+_TORN, _LOOKS = "torn", 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +167,22 @@ class Walk:
             for epoch, _seq, payload_hash in rows:
                 self.sealed.setdefault((_integer(epoch), _integer(line.get("device_seq"))), set()).add(str(payload_hash))
 
-    def beginning(self) -> Problem | None:
-        """Say whether what came before the first line is missing, and the log does not say why."""
+    def beginning(self, signed: AbstractSet[tuple[int, str]] = frozenset()) -> Problem | None:
+        """Say whether what came before the first line is missing, and the log does not say why.
+
+        `signed` are removals (last_n, last_hash) that the device's chain records: a cut may have taken the log's word.
+        """
         number = f"lines 1 to {self.first_n - 1} are missing"
-        known = {(one.last_n, one.last_hash) for one in self.removed} | {(0, ZERO)}
+        known = {(one.last_n, one.last_hash) for one in self.removed} | {(0, ZERO)} | signed
         if self.lines and self.before_first not in known:
             return Problem(FIRST_MISSING, f"cut at the beginning: {number}, and the log does not say why", self.first_n)
-        last = 0
+        return None
+
+    def hole(self, signed: AbstractSet[tuple[int, str]] = frozenset()) -> Problem | None:
+        """Say whether lines went without a word, between two removals that the log does say; `signed` as above."""
+        last, known = 0, {last_n for last_n, _hash in signed}
         for one in sorted(self.removed, key=lambda one: one.last_n):
-            if last and one.first_n > last + 1:
+            if last and one.first_n > last + 1 and one.first_n - 1 not in known:
                 text = f"lines {last + 1} to {one.first_n - 1} went without a word before later ones were removed"
                 return Problem(FIRST_MISSING, text, self.first_n)
             last = one.last_n
@@ -179,22 +190,45 @@ class Walk:
 
 
 def walk_log(folder: Path) -> tuple[Walk, AuditReport]:
-    """Hold every line against the chain. Raises OSError if it cannot be read."""
+    """Hold every line against the chain. Raises OSError if it cannot be read.
+
+    A daemon that is at work is no damage: what it was just writing, or removed meanwhile, is looked at once more.
+    """
+    for _ in range(_LOOKS - 1):
+        with suppress(FileNotFoundError):
+            walk, report = _walk(folder)
+            if not report.problem.startswith(_TORN):
+                return walk, report
+    return _walk(folder)
+
+
+def _walk(folder: Path) -> tuple[Walk, AuditReport]:
     walk, files = Walk(), log_files(folder)
     for file in files:
-        *lines, rest = file.read_bytes().split(b"\n")
-        for number, raw in enumerate(lines, 1):
-            problem = walk.take(raw, begins=first_n(file) if number == 1 else None)
-            if problem:
-                return walk, _report(files, walk, problem, file, number)
-        if rest:
-            torn = Problem(BROKEN, "torn: no line feed ends the line", walk.last_n + 1)
-            return walk, _report(files, walk, torn, file, len(lines) + 1)
+        problem, number = _walk_file(walk, file)
+        if problem:
+            return walk, _report(files, walk, problem, file, number)
     if files and not walk.lines:
         return walk, _report(files, walk, Problem(BROKEN, "empty: a log that was ever opened has a line", 1), files[0], 1)
-    if problem := walk.beginning():
+    if problem := walk.beginning() or walk.hole():
         return walk, _report(files, walk, problem, files[0], 1)
     return walk, _report(files, walk)
+
+
+def _walk_file(walk: Walk, file: Path) -> tuple[Problem | None, int]:
+    """Return the first problem of a file, if it has one, and the number of its line."""
+    (data, damage), number = content(file), 0
+    for number, raw in enumerate(io.BytesIO(data), 1):
+        if not raw.endswith(b"\n"):
+            return Problem(BROKEN, damage or f"{_TORN}: no line feed ends the line", walk.last_n + 1), number
+        if problem := walk.take(raw[:-1], begins=first_n(file) if number == 1 else None):
+            return problem, number
+    if damage:
+        return Problem(BROKEN, damage, walk.last_n + 1), number + 1
+    if twin_differs(file):
+        text = "a compressed file of this name lies beside it, and holds something else"
+        return Problem(UNEXPLAINED, text, first_n(file)), 1
+    return None, 0
 
 
 def verify_log(folder: Path, *, expected_heads: Sequence[str] = ()) -> AuditReport:
@@ -207,7 +241,8 @@ def verify_log(folder: Path, *, expected_heads: Sequence[str] = ()) -> AuditRepo
     if report.problem or not report.files or not (text := _missing_heads(walk, expected_heads)):
         return report
     file = log_files(folder)[-1]
-    return _report(log_files(folder), walk, Problem(BROKEN, text, walk.last_n + 1), file, file.read_bytes().count(b"\n"))
+    lines = content(file)[0].count(b"\n")
+    return _report(log_files(folder), walk, Problem(BROKEN, text, walk.last_n + 1), file, lines)
 
 
 def _missing_heads(walk: Walk, expected_heads: Sequence[str]) -> str:

@@ -53,6 +53,7 @@ class Witness:
     monotonic_ms: int
     sealed_at: str
     removals: tuple[tuple[int, str], ...]  # (last_n, last_hash) of each removal that the bundle records
+    disputed: bool = False  # its key was suspected by then: whoever had it may have signed this
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,15 @@ class Finding:
 class Testimony:
     """What the bundles say of a log. Line `witnessed_n` and all before it are vouched for by bundle `proof_id`.
 
-    `unwitnessed_lines` follow, the first of them written at `unwitnessed_since`: they are as whoever held the robot since
-    then wants them. `removed` says which lines are gone by the rule.
+    `unwitnessed_lines` follow: they are as whoever held the robot since then wants them, their own times included. So
+    `unwitnessed_since` is the time of line `witnessed_n`. `removed` says which lines are gone by the rule, `devices` whose
+    log this is by its own word.
     """
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
     witnesses: int = 0
     witnessed_n: int = 0
     witnessed_at: str = ""
@@ -107,17 +110,15 @@ def witnesses(checked: Iterable[Checked], envelopes: Sequence[Any]) -> Iterator[
             monotonic_ms=_monotonic(meta.get("clock")),
             sealed_at=one.dated_at or one.created_at,
             removals=tuple(_removals(one, payload)),
+            disputed=bool(one.disputed),
         )
 
 
 def judge(report: AuditReport, walk: Walk, given: Iterable[Witness], *, refused: int, keys: frozenset[str]) -> Testimony:
     """Hold a log against witnesses. `refused` bundles did not verify; `keys` are the thumbprints that the reader knows."""
-    said = Testimony()
-    ours = _of_this_log(list(given), walk)
-    recorded = any(walk.before_first in one.removals for one in ours)  # the chain says what the log says no more
-    if report.problem and not (report.word == FIRST_MISSING and recorded):
-        where = f"{report.file}, line {report.line} (n {report.n})"
-        said.findings.append(Finding(report.word, f"{where}: {report.problem}"))
+    said = Testimony(devices=sorted(walk.devices))
+    ours = list(_of_this_log(list(given), walk, said))
+    said.findings += _of_the_walk(report, walk, ours)
     if refused:
         said.findings.append(Finding(REFUSED, f"{refused} bundles do not verify, and vouch for nothing"))
     said.witnesses = len(ours)
@@ -127,7 +128,7 @@ def judge(report: AuditReport, walk: Walk, given: Iterable[Witness], *, refused:
         said.witnessed_n, said.witnessed_at, said.proof_id = walk.heads[newest.head], newest.sealed_at, newest.proof_id
     said.unwitnessed_lines = walk.last_n - max(said.witnessed_n, walk.first_n - 1)
     if said.unwitnessed_lines:
-        said.unwitnessed_since = walk.at[-said.unwitnessed_lines]
+        said.unwitnessed_since = walk.at[-min(said.unwitnessed_lines + 1, walk.lines)]
     if report.word in ("", FIRST_MISSING):  # else the walk ended at what is wrong
         missing = [one for one in ours if one.head not in walk.heads and not _went_with_removal(one, walk, found)]
         said.findings += _attacks(walk, ours, found, missing)
@@ -141,11 +142,35 @@ def judge(report: AuditReport, walk: Walk, given: Iterable[Witness], *, refused:
     return said
 
 
-def _of_this_log(given: Sequence[Witness], walk: Walk) -> list[Witness]:
-    """Return the bundles of the log's device in the order of their sealing: it is named in the log, or known by a bundle."""
-    sealed = {payload_hash for hashes in walk.sealed.values() for payload_hash in hashes}
-    known = {one.device for one in given if one.head in walk.heads or one.payload_hash in sealed}
-    return sorted((one for one in given if one.device in walk.devices | known), key=lambda one: one.place)
+def _of_the_walk(report: AuditReport, walk: Walk, ours: Sequence[Witness]) -> Iterator[Finding]:
+    """Name what the chain alone shows, unless the device's signed chain says what the log says no more."""
+    where = f"{report.file}, line {report.line} (n {report.n})"
+    if report.word != FIRST_MISSING:
+        if report.problem:
+            yield Finding(report.word, f"{where}: {report.problem}")
+        return
+    signed = {removal for one in ours for removal in one.removals}
+    if problem := walk.beginning(signed) or walk.hole(signed):
+        yield Finding(problem.word, f"{where}: {problem.text}")
+
+
+def _of_this_log(given: Sequence[Witness], walk: Walk, said: Testimony) -> list[Witness]:
+    """Return the bundles that may vouch for the log, in the order of their sealing: those of the device that it names.
+
+    A head alone makes a bundle no witness: each robot can sign what it wants, so also the head of another's log.
+    """
+    devices = walk.devices
+    if not devices:  # the walk ended before the line that names it
+        sealed = {payload_hash for hashes in walk.sealed.values() for payload_hash in hashes}
+        devices = {one.device for one in given if one.head in walk.heads or one.payload_hash in sealed}
+    others = {one.device for one in given} - devices
+    if others:
+        count = sum(one.device in others for one in given)
+        said.notes.append(f"{count} bundles are of other devices, and say nothing of this log: {', '.join(sorted(others))}")
+    ours = [one for one in given if one.device in devices]
+    if disputed := sum(one.disputed for one in ours):
+        said.notes.append(f"{disputed} bundles vouch for nothing: their key was suspected when they were signed")
+    return sorted((one for one in ours if not one.disputed), key=lambda one: one.place)
 
 
 def _went_with_removal(one: Witness, walk: Walk, found: Sequence[Witness]) -> bool:
@@ -181,7 +206,8 @@ def _goes_on(one: Witness, walk: Walk, found: Sequence[Witness]) -> bool:
     if any(other.place > one.place for other in found) or any(place > one.place for place in walk.sealed):
         return True
     if str(walk.last.get("boot")) == one.boot:
-        return int(walk.last.get("mono_ms") or 0) > one.monotonic_ms
+        mono_ms = walk.last.get("mono_ms")
+        return type(mono_ms) is int and mono_ms > one.monotonic_ms
     return str(walk.last.get("at")) > one.sealed_at
 
 
@@ -196,11 +222,12 @@ def _judge_removals(walk: Walk, ours: Sequence[Witness], said: Testimony) -> Non
     carried = {one.proof_id: one.head for one in ours}
     for one in walk.removed:
         record = signed.get((one.last_n, one.last_hash))
-        by = f"recorded in bundle {record}" if record else f"covered by bundle {one.proof_id}"
+        covered = carried.get(one.proof_id) == one.carried_hash and one.carried_hash in (one.last_hash, *walk.heads)
+        by = f"recorded in bundle {record}" if record else f"recorded in no bundle here, by line {one.n}"
         said.removed.append(
             f"lines {one.first_n} to {one.last_n} ({one.last_n - one.first_n + 1}), head {one.last_hash}: {one.why}; {by}"
         )
-        vouched = record or one.n <= said.witnessed_n or carried.get(one.proof_id) == one.carried_hash
+        vouched = record or one.n <= said.witnessed_n or covered
         if not vouched and (one.last_n, one.last_hash) == walk.before_first:
             text = f"lines 1 to {one.last_n} are gone, and no bundle here vouches for what the log says of that"
             said.findings.append(Finding(FIRST_MISSING, text))

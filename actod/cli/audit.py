@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actod.audit.files import log_files, parse_line, whole_lines
+from actod.audit.files import content, log_files, parse_line, raw_lines, whole_lines
 from actod.audit.line import OWN_FIELDS
 from actod.audit.verify import AuditReport, verify_log, walk_log
 from actod.audit.witness import EXIT_CODES, Testimony, judge, witnesses
@@ -19,6 +19,7 @@ from actod.cli.state import add_state_arguments, count, state_folder
 from actod.cli.verify import read_files, trust_of
 from actod.errors import EXIT_USAGE
 from actod.proof.chain import verify_set
+from actod.proof.verify import Verdict
 
 _HEAD = re.compile(rb"[0-9a-f]{64}\Z")
 
@@ -103,6 +104,8 @@ def _verify_against_bundles(args: argparse.Namespace, folder: Path) -> int:
     refused = sum(bool(one.problems) for one in bundles.envelopes)
     given = witnesses(bundles.envelopes, envelopes)
     said = judge(report, walk, given, refused=refused, keys=frozenset(keys))
+    if dependent := sum(one.verdict is Verdict.VERIFIER_DEPENDENT for one in bundles.envelopes):
+        said.notes.append(f"{dependent} bundles vouch for nothing: verifiers do not agree on their numbers")
     said.notes += [f"of the bundles: {problem}" for problem in bundles.problems]
     said.notes += [f"of the bundles: {problem}" for chain in bundles.chains for problem in chain.problems]
     if args.json:
@@ -115,6 +118,7 @@ def _verify_against_bundles(args: argparse.Namespace, folder: Path) -> int:
 
 def _lines(report: AuditReport, said: Testimony) -> Iterator[str]:
     yield from (f"{finding.word.upper()} {finding.text}" for finding in said.findings)
+    yield from (f"device    {device}" for device in said.devices)
     yield from (f"removed   {text}" for text in said.removed)
     yield from (f"note      {text}" for text in said.notes)
     if said.witnessed_n:
@@ -136,15 +140,21 @@ def _show(args: argparse.Namespace, folder: Path) -> int:
             continue
         fields = " ".join(f"{name}={json.dumps(value)}" for name, value in line.items() if name not in OWN_FIELDS)
         print(f"{line['n']:>6} {line.get('at')} {line['event']} {fields}")
-    if unreadable := _unreadable(folder):
-        print(f"actod audit: {unreadable} lines cannot be read and are not shown: actod audit verify", file=sys.stderr)
+    for text in _unreadable(folder):
+        print(f"actod audit: {text}: actod audit verify", file=sys.stderr)
     return 0
 
 
-def _unreadable(folder: Path) -> int:
-    """Count what is no line: a line that nobody sees any more is worth a word."""
-    raw = [raw for file in log_files(folder) for raw in file.read_bytes().split(b"\n")]
-    return sum(parse_line(line) is None for line in raw if line)
+def _unreadable(folder: Path) -> Iterator[str]:
+    """Say what is no line, and which file cannot be read to its end: a line that nobody sees any more is worth a word."""
+    count = 0
+    for file in log_files(folder):
+        data, damage = content(file)
+        count += sum(parse_line(raw) is None for raw in raw_lines(data) if raw)
+        if damage:
+            yield f"{file.name}: {damage}"
+    if count:
+        yield f"{count} lines cannot be read and are not shown"
 
 
 def _newest(folder: Path, event: str, most: int) -> Iterator[dict[str, Any]]:

@@ -138,18 +138,15 @@ def found_by_fsck(folder: Path) -> tuple[list[Finding], Mapping[str, int]]:
 def _last_word(folder: Path) -> dict[str, Any]:
     """Merge what the store had told the audit log."""
     with contextlib.suppress(OSError):
-        lines = [(line["event"], line) for file in log_files(folder) for line in whole_lines(file)]
+        lines = ((line["event"], line) for file in log_files(folder) for line in whole_lines(file))
         return merged((event, {name: line[name] for name in line if name not in OWN_FIELDS}) for event, line in lines)
     return {}
 
 
 def _audit_findings(folder: Path, heads: list[str]) -> list[Finding]:
-    """Verify the log; twice where it ended in the middle of a line, which the daemon may just have been writing."""
     if not log_files(folder):
         return [Finding("audit log", f"there is none in {folder}")]
     report = verify_log(folder, expected_heads=heads)
-    if report.problem.startswith("torn"):
-        report = verify_log(folder, expected_heads=heads)
     if not report.problem:
         return []
     return [Finding("audit log", f"{report.file}, line {report.line}: {report.problem}")]

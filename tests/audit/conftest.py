@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from actod.audit.log import AuditLog
 from actod.config import AuditConfig
 from actod.model import Instant
+from tests.power.campaign import scratch_folder
 
 
 class SetClock:
@@ -30,6 +32,14 @@ class SetClock:
     def pass_seconds(self, seconds: float) -> None:
         self.wall_ns += int(seconds * 1e9)
         self.monotonic_ns += int(seconds * 1e9)
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Make a folder in memory: who is killed leaves the same there, and nobody waits for a disk."""
+    folder = scratch_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 OpenLog = Callable[..., AuditLog]

@@ -1,6 +1,7 @@
-"""One removal, killed before each of its calls that change the disk: python -m tests.audit.killed FOLDER prints the states.
+"""One act, killed before each of its calls that change the disk: python -m tests.audit.killed FOLDER remove|pack.
 
-Each state is a copy of FOLDER in which a process removed one file, and killed itself before its nth such call.
+Prints the states: each is a copy of FOLDER in which a process removed a file, or compressed the ended ones, and killed
+itself before its nth such call.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any
 
 from tests.audit.robot import Robot
 
-_CALLS = ("open", "write", "fdatasync", "fsync", "unlink", "ftruncate")
+_CALLS = ("open", "write", "fdatasync", "fsync", "unlink", "rename", "ftruncate")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, act: str) -> None:
     """Go on until a process was not killed any more."""
     for step in range(1, 500):
         state = folder.with_name(f"{folder.name}-{step}")
@@ -30,11 +31,11 @@ def main(folder: Path) -> None:
             if not os.WIFSIGNALED(status):
                 sys.exit(os.waitstatus_to_exitcode(status))
         else:
-            _remove_one(state, step)
+            _act(state, act, step)
             os._exit(0)
 
 
-def _remove_one(state: Path, step: int) -> None:
+def _act(state: Path, act: str, step: int) -> None:
     robot = Robot(state, max_bytes=12_000)
     robot.work(1)
     left = step
@@ -51,8 +52,11 @@ def _remove_one(state: Path, step: int) -> None:
 
     for name in _CALLS:
         setattr(os, name, counted(getattr(os, name)))
-    robot.remove_what_is_due(most=1)
+    if act == "pack":
+        robot.retention.pack()
+    else:
+        robot.remove_what_is_due(most=1)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

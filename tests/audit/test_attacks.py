@@ -15,8 +15,15 @@ import pytest
 from nacl.signing import SigningKey
 
 from actod.audit.files import file_name, log_files, whole_lines
+from actod.audit.line import line_hash
+from actod.audit.verify import walk_log
+from actod.audit.witness import judge, witnesses
 from actod.cli.main import main
+from actod.proof.canonical import canonical
+from actod.proof.chain import verify_set
 from actod.proof.envelope import iso
+from actod.proof.statements import Key
+from actod.proof.trust import Trust
 from tests.audit.robot import Robot, copied, cut_behind, lines_by_file, verify, write_anew
 from tests.proof.conftest import keys_of
 
@@ -162,8 +169,8 @@ def test_a_log_for_which_nothing_vouches_is_not_called_whole(folder: Path, capsy
         heads_carried(folder)[0],
         report["last_n"] - heads_carried(folder)[0],
     )
-    later = [line["at"] for lines in lines_by_file(folder).values() for line in lines if line["n"] > report["witnessed_n"]]
-    assert report["unwitnessed_since"] == later[0]
+    times = {line["n"]: line["at"] for lines in lines_by_file(folder).values() for line in lines}
+    assert report["unwitnessed_since"] == times[report["witnessed_n"]]
 
 
 def test_a_bundle_that_a_stranger_signed_vouches_for_nothing(folder: Path, capsys: Any) -> None:
@@ -207,3 +214,147 @@ def test_the_report_for_people_says_how_far_the_log_is_vouched_for(folder: Path,
     assert f"witnessed up to line {heads_carried(folder)[-1]}" in said
     assert "unwitnessed_since 20" in said
     assert "no line was changed" in said
+
+
+def enrolled_beside(folder: Path, other: Path) -> None:
+    """Put another robot's keys into the trust file, as a fleet's has them."""
+    trust, more = (orjson.loads((path / "trust.json").read_bytes()) for path in (folder, other))
+    (folder / "trust.json").write_bytes(orjson.dumps(trust | {"devices": trust["devices"] + more["devices"]}))
+
+
+def stranger_beside(folder: Path, tmp_path: Path, *, head: str = "") -> Robot:
+    """Have another robot of the fleet work, with a head of its choice in its bundles; the collector holds them as well."""
+    other = Robot(tmp_path / "other")
+    other.signing = SigningKey(bytes(31) + b"o")
+    other.keys = keys_of(other.signing)
+    other.work(1)
+    if head:
+        other.audit.head = lambda: head  # type: ignore[method-assign]
+    other.work(1)
+    other.stop()
+    trust = Trust({other.store.device: (Key.of(other.keys),)})
+    (other.folder / "trust.json").write_bytes(orjson.dumps(trust.file))
+    enrolled_beside(folder, other.folder)
+    for file in (other.folder / "bundles").iterdir():
+        shutil.copy(file, folder / "bundles" / f"other-{file.name}")
+    return other
+
+
+def test_another_robot_that_signs_a_head_of_this_log_does_not_make_it_look_cut(
+    folder: Path, capsys: Any, tmp_path: Path
+) -> None:
+    head = next(line["hash"] for lines in lines_by_file(folder).values() for line in lines if line["n"] == 9)
+    other = stranger_beside(folder, tmp_path, head=head)
+    report = verify(folder, capsys)
+    assert (report["words"], report["exit_code"], report["witnesses"]) == ([], 0, BUNDLES)
+    assert any(other.store.device in note and "2 bundles" in note for note in report["notes"])
+
+
+def test_another_robots_log_in_the_place_of_this_one_is_called_that_robots(
+    folder: Path, capsys: Any, tmp_path: Path
+) -> None:
+    other = stranger_beside(folder, tmp_path)
+    device = verify(folder, capsys)["devices"]
+    shutil.rmtree(folder / "state")
+    shutil.copytree(other.state, folder / "state")
+    report = verify(folder, capsys)
+    assert report["devices"] == [other.store.device] != device
+    assert any(f"{BUNDLES} bundles are of other devices" in note and device[0] in note for note in report["notes"])
+
+
+@pytest.mark.parametrize(("bundle", "words"), [(0, ["first-file-missing"]), (-1, [])])
+def test_a_removal_is_covered_by_a_bundle_that_carries_what_went_or_a_later_line_and_by_no_older_one(
+    folder: Path, capsys: Any, bundle: int, words: list[str]
+) -> None:
+    for file in log_files(folder / "state" / "audit")[:2]:
+        last = list(whole_lines(file))[-1]
+        file.unlink()
+    cover = orjson.loads(sorted((folder / "bundles").iterdir())[bundle].read_bytes())
+    carried, proof = cover["payload"]["meta"]["actod"]["audit"], proof_id_of(cover)
+    robot = Robot(folder)
+    went = {"first_n": 1, "last_n": last["n"], "last_hash": last["hash"], "why": "bytes"}
+    robot.audit.record("audit.removed", **went, carried_n=last["n"], carried_hash=carried, proof_id=proof)
+    robot.stop()
+    report = verify(folder, capsys)
+    assert report["words"] == words
+    assert "recorded in no bundle here" in report["removed"][0]
+
+
+def proof_id_of(envelope: Any) -> str:
+    (one,) = verify_set([envelope]).envelopes
+    return one.proof_id
+
+
+def test_a_line_with_times_that_are_none_ends_no_verification(folder: Path, capsys: Any) -> None:
+    """The log ends in a line whose time since boot is a word, and a bundle that it no longer explains is held against it."""
+    cut_behind(folder, heads_carried(folder)[8] + 1)
+    file = log_files(folder / "state" / "audit")[-1]
+    last = list(whole_lines(file))[-1]
+    forged = {name: last[name] for name in ("at", "boot")} | {"event": "audit.epoch", "mono_ms": "soon"}
+    forged |= {"n": last["n"] + 1, "prev": last["hash"], "reason": "start", "key": None}
+    epochs = [line["epoch"] for lines in lines_by_file(folder).values() for line in lines if line["event"] == "audit.epoch"]
+    forged["epoch"] = epochs[-1] + 1
+    file.write_bytes(file.read_bytes() + canonical(forged | {"hash": line_hash(forged)}) + b"\n")
+    assert verify(folder, capsys)["words"] == ["rolled-back"]
+
+
+def test_lines_that_went_without_a_word_between_two_removals_by_the_rule_are_named(tmp_path: Path, capsys: Any) -> None:
+    robot = Robot(tmp_path / "robot", max_bytes=12_000)
+    robot.work(14)
+    robot.remove_what_is_due(most=1)
+    log_files(robot.state / "audit")[0].unlink()
+    robot.work(6)
+    assert robot.remove_what_is_due(most=1)[0].first_n > 1
+    robot.work(1)
+    robot.stop()
+    report = verify(robot.folder, capsys)
+    assert report["words"] == ["first-file-missing"]
+    assert "went without a word" in report["findings"][0]["text"]
+
+
+def test_a_removal_whose_word_was_cut_off_is_no_hole_since_the_signed_chain_has_it(tmp_path: Path, capsys: Any) -> None:
+    robot = Robot(tmp_path / "robot", max_bytes=12_000)
+    robot.work(14)
+    robot.remove_what_is_due(most=1)
+    robot.work(1)
+    said = max(line["n"] for lines in lines_by_file(robot.folder).values() for line in lines)
+    (second,) = robot.remove_what_is_due(most=1)
+    robot.work(1)
+    robot.stop()
+    cut_behind(robot.folder, said)
+    robot = Robot(robot.folder, max_bytes=8000)
+    robot.work(8)
+    assert robot.remove_what_is_due(most=1)[0].first_n == second.last_n + 1
+    robot.work(1)
+    robot.stop()
+    assert verify(robot.folder, capsys)["words"] == ["truncated-and-continued"]
+
+
+def test_a_forged_time_in_what_nobody_vouches_for_does_not_move_since_when_that_is(folder: Path, capsys: Any) -> None:
+    before = verify(folder, capsys)
+    robot = Robot(folder)
+    robot.work(1, deliver=False)
+    robot.stop()
+    write_anew(folder, change=before["witnessed_n"] + 1, at="2099-01-01T00:00:00.000000+00:00")
+    report = verify(folder, capsys)
+    assert (report["words"], report["witnessed_n"]) == ([], before["witnessed_n"])
+    assert report["unwitnessed_since"] <= report["witnessed_at"]
+
+
+def test_a_bundle_whose_key_was_suspected_vouches_for_nothing(folder: Path) -> None:
+    envelopes = [orjson.loads(file.read_bytes()) for file in sorted((folder / "bundles").iterdir())]
+    checked = verify_set(envelopes).envelopes
+    walk, report = walk_log(folder / "state" / "audit")
+    for one in checked[6:]:
+        one.disputed = "its key was suspected"
+    said = judge(report, walk, witnesses(checked, envelopes), refused=0, keys=frozenset())
+    assert (said.witnesses, said.witnessed_n) == (6, heads_carried(folder)[5])
+    assert said.notes[0].startswith(f"{BUNDLES - 6} bundles vouch for nothing")
+
+
+def test_bundles_that_are_given_twice_are_as_good_as_once(folder: Path, capsys: Any) -> None:
+    shutil.copytree(folder / "bundles", folder / "twice", dirs_exist_ok=True)
+    for file in (folder / "bundles").iterdir():
+        shutil.copy(file, folder / "twice" / f"again-{file.name}")
+    report = verify(folder, capsys, bundles="twice")
+    assert (report["words"], report["witnesses"]) == ([], BUNDLES)

@@ -108,7 +108,7 @@ def test_a_log_full_of_what_no_receipt_covers_holds_collecting_then_sealing_unti
     before = log.coverage()["last_n"]
     log.record("submit.state", state="blocked")  # counted, and said when there is room again
     assert log.coverage()["last_n"] == before
-    log.removed(20_000)
+    log.freed(20_000)
     log.record("submit.state", state="ok")
     assert [fields.get("count") for event, fields in log.lines() if event == "audit.unwritten"] == [1]
     log.close()
@@ -135,14 +135,14 @@ def _no_sync(_descriptor: int) -> None:
 
 
 def test_a_kill_at_each_step_of_a_removal_leaves_a_log_that_verifies_and_the_next_look_ends_it(
-    tmp_path: Path, capsys: Any
+    scratch: Path, capsys: Any
 ) -> None:
-    robot = Robot(tmp_path / "robot", max_bytes=SMALL)
+    robot = Robot(scratch / "robot", max_bytes=SMALL)
     robot.work(14, deliver=False)
     robot.work(1)
     robot.stop()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.audit.killed", str(robot.folder)],
+        [sys.executable, "-m", "tests.audit.killed", str(robot.folder), "remove"],
         cwd=ROOT,
         capture_output=True,
         check=True,

@@ -1,6 +1,7 @@
 r"""Files of an audit log that anybody wrote: read, verified, opened and continued.
 
-`<flags><lines>`; \x1e begins another file. With the low bit of flags the lines that can be are chained and hashed anew.
+`<flags><lines>`; \x1e begins another file. With the low bit of flags the lines that can be are chained and hashed anew; with
+the next one all files but the last are compressed, and with the third as they came, to be decompressed.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from actod.audit.files import cut_torn_tail, file_name, parse_line, whole_lines
+from actod.audit.files import cut_torn_tail, file_name, packed_file, parse_line, whole_lines
+from actod.audit.gzipped import deflated
 from actod.audit.line import ZERO, line_hash
 from actod.audit.log import AuditLog
 from actod.audit.verify import verify_log
@@ -31,7 +33,10 @@ def one_input(data: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         folder = Path(name)
         for number, content in enumerate(files):
-            (folder / file_name(number * 3 + 1)).write_bytes(content)
+            file = folder / file_name(number * 3 + 1)
+            ended = number < len(files) - 1 and data[0] & 6
+            packed = deflated([content]) if data[:1] and data[0] & 2 else content
+            (packed_file(file) if ended else file).write_bytes(packed if ended else content)
         _open_and_go_on(folder, continued=not files[-1] or files[-1].endswith(b"\n"))
 
 

@@ -51,7 +51,8 @@ def test_the_trace_holds_everything_that_happens_to_a_store(trace: Sequence[Op])
     assert count(trace, "r", "spool.building") == 1, "genesis"
     assert count(trace, "s", "spool.db") > 10, "checkpoints"
     assert count(trace, "c", ".jsonl") > 4, "audit files are begun"
-    assert count(trace, "u", ".jsonl") > 1, "and removed"
+    assert count(trace, "r", ".jsonl.gz.new") > 2, "compressed"
+    assert count(trace, "u", ".jsonl.gz") > 0, "and removed"
     assert count(trace, "c", "spool.db-wal") == 3, "two clean ends, each beginning again with a new WAL"
     marks = [op.data for op in trace if op.kind == "m"]
     for word in (b'"ack"', b'"left"', b'"archive"', b'"quarantine"', b'"split"', b'"open"'):
@@ -101,6 +102,10 @@ Fault = Callable[[Sequence[Op]], list[Op]]
 PLANTED: dict[str, tuple[Fault, str]] = {
     "the WAL is not synced": (lambda ops: faults.without_syncs(ops, "spool.db-wal"), "acknowledged and missing"),
     "the audit log is not synced": (lambda ops: faults.without_syncs(ops, ".jsonl"), "the audit log knows of"),
+    "a compressed file of the audit log is not synced": (
+        lambda ops: faults.without_syncs(ops, ".jsonl.gz.new"),
+        "the audit log",
+    ),
     "the database is not synced before the WAL starts over": (
         lambda ops: faults.without_syncs(ops, "state/spool.db"),
         "repaired what was not damaged",

@@ -92,6 +92,7 @@ class Life:
             daemon = self._daemon
             daemon.audit.carried(daemon.audit.head(), proof_id=envelope.proof_id, date=None)
             await self._spool.receipt(envelope, receipt(envelope))
+            daemon.retention.pack()
             while removal := daemon.retention.due(None):
                 daemon.retention.remove(removal)
         elif verdict == "split":

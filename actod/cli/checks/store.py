@@ -129,8 +129,6 @@ def _audit(site: Site) -> Finding:
     if not folder.exists():
         return ok(_NONE_YET)
     report = verify_log(folder)
-    if report.problem.startswith("torn"):  # the daemon may just have been writing that line
-        report = verify_log(folder)
     if report.problem:
         return trouble(f"{report.file}, line {report.line}: {report.problem}")
     return ok(f"{report.lines} lines, no line was changed")

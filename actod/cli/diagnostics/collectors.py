@@ -154,11 +154,11 @@ def collectors(site: Site) -> list[Collector]:
             "messages refused, by reason, as far as the audit log reaches",
             _LOSS,
             partial(_refused, site),
-            15,
+            60,
         ),
-        ("audit", "whether the audit log is whole, and how often what stands in it", _AUDIT, partial(_audit, site), 30),
+        ("audit", "whether the audit log is whole, and how often what stands in it", _AUDIT, partial(_audit, site), 120),
         ("log", "the newest lines that call for a person, by their MESSAGE_ID", Items(LINE), partial(_log, site), 15),
-        ("checks", "which checks pass, the network left out", _CHECKS, partial(_checked, site), 60),
+        ("checks", "which checks pass, the network left out", _CHECKS, partial(_checked, site), 180),
     )
     return [
         Collector(name=name, about=about, shape=shape, gather=gather, limit_seconds=limit)
