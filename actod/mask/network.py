@@ -87,9 +87,13 @@ def macs(text: str) -> Iterator[Finding]:
     for m in _MAC.finditer(text):
         if m[1] in ("-", "_") and _STAMP.match(m[0]):
             continue  # a date and time, year or day first
-        if not m[1] and m[0].replace(".", "").isdigit() and text.count(".") > 2:
+        if not m[1] and m[0].replace(".", "").isdigit() and _dots_outside_mail(text) > 2:
             continue  # a number in groups, in a sentence
         yield Finding(m.start(), m.end(), "mac", "mac", 0.95)
+
+
+def _dots_outside_mail(text: str) -> int:
+    return sum(word.count(".") for word in text.split() if "@" not in word)
 
 
 def spaced_macs(text: str, *, any_form: bool = True) -> Iterator[Finding]:

@@ -25,6 +25,11 @@ def test_a_mac_address_is_masked_and_the_message_kept(mac: str) -> None:
     assert result == {"iface": "wlan0", "scan": [{"bssid": "<MAC>", "rssi": -71}], "log": "roamed to AP <MAC> rssi -71"}
 
 
+@pytest.mark.parametrize("mac", ["3cfd.2b93.d13b", "3758.9193.1222"])
+def test_a_mac_address_with_dots_is_masked_after_an_e_mail_whose_dot_is_no_sentence(mac: str) -> None:
+    assert masked({"text": f"a@example.com, tablet {mac}"}) == {"text": "<EMAIL>, tablet <MAC>"}
+
+
 def test_a_value_inside_a_key_is_masked_and_what_it_held_is_kept() -> None:
     assert masked({"seen": {EMAIL: {"count": 3}, "door-3": 1}}) == {"seen": {"<EMAIL>": {"count": 3}, "door-3": 1}}
 
