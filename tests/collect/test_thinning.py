@@ -21,6 +21,7 @@ from actod.errors import ConfigError, RejectedError, TransientError
 from actod.mask.engine import PolicyMasker
 from actod.mask.policy import Policy
 from actod.model import MaskedReading
+from actod.service.clock import SystemClock
 from tests.collect.routing import VDA2, deliver, make_admission, make_router, write_config
 
 
@@ -112,14 +113,15 @@ def test_no_intervention_and_no_gap_is_lost_to_thinning() -> None:
 
 
 def test_other_rules_begin_anew_and_debts_go_on() -> None:
+    now = SystemClock().now().monotonic_ns / 1e9  # as for the limits that go on: time pays debts
     door = Door(route(deadband={"/a": 1.0}, limit=LimitConfig(per_day=3)))
-    assert door.takes({"a": 1}, at=1)
-    assert not door.takes({"a": 1}, at=1)
+    assert door.takes({"a": 1}, at=now)
+    assert not door.takes({"a": 1}, at=now)
     for rules in ({"/a": 1.0, "/b": 1.0}, {"/b": 1.0}):
         config: Any = SimpleNamespace(intake=IntakeConfig(), routes=[route(deadband=rules, limit=LimitConfig(per_day=3))])
         door.admission.adopt(config=config, routes=Routes.compile(config.routes))
-        assert door.takes({"a": 1, "b": 1}, at=1)
-    assert not door.takes({"a": 9, "b": 9}, at=1)
+        assert door.takes({"a": 1, "b": 1}, at=now)
+    assert not door.takes({"a": 9, "b": 9}, at=now)
     assert door.refused == {"sampled:deadband": 1, "rate_limited": 1}
 
 
