@@ -31,6 +31,7 @@ _DAMAGE = {
     sqlite3.SQLITE_CONSTRAINT,  # a number that we never used is taken: an old page came back to life
 }
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite's message quotes a damaged schema
+_READ_ONLY = "the disk of the state folder is mounted read-only"
 _ERRNO = {errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full", errno.EROFS: "read_only"}
 
 
@@ -66,10 +67,19 @@ def named(folder: Path) -> Iterator[None]:
         except OSError:
             raise exc from None
         if disk.f_flag & os.ST_RDONLY:
-            raise TransientError("read_only", "the disk of the state folder is mounted read-only") from exc
+            raise TransientError("read_only", _READ_ONLY) from exc
         if disk.f_files and not disk.f_favail:
             raise TransientError("no_inodes", "the disk of the state folder has no inode for another file") from exc
         raise
+
+
+def refuse_read_only(folder: Path) -> None:
+    """Raise TransientError("read_only") if the disk is mounted so.
+
+    Where a disk became read-only under open files, ext4 may say of each fsync that it is done, and write nothing.
+    """
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise TransientError("read_only", _READ_ONLY)
 
 
 def _verdict(exc: sqlite3.Error) -> ActodError:

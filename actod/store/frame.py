@@ -17,6 +17,7 @@ from actod.model import Bundle, Loss, TrafficClass
 from actod.ports import Clock
 from actod.store.archive import ColdReads
 from actod.store.checkpoint import Known, full_every
+from actod.store.faults import refuse_read_only
 from actod.store.journal import Cut, Journal
 from actod.store.ledger import Chain, Ledger, robot_key
 from actod.store.lock import FolderLock
@@ -100,6 +101,7 @@ class StoreFrame:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """Make everything in the block durable at once, counters included; or nothing of it."""
+        refuse_read_only(self._folder)
         before = dict(self._counters)
         self._tally.begin()
         self._hold_wal()

@@ -5,6 +5,7 @@ It chooses the port at which the robot's SSH server is reached, and lays its key
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -34,12 +35,19 @@ class VirtualRobotDriver(Driver, PowerProtocol):
         shutil.copy(made.key_file, KEY_FILE)
         KEY_FILE.chmod(0o600)
         folder = Path(self.target.env.config.resolve_path(self.folder))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._taken = folder.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"{folder}: another run has its robot there") from None
         shutil.rmtree(folder, ignore_errors=True)  # a robot of each run's own
         self.vm = Vm(folder, made, memory_mib=self.memory_mib)
         self.network.port = self.vm.ssh_port
 
     def on_deactivate(self) -> None:
         self.vm.cut()
+        self._taken.close()
 
     @Driver.check_active
     def on(self) -> None:

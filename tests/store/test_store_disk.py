@@ -105,6 +105,23 @@ def test_a_disk_that_turned_read_only_refuses_and_work_resumes(small_disk: Path)
     store.close()
 
 
+def test_a_disk_that_turned_read_only_under_open_files_refuses_though_they_can_still_be_written(small_disk: Path) -> None:
+    clock, log, state = HandClock(), RememberedLog(), small_disk / "state"
+    store = open_store(state, clock=clock, log=log)
+    store.run(partial(store.commit, group([0], clock=clock)))
+    subprocess.run(["mount", "--bind", state, state], check=True)  # whoever has files open keeps those below
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", state], check=True)
+        with pytest.raises(TransientError) as refused:
+            store.run(partial(store.commit, group([1], clock=clock)))
+        assert refused.value.reason == "read_only"
+    finally:
+        subprocess.run(["umount", state], check=True)
+    store.run(partial(store.commit, group([1], clock=clock)))
+    assert store.run(store.status).journal_messages == 2
+    store.close()
+
+
 def test_files_and_folder_are_the_owners_alone_from_the_first_byte(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
