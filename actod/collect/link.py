@@ -32,6 +32,16 @@ class Client(paho.Client):
     def _create_socket(self) -> Any:
         return self.frames
 
+    def has_heard(self) -> None:
+        """Take note of packets that went past paho: else its keep-alive takes a busy broker for a silent one."""
+        with self._msgtime_mutex:
+            self._last_bytes_received = paho.time_func()
+
+    def has_spoken(self) -> None:
+        """Take note of what was sent past paho, likewise."""
+        with self._msgtime_mutex:
+            self._last_msg_out = paho.time_func()
+
 
 def make_client(mqtt: MqttConfig) -> Client:
     """Make the client with its name and password. Raises ConfigError as `authenticate` does."""
@@ -140,8 +150,9 @@ class Link:
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs in this order, with the next `write`."""
-        if self._frames is not None:
+        if self._frames is not None and packet_ids:
             self._frames.acknowledge(packet_ids)
+            self._client.has_spoken()
 
     def complete(self, packet_id: int) -> None:
         """Send the PUBCOMP of a message of QoS 2, with the next `write`."""
@@ -188,10 +199,12 @@ class Link:
             return
         until = self._loop.time() + _TURN_SECONDS
         more = True
+        heard = False
         try:
             while self._has_room():
                 if publish := frames.publish():
                     self._on_publish(publish)
+                    heard = True
                 elif frames.has_packet():
                     if self._client.loop_read() != paho.MQTT_ERR_SUCCESS or self._frames is not frames:
                         self._lose()
@@ -206,6 +219,8 @@ class Link:
         except OSError:
             self._lose()
             return
+        if heard:
+            self._client.has_heard()
         self.write()
         self._on_read()
 

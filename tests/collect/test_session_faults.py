@@ -74,6 +74,21 @@ def test_room_that_comes_in_time_keeps_the_connection() -> None:
     asyncio.run(run())
 
 
+def test_a_busy_broker_whose_answer_to_a_ping_waits_behind_messages_is_not_taken_for_a_silent_one() -> None:
+    async def run() -> None:
+        async with scripted_session(keep_alive_seconds=1) as (broker, connection, told):
+            until, number = time.monotonic() + 3.5, 0  # over three keep-alives, in which no ping is answered
+            while time.monotonic() < until:
+                send_numbers(connection, number, number + 1)
+                assert numbers(await told.messages(1)) == [number]
+                assert await connection.packet_ids(1) == [number + 1]
+                number += 1
+            assert broker.count == 1
+            assert told.source.state == "connected"
+
+    asyncio.run(run())
+
+
 def test_the_keep_alive_that_the_broker_sets_is_the_one_that_is_halved() -> None:
     async def run() -> None:
         server_keep_alive = b"\x13\x00\x01"  # one second
