@@ -22,7 +22,7 @@ from actod.store.journal import COLUMNS as JOURNAL_COLUMNS
 from actod.store.outbox import COLUMNS as BUNDLE_COLUMNS
 from actod.store.outbox import Outbox, Sealed
 from actod.store.salvage import readable_rows
-from actod.store.schema import DATABASE_NAME, PLACES, STATE_ROWS, check_schema, connect_read_only
+from actod.store.schema import DATABASE_NAME, PLACES, STATE_ROWS, connect_read_only
 
 _MOST_COMPLAINTS = 5  # of SQLite's own, that are shown
 _SMALL_TABLES = {
@@ -61,7 +61,6 @@ def examine(folder: Path, known: Known | None) -> Examination:
         return Examination([Finding("store", f"{DATABASE_NAME} is gone", missing)])
     try:
         with contextlib.closing(connect_read_only(path)) as connection:
-            check_schema(connection)
             connection.execute("BEGIN")  # one moment's picture, beside a daemon that writes
             return _Examiner(connection, known).run()
     except (ActodError, *UNREADABLE) as exc:

@@ -10,7 +10,7 @@ from pathlib import Path
 from actod.errors import ConfigError
 from actod.store.faults import translated
 from actod.store.outbox import Outbox, Sealed
-from actod.store.schema import ARCHIVE, DATABASE_NAME, OUTBOX, QUARANTINE, check_schema, connect_read_only
+from actod.store.schema import ARCHIVE, DATABASE_NAME, OUTBOX, QUARANTINE, connect_read_only
 from actod.store.status import SpoolStatus, read_status
 
 _PAGE = 100
@@ -28,7 +28,6 @@ class Inspection:
             )
         with translated():
             self._connection = connect_read_only(path)
-            check_schema(self._connection)
         self._outbox = Outbox(self._connection)
 
     def status(self, *, wall_ns: int) -> SpoolStatus:

@@ -90,10 +90,15 @@ def connect(path: Path, shares: Shares) -> sqlite3.Connection:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open an existing store to read it, beside a daemon that writes, or alone."""
+    """Open an existing store to read it, beside a daemon that writes, or alone. Raises as `connect`."""
     alone = not path.with_name(path.name + "-wal").exists()
     connection = _open(path, "?mode=ro&immutable=1" if alone else "?mode=ro")
-    connection.execute("PRAGMA query_only=ON")
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        check_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

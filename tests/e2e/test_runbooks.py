@@ -244,7 +244,7 @@ def test_after_a_data_breach_the_affected_proofs_are_listed_with_their_content_f
     confirmed = {one["payload_hash"] for one in affected.values() if one["receipt"].startswith("confirmed ")}
     assert within <= confirmed <= {payload["payload_hash"] for payload in payloads}
     opened = [json.loads(line) for line in robot.shell("actod vault open --key reader.key affected.export").splitlines()]
-    assert {one["payload"]["payload_hash"] for one in opened} == held
+    assert held <= {one["payload"]["payload_hash"] for one in opened}  # and the record of the lock, if it was sealed since
     robot.shell(unlock)
     assert robot.status()["uplink"] == "ok"
 
