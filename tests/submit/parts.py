@@ -234,10 +234,21 @@ class ConnectProxy:
     answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
     targets: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)  # what this proxy's resolver knows beside the machine's
+    tunnels: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def end(self) -> None:
+        """End every tunnel, and return when its sockets are closed."""
+        for tunnel in self.tunnels:
+            tunnel.cancel()
+        await asyncio.gather(*self.tunnels, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed by the loop's next turn
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: set[asyncio.Task[None]] = set()
         ends = [writer]
+        tunnel: Any = asyncio.current_task()
+        self.tunnels.add(tunnel)
+        tunnel.add_done_callback(self.tunnels.discard)
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -280,4 +291,4 @@ async def proxying(**changes: Any) -> AsyncIterator[ConnectProxy]:
         yield proxy
     finally:
         listener.close()
-        await asyncio.sleep(0)
+        await proxy.end()
