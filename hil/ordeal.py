@@ -92,7 +92,7 @@ class Ordeal:
             world.notes.clear()
             scenario.strike(world, chance)
             result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
-            self._published(scenario.messages)
+            self._lasts(scenario)
             scenario.end(world, chance)
             result.ended = round(world.tally.seconds(), 1)
             if scenario.named and not scenario.reachable:
@@ -135,10 +135,24 @@ class Ordeal:
             self.world.note(f"why says: {why.stdout}{why.stderr}")
             return ""
 
-    def _published(self, messages: int) -> None:
-        """Let the fault last for so many messages; a broker that is away confirms none, so the sent ones count."""
-        wanted = len(self.traffic.sent()) + messages
-        wait_for(lambda: len(self.traffic.sent()) >= wanted, seconds=300, what=f"{messages} messages on their way")
+    def takes(self, messages: int, *, owed: int) -> None:
+        """Wait until the robot has acknowledged so many more, and `owed` of them have not arrived yet."""
+        tally = self.world.tally
+        before = set(tally.acknowledged)
+
+        def enough() -> bool:
+            time.sleep(0.5)
+            waiting = tally.waiting()
+            return len(tally.acknowledged - before) >= messages and len(waiting - before) >= owed
+
+        wait_for(enough, seconds=300, what=f"{messages} messages acknowledged, {owed} of them on the robot alone")
+
+    def _lasts(self, scenario: Scenario) -> None:
+        """Let the fault last; a broker that is away confirms no message, so the sent ones count."""
+        wanted, until = len(self.traffic.sent()) + scenario.messages, time.monotonic() + scenario.seconds
+        said = f"{scenario.messages} messages on their way"
+        wait_for(lambda: len(self.traffic.sent()) >= wanted, seconds=300, what=said)
+        time.sleep(max(0.0, until - time.monotonic()))  # how long it lasts is the experiment
 
     def _recovered(self) -> float:
         """Wait until what was acknowledged has arrived, and some of what is published now as well; return the seconds."""
