@@ -139,3 +139,12 @@ def summary(account: Account) -> dict[str, Any]:
         "lost": len(account.lost),
         "canary_hits": len(account.canary_hits),
     }
+
+
+def in_words(account: Account) -> str:
+    """Return the figures that matter most, in one line."""
+    return (
+        f"{account.acknowledged} messages acknowledged, {len(account.lost)} lost, {account.bundles} bundles, "
+        f"{account.verified_by_hardware} of them verified by hardware, {account.canaries} canaries looked for, "
+        f"{len(account.canary_hits)} traces found"
+    )
