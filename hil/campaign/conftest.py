@@ -100,7 +100,15 @@ def pytest_runtest_makereport(
 def world(robot: Robot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start what surrounds the robot."""
     with World.around(robot, tmp_path_factory.mktemp("world")) as world:
+        world.listen()
         yield world
+
+
+@pytest.fixture(autouse=True)
+def _sifted(world: World) -> Iterator[None]:
+    """Sift what crossed the network after each test: unsifted it has the packages that were installed, too."""
+    yield
+    world.sift()
 
 
 @pytest.fixture(scope="session")
