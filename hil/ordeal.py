@@ -44,6 +44,7 @@ class Ordeal:
         traffic = RobotProcess(port=world.broker.port, folder=folder, seed=seed, seconds=seconds, rate=rate)
         ordeal = cls(world, traffic, seed=seed)
         traffic.start()
+        world.tally.begin()
         ordeal._sampler.start()
         try:
             yield ordeal
@@ -68,13 +69,13 @@ class Ordeal:
     def write_report(self, folder: Path, drawn: Account) -> Path:
         """Write the page of this run."""
         robot = self.world.robot
-        kind = "simulated, not a board" if robot.vm is not None else "board"
         facts = {"seed": self._seed, "boots": [round(seconds, 1) for seconds in robot.boots], "source": source()}
         return report.write(
             folder,
             "hil" if robot.vm is not None else "hil-board",
             title="actod: a robot through its faults",
-            machine=f"{self._machine} ({kind})",
+            machine=self._machine,
+            kind=report.SIMULATED if robot.vm is not None else report.BOARD,
             samples=self.world.tally.samples,
             results=self.results,
             account=account.summary(drawn),

@@ -100,6 +100,10 @@ class Tally:
         self.samples.append(sample)
         return sample
 
+    def begin(self) -> None:
+        """Count seconds from now on."""
+        self._began = time.monotonic()
+
     def seconds(self) -> float:
         """Return the seconds since the start, as samples have them."""
         return time.monotonic() - self._began
