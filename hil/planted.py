@@ -53,8 +53,9 @@ def _edit(robot: Robot, file: str, script: str) -> None:
 
 
 def uproot(robot: Robot) -> None:
-    """Put everything right again."""
-    robot.run("sh", "-c", f"for f in $(find {_CODE} -name '*.sound'); do mv $f ${{f%.sound}}; done; rm -f {_DROP_IN}")
+    """Put everything right again. A new time of change: a file as long and as old as the worse one has its bytecode."""
+    back = "mv $f ${f%.sound}; touch ${f%.sound}"
+    robot.run("sh", "-c", f"for f in $(find {_CODE} -name '*.sound'); do {back}; done; rm -f {_DROP_IN}")
     _start(robot)
 
 
