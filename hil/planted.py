@@ -27,6 +27,9 @@ from hil.target import OPTIONS, Robot
 from hil.world import World
 
 _CODE = "/usr/lib/actod/lib/python3.*/site-packages/actod"
+_DIGEST = """import hashlib, pathlib, sys
+files = sorted(pathlib.Path(sys.argv[1]).rglob("*.py"))
+print(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16])"""
 _DROP_IN = "/etc/systemd/system/actod-signer.service.d/rig.conf"
 _RESULTS = ROOT / "hil" / "results" / "planted.json"
 _RATE = 4.0
@@ -62,6 +65,11 @@ def uproot(robot: Robot) -> None:
 def _start(robot: Robot) -> None:
     robot.run("sh", "-c", "py3compile -p actod /usr/lib/actod; sync; systemctl daemon-reload")
     robot.run("systemctl", "restart", "actod", "actod-signer", check=False)
+
+
+def installed_source(robot: Robot) -> str:
+    """Return the digest of what is installed, as `source` has that of this clone."""
+    return robot.run("sh", "-c", f"python3 -c {shlex.quote(_DIGEST)} {_CODE}").stdout.strip()
 
 
 def tried(ordeal: Ordeal, what: Plant) -> dict[str, Any]:
@@ -116,6 +124,8 @@ def main() -> int:
     missed = 0
     with tempfile.TemporaryDirectory(prefix="actod-planted-") as name, World.around(robot, Path(name)) as world:
         world.equip()
+        if installed_source(robot) != source():
+            raise SystemExit("the robot's package is of another source than this clone: build it anew (deploy/debian/build)")
         about = {"source": source(), "machine": robot.describe(), "simulated": robot.vm is not None}
         about |= {"seed": options.seed, "rate": options.rate}
         with Ordeal.begun(world, seed=options.seed, rate=options.rate, seconds=_LONGEST_SECONDS) as ordeal:
