@@ -112,8 +112,11 @@ def _row(number: int, result: Result) -> str:
 
 
 def _table(values: dict[str, Any]) -> str:
+    """List figures: those that have words in the order of these, so that what belongs together stands together."""
+    order = list(_WORDS)
+    values = dict(sorted(values.items(), key=lambda one: order.index(one[0]) if one[0] in _WORDS else len(order)))
     rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in _lines(values))
-    return f"<table>{rows}</table>"
+    return f"<table class=figures>{rows}</table>"
 
 
 def _lines(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
