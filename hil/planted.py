@@ -119,7 +119,8 @@ def main() -> int:
     options = parser.parse_args()
     environment = Environment(options.target)
     robot = Robot(environment.get_target("main"), {key: environment.config.get_option(key) for key in OPTIONS})
-    robot.power_on()
+    if robot.vm is None:
+        robot.power_on()  # a virtual one is switched on as the one that was kept
     chosen = options.scenarios.split(",") if options.scenarios else [what.scenario for what in PLANTS]
     missed = 0
     with tempfile.TemporaryDirectory(prefix="actod-planted-") as name, World.around(robot, Path(name)) as world:

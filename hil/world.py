@@ -138,6 +138,8 @@ class World:
             package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
             kept = ROOT / ".cache" / "hil" / f"installed-{digest()}-{sha256(package).hexdigest()[:12]}"
             if not kept.exists():
+                if not vm.running():
+                    self.robot.power_on()
                 install(site)
                 provision(site)
                 self.shut_down()
