@@ -156,6 +156,7 @@ def summary(account: Account) -> dict[str, Any]:
     return {name: value for name, value in vars(account).items() if name not in {"lost", "canary_hits", "traffic"}} | {
         "traffic": account.traffic.figures() if account.traffic is not None else {},
         "lost": len(account.lost),
+        "problems": account.problems(),
         "canary_hits": len(account.canary_hits),
     }
 

@@ -185,4 +185,4 @@ class Ordeal:
 def _match(pattern: str, text: str) -> str:
     """Return the words around the first match, "" if there is none."""
     found = re.search(rf"[^;\n]*(?:{pattern})[^;\n]*", text)
-    return found[0].strip()[:160] if found else ""
+    return found[0].strip()[:240] if found else ""

@@ -34,7 +34,14 @@ _WORDS = {  # of an account's and a run's figures
     "canaries": "planted values that were looked for",
     "canary_hits": "traces of them that were found (must be 0)",
     "control_found": "the search found what was planted for it to find",
-    "traffic": "traffic of the robot's network card",
+    "problems": "what does not hold",
+    "whole": "every packet that crossed the network card was kept",
+    "connections": "connections to the collector",
+    "bytes_sent": "bytes on them, from the robot",
+    "names": "of them, with the collector's host name, which TLS sends in clear",
+    "marked": "the rig's own, in clear, for the search to find (must be 1 or more)",
+    "bare": "others that are no TLS (must be 0)",
+    "in_clear": "bytes that are no TLS, by port (SSH left out)",
     "seed": "seed",
     "boots": "boots, seconds each",
     "source": "digest of actod's source",
@@ -52,6 +59,9 @@ def page(
     facts: dict[str, Any],
 ) -> str:
     """Make the page."""
+    account = dict(account)
+    traffic = account.pop("traffic", {})
+    heard = f"<h2>The robot's traffic</h2><div class=wide>{_table(traffic)}</div>" if traffic else ""
     slow = "<p class=pale>Seconds are the emulation's: they say nothing of a board.</p>" if kind == SIMULATED else ""
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
@@ -59,19 +69,21 @@ def page(
         f"<p><span class=kind>{escape(kind)}</span> {escape(machine)}</p>{slow}{_verdict(results, account)}"
         f"<h2>Timeline</h2><p class=pale>{_BANDS}</p><div class=wide>{timeline(samples, results)}</div>"
         f"{recoveries(results)}<h2>Faults</h2><div class=wide>{_faults(results)}</div>"
-        f"<h2>Account</h2><div class=wide>{_table(account)}</div><h2>Run</h2><div class=wide>{_table(facts)}</div></html>\n"
+        f"<h2>Account</h2><div class=wide>{_table(account)}</div>{heard}"
+        f"<h2>Run</h2><div class=wide>{_table(facts)}</div></html>\n"
     )
 
 
 def _verdict(results: Sequence[Result], account: dict[str, Any]) -> str:
     """Say in a line what came of it all."""
     bad = sum(bool(result.problem) for result in results)
-    lost, hits = account.get("lost", 0), account.get("canary_hits", 0)
+    lost, hits, wrong = account.get("lost", 0), account.get("canary_hits", 0), account.get("problems", [])
     said = (
         f"{len(results) - bad} of {len(results)} faults survived, {account.get('acknowledged', 0)} messages acknowledged, "
     )
     said += f"{lost} lost, {hits} traces of planted values"
-    return f"<p class='verdict {'bad' if bad or lost or hits else 'good'}'>{said}</p>"
+    said += "".join(f"<br>{escape(one)}" for one in wrong)
+    return f"<p class='verdict {'bad' if bad or wrong else 'good'}'>{said}</p>"
 
 
 def recoveries(results: Sequence[Result]) -> str:
@@ -123,17 +135,14 @@ def _lines(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what each figure is, in words, and its value as a reader expects it."""
     for name, value in values.items():
         words = _WORDS.get(name, name.replace("_", " "))
-        if isinstance(value, dict) and value:
-            yield words, "; ".join(f"{key.replace('_', ' ')}: {_spelt(one)}" for key, one in value.items())
-        else:
-            yield words, _spelt(value)
+        yield words, _spelt(value)
 
 
 def _spelt(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_spelt(one)}" for key, one in value.items()) or "none"
+        return ", ".join(f"{key}: {_spelt(one)}" for key, one in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value) or "none"

@@ -83,15 +83,16 @@ def test_the_report_draws_every_fault_and_marks_what_did_not_hold() -> None:
         kind=SIMULATED,
         samples=samples,
         results=[good, bad],
-        account={"lost": 0, "chains": "", "traffic": {"in_clear": {"udp 53": 34}}},
+        account={"lost": 0, "chains": "", "problems": ["the capture is not whole"], "traffic": {"in_clear": {"udp 53": 34}}},
         facts={"seed": 3},
     )
     assert "<tr class=bad><td class=number>2</td><td>tpm_away" in drawn
     assert "&lt;nothing&gt;" in drawn
     assert "simulated, not a board</span> qemu" in drawn
-    assert "1 of 2 faults survived" in drawn
+    assert "<p class='verdict bad'>1 of 2 faults survived" in drawn
+    assert "<br>the capture is not whole</p>" in drawn
     assert "<td>holes in the chains</td><td>none</td>" in drawn
-    assert "in clear: udp 53 34" in drawn
+    assert "<td>udp 53: 34</td>" in drawn
     assert (timeline(samples, [good, bad]).count("<rect"), timeline(samples, []).count("<rect")) == (3, 0)
     assert recoveries([good, bad]).count("<tr>") == 1, "one of the two came back"
     assert spread("seconds", [1.0, 2.0, 9.5]).count('fill="#2471a3"') == 3
