@@ -96,11 +96,12 @@ hil-short:
 	@$(MAKE) --no-print-directory hil SCENARIOS="power_cut,network_down,pin_mismatch,tpm_away,daemon_killed,reload_storm" \
 	  HIL="hil/campaign/test_2_faults.py hil/campaign/test_3_account.py"
 
-# Faults planted in actod itself (no fsync, PUBACK before commit, ...), each of which a scenario has to catch. SCENARIOS=a,b (default all).
+# Faults planted in actod itself (no fsync, PUBACK before commit, ...), each of which a scenario has to catch; hil/results/planted.json keeps what
+# came of it. RATE=4, SCENARIOS=a,b (default all).
 hil-planted: setup
 	@hil/setup
 	@$(HIL_PACKAGES)
-	@.venv/bin/python -m hil.planted --target $(or $(TARGET),hil/virtual.yaml) --scenarios "$(SCENARIOS)"
+	@.venv/bin/python -m hil.planted --target $(or $(TARGET),hil/virtual.yaml) --rate $(or $(RATE),4) --scenarios "$(SCENARIOS)"
 
 # Power cuts at random moments under traffic: CUTS=N (default 100) more, on to those in hil/results/power-cuts.jsonl.
 hil-long: setup

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hil.acceptance import SOFTHSM
@@ -15,7 +16,8 @@ from hil.oracle import events, stock_verified
 from hil.parts.scan import Hit, plant, proves, scan
 from hil.rig import ROOT
 from hil.robot.publisher import number_of
-from hil.world import World
+from hil.traffic import Traffic, marked, overheard
+from hil.world import COLLECTOR, World
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Account:
     canaries: int = 0
     canary_hits: list[str] = field(default_factory=list)
     control_found: bool = False
+    traffic: Traffic | None = None  # of a virtual robot
 
     def problems(self) -> list[str]:
         """Return one line for each thing that does not hold; empty is a pass."""
@@ -50,7 +53,7 @@ class Account:
         found += [f"audit log: {self.audit}"] if self.audit else []
         found += [f"canaries found: {self.canary_hits[:5]}"] if self.canary_hits else []
         found += [] if self.control_found else ["the scan did not find its control value"]
-        return found
+        return found + (self.traffic.problems() if self.traffic is not None else [])
 
 
 def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] | None = None) -> Account:
@@ -103,7 +106,8 @@ def _verify(world: World, account: Account) -> None:
 def search(world: World, account: Account, *, canaries: list[str]) -> None:
     """Scan what the robot wrote, byte by byte: its disk and swap as the card has them, its journal, its traffic.
 
-    The robot is switched off for it. A control value was planted on the disk before, which the scan must find.
+    The robot is switched off for it. A control value was planted before, on the disk and in clear on the way to the
+    collector: the scan must find it in both places.
     """
     robot, folder = world.robot, world.folder / "search"
     folder.mkdir()
@@ -115,13 +119,27 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
     if robot.vm is None:
         places += [folder / "control.bin"]  # a board's card is scanned in a reader: python -m hil.parts.scan
     else:
+        _send_in_clear(world, folder / "control.bin")
         world.shut_down()
-        places += robot.vm.raw_disks(folder)
+        world.sift()
+        port, whole = world.site.collector.port, world.heard_all
+        account.traffic = overheard(world.capture_file, folder, port=port, host=COLLECTOR, whole=whole)
+        places += [*robot.vm.raw_disks(folder), account.traffic.sent_file, account.traffic.other_file]
     secrets = [world.site.api_key, world.site.pin]
     hits = scan(places, [*canaries, *secrets, control])
     account.canaries = len(canaries) + len(secrets)
     account.canary_hits = [_said(hit) for hit in hits if hit.canary != control and not _belongs(hit, world)]
-    account.control_found = proves(hits, control)
+    proving = [folder / "control.bin"] if robot.vm is None else [folder / "disk.raw", folder / "sent-to-collector.bin"]
+    account.control_found = all(proves((hit for hit in hits if hit.file == file), control) for file in proving)
+
+
+def _send_in_clear(world: World, control: Path) -> None:
+    """Have the robot send the control to the collector as no TLS, over the link that everything takes."""
+    send = (
+        "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 20).sendall(sys.stdin.buffer.read())"
+    )
+    place = (world.robot.options["host"], str(world.site.collector.port))
+    world.robot.run("python3", "-c", send, *place, text=marked(control.read_bytes()))
 
 
 def _belongs(hit: Hit, world: World) -> bool:
@@ -135,7 +153,18 @@ def _said(hit: Hit) -> str:
 
 def summary(account: Account) -> dict[str, Any]:
     """Return the figures as the results file has them."""
-    return {name: value for name, value in vars(account).items() if name not in {"lost", "canary_hits"}} | {
+    return {name: value for name, value in vars(account).items() if name not in {"lost", "canary_hits", "traffic"}} | {
+        "traffic": account.traffic.figures() if account.traffic is not None else {},
         "lost": len(account.lost),
+        "problems": account.problems(),
         "canary_hits": len(account.canary_hits),
     }
+
+
+def in_words(account: Account) -> str:
+    """Return the figures that matter most, in one line."""
+    return (
+        f"{account.acknowledged} messages acknowledged, {len(account.lost)} lost, {account.bundles} bundles, "
+        f"{account.verified_by_hardware} of them verified by hardware, {account.canaries} canaries looked for, "
+        f"{len(account.canary_hits)} traces found"
+    )

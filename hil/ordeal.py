@@ -44,6 +44,7 @@ class Ordeal:
         traffic = RobotProcess(port=world.broker.port, folder=folder, seed=seed, seconds=seconds, rate=rate)
         ordeal = cls(world, traffic, seed=seed)
         traffic.start()
+        world.tally.begin()
         ordeal._sampler.start()
         try:
             yield ordeal
@@ -68,13 +69,13 @@ class Ordeal:
     def write_report(self, folder: Path, drawn: Account) -> Path:
         """Write the page of this run."""
         robot = self.world.robot
-        kind = "simulated, not a board" if robot.vm is not None else "board"
         facts = {"seed": self._seed, "boots": [round(seconds, 1) for seconds in robot.boots], "source": source()}
         return report.write(
             folder,
             "hil" if robot.vm is not None else "hil-board",
             title="actod: a robot through its faults",
-            machine=f"{self._machine} ({kind})",
+            machine=self._machine,
+            kind=report.SIMULATED if robot.vm is not None else report.BOARD,
             samples=self.world.tally.samples,
             results=self.results,
             account=account.summary(drawn),
@@ -92,7 +93,7 @@ class Ordeal:
             world.notes.clear()
             scenario.strike(world, chance)
             result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
-            self._published(scenario.messages)
+            self._lasts(scenario)
             scenario.end(world, chance)
             result.ended = round(world.tally.seconds(), 1)
             if scenario.named and not scenario.reachable:
@@ -135,10 +136,24 @@ class Ordeal:
             self.world.note(f"why says: {why.stdout}{why.stderr}")
             return ""
 
-    def _published(self, messages: int) -> None:
-        """Let the fault last for so many messages; a broker that is away confirms none, so the sent ones count."""
-        wanted = len(self.traffic.sent()) + messages
-        wait_for(lambda: len(self.traffic.sent()) >= wanted, seconds=300, what=f"{messages} messages on their way")
+    def takes(self, messages: int, *, owed: int) -> None:
+        """Wait until the robot has acknowledged so many more, and `owed` of them have not arrived yet."""
+        tally = self.world.tally
+        before = set(tally.acknowledged)
+
+        def enough() -> bool:
+            time.sleep(0.5)
+            waiting = tally.waiting()
+            return len(tally.acknowledged - before) >= messages and len(waiting - before) >= owed
+
+        wait_for(enough, seconds=300, what=f"{messages} messages acknowledged, {owed} of them on the robot alone")
+
+    def _lasts(self, scenario: Scenario) -> None:
+        """Let the fault last; a broker that is away confirms no message, so the sent ones count."""
+        wanted, until = len(self.traffic.sent()) + scenario.messages, time.monotonic() + scenario.seconds
+        said = f"{scenario.messages} messages on their way"
+        wait_for(lambda: len(self.traffic.sent()) >= wanted, seconds=300, what=said)
+        time.sleep(max(0.0, until - time.monotonic()))  # how long it lasts is the experiment
 
     def _recovered(self) -> float:
         """Wait until what was acknowledged has arrived, and some of what is published now as well; return the seconds."""
@@ -170,4 +185,4 @@ class Ordeal:
 def _match(pattern: str, text: str) -> str:
     """Return the words around the first match, "" if there is none."""
     found = re.search(rf"[^;\n]*(?:{pattern})[^;\n]*", text)
-    return found[0].strip()[:160] if found else ""
+    return found[0].strip()[:240] if found else ""

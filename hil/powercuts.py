@@ -22,8 +22,8 @@ from labgrid import Environment
 
 from hil import acceptance, account, chip
 from hil.bound import upper
+from hil.charts import spread
 from hil.ordeal import Ordeal
-from hil.report import spread
 from hil.rig import ROOT, wait_for
 from hil.soak import source
 from hil.target import OPTIONS, Robot

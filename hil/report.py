@@ -3,124 +3,149 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hil.charts import timeline
 from hil.result import Result
-from hil.tally import Sample
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 1100, 260, 60, 30
-_COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b9770e", "#7d3c98", "#117a65", "#5d6d7e", "#d35400")
-_STYLE = "body{font:14px sans-serif;margin:2em;max-width:1140px}td,th{padding:2px 10px;text-align:left}tr.bad{color:#c0392b}"
+SIMULATED, BOARD = "simulated, not a board", "a board"
+_STYLE = Path(__file__).with_name("report.css").read_text(encoding="ascii")
+_BANDS = (
+    "A band is a fault, with its number in the table below; the paler band is the time until all that was owed had arrived."
+)
+_WORDS = {  # of an account's and a run's figures
+    "acknowledged": "messages that the robot acknowledged",
+    "arrived": "of them, at the collector",
+    "lost": "lost: acknowledged, and in no bundle (must be 0)",
+    "bundles": "signed bundles",
+    "verified_by_server": "bundles that the server's own function accepts (must be all)",
+    "verified_by_hardware": "bundles with the enrolled chip's signature (must be all)",
+    "repeated": "messages that came more than once",
+    "unexplained": "of them, without a mark (must be 0)",
+    "ledger": "messages that signed loss records count, by reason",
+    "devices": "devices that signed",
+    "epochs": "epochs of the chain",
+    "chains": "holes in the chains",
+    "audit": "holes in the audit log",
+    "canaries": "planted values that were looked for",
+    "canary_hits": "traces of them that were found (must be 0)",
+    "control_found": "the search found what was planted for it to find",
+    "problems": "what does not hold",
+    "whole": "every packet that crossed the network card was kept",
+    "connections": "connections to the collector",
+    "bytes_sent": "bytes on them, from the robot",
+    "names": "of them, with the collector's host name, which TLS sends in clear",
+    "marked": "the rig's own, in clear, for the search to find (must be 1 or more)",
+    "bare": "others that are no TLS (must be 0)",
+    "in_clear": "bytes that are no TLS, by port (SSH left out)",
+    "seed": "seed",
+    "boots": "boots, seconds each",
+    "source": "digest of actod's source",
+}
 
 
 def page(
     *,
     title: str,
     machine: str,
-    samples: Sequence[Sample],
+    kind: str,
+    samples: Sequence[Any],
     results: Sequence[Result],
     account: dict[str, Any],
     facts: dict[str, Any],
 ) -> str:
     """Make the page."""
-    rows = "".join(_row(result) for result in results)
-    heads = "".join(
-        f"<th>{head}</th>"
-        for head in ("scenario", "began", "lasted", "recovered in", "deepest queue", "named as", "problem")
-    )
+    account = dict(account)
+    traffic = account.pop("traffic", {})
+    heard = f"<h2>The robot's traffic</h2><div class=wide>{_table(traffic)}</div>" if traffic else ""
+    slow = "<p class=pale>Seconds are the emulation's: they say nothing of a board.</p>" if kind == SIMULATED else ""
     return (
-        f"<!doctype html><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>"
-        f"<p>{escape(machine)}</p>{timeline(samples, results)}{recoveries(results)}"
-        f"<h2>Scenarios</h2><table><tr>{heads}</tr>{rows}</table>"
-        f"<h2>Account</h2>{_table(account)}<h2>Figures</h2>{_table(facts)}"
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>"
+        f"<p><span class=kind>{escape(kind)}</span> {escape(machine)}</p>{slow}{_verdict(results, account)}"
+        f"<h2>Timeline</h2><p class=pale>{_BANDS}</p><div class=wide>{timeline(samples, results)}</div>"
+        f"{recoveries(results)}<h2>Faults</h2><div class=wide>{_faults(results)}</div>"
+        f"<h2>Account</h2><div class=wide>{_table(account)}</div>{heard}"
+        f"<h2>Run</h2><div class=wide>{_table(facts)}</div></html>\n"
     )
 
 
-def _row(result: Result) -> str:
-    recovered = "" if result.recovered_seconds is None else f"{result.recovered_seconds:.1f} s"
-    cells = (
-        *(result.name, f"{result.began:.0f} s", f"{result.ended - result.began:.0f} s", recovered),
-        *(str(result.deepest), result.named, result.problem),
+def _verdict(results: Sequence[Result], account: dict[str, Any]) -> str:
+    """Say in a line what came of it all."""
+    bad = sum(bool(result.problem) for result in results)
+    lost, hits, wrong = account.get("lost", 0), account.get("canary_hits", 0), account.get("problems", [])
+    said = (
+        f"{len(results) - bad} of {len(results)} faults survived, {account.get('acknowledged', 0)} messages acknowledged, "
     )
-    return f"<tr{' class=bad' if result.problem else ''}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-
-
-def _table(values: dict[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(json.dumps(value))}</td></tr>" for name, value in values.items())
-    return f"<table>{rows}</table>"
-
-
-def timeline(samples: Sequence[Sample], results: Sequence[Result]) -> str:
-    """Draw the queue's depth (red) and what has arrived (blue) over time, each to its own scale; faults as bands."""
-    if not samples:
-        return ""
-    last = max(sample.at for sample in samples) or 1
-    deepest = max(1, *(sample.waiting for sample in samples))
-    most = max(1, *(sample.arrived for sample in samples))
-    wide, high = _WIDTH - _LEFT, _HEIGHT - _BOTTOM
-
-    def x(at: float) -> float:
-        return _LEFT + wide * at / last
-
-    bands = []
-    for index, result in enumerate(results):
-        colour = _COLOURS[index % len(_COLOURS)]
-        left, right = x(result.began), x(max(result.ended, result.began + 1))
-        bands.append(
-            f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{high}" fill="{colour}" opacity=".15"/>'
-        )
-        bands.append(f'<text transform="translate({left + 9:.1f} 4) rotate(90)" font-size="9">{escape(result.name)}</text>')
-    lines = "".join(
-        f'<polyline fill="none" stroke="{colour}" stroke-width="1.4" points="'
-        + " ".join(f"{x(one.at):.1f},{high * (1 - getattr(one, name) / top):.1f}" for one in samples)
-        + '"/>'
-        for name, top, colour in (("waiting", deepest, "#c0392b"), ("arrived", most, "#2471a3"))
-    )
-    words = (
-        f'<text x="2" y="12" font-size="10" fill="#c0392b">{deepest}</text>'
-        f'<text x="2" y="26" font-size="10" fill="#2471a3">{most}</text>'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 10}" font-size="11">0 s</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT - 10}" font-size="11" text-anchor="end">{last:.0f} s</text>'
-    )
-    caption = "acknowledged and not yet at the collector (red), at the collector (blue), each against its own largest value"
-    return f'<h2>Timeline</h2><p>{caption}</p><svg viewBox="0 0 {_WIDTH} {_HEIGHT}">{"".join(bands)}{lines}{words}</svg>'
+    said += f"{lost} lost, {hits} traces of planted values"
+    said += "".join(f"<br>{escape(one)}" for one in wrong)
+    return f"<p class='verdict {'bad' if bad or wrong else 'good'}'>{said}</p>"
 
 
 def recoveries(results: Sequence[Result]) -> str:
     """Draw how long after each fault's end everything that was owed had arrived."""
-    known = [(result.name, result.recovered_seconds) for result in results if result.recovered_seconds is not None]
-    longest = max([1.0, *(seconds for _, seconds in known)])
-    bars = "".join(
-        f'<text x="0" y="{16 * row + 12}" font-size="11">{escape(name)}</text>'
-        f'<rect x="190" y="{16 * row + 3}" width="{700 * seconds / longest:.1f}" height="11" fill="#2471a3"/>'
-        f'<text x="{196 + 700 * seconds / longest:.1f}" y="{16 * row + 12}" font-size="11">{seconds:.1f} s</text>'
-        for row, (name, seconds) in enumerate(known)
+    known = [(number, result) for number, result in enumerate(results, 1) if result.recovered_seconds is not None]
+    seconds = [result.recovered_seconds or 0.0 for _, result in known]
+    if not seconds:
+        return ""
+    longest = max(1.0, *seconds)
+    rows = "".join(
+        f"<tr><td class=number>{number}</td><td>{escape(result.name)}</td>"
+        f"<td class=bar><div style='width:{100 * took / longest:.1f}%'></div></td><td class=number>{took:.1f} s</td></tr>"
+        for (number, result), took in zip(known, seconds, strict=True)
     )
-    return f'<h2>Recovery</h2><svg viewBox="0 0 {_WIDTH} {16 * len(known) + 4}">{bars}</svg>'
+    caption = (
+        "from a fault's end until all that was owed had arrived, and ten messages of after it: these wait for their bundle"
+    )
+    caption += f"; median {median(seconds):.1f} s, worst {max(seconds):.1f} s"
+    return f"<h2>Recovery</h2><p class=pale>Seconds {caption}.</p><table class=bars>{rows}</table>"
 
 
-def spread(title: str, seconds: Sequence[float]) -> str:
-    """Draw how often which time came, with median and worst, as an SVG of its own."""
-    counts = Counter(int(one) for one in seconds)
-    most, last = max(counts.values(), default=1), max(counts, default=1) + 1
-    high, wide = _HEIGHT - _BOTTOM - 20, _WIDTH - _LEFT
-    bars = "".join(
-        f'<rect x="{_LEFT + wide * at / last:.1f}" y="{20 + high * (1 - count / most):.1f}" '
-        f'width="{max(1.0, wide / last - 1):.1f}" height="{high * count / most:.1f}" fill="#2471a3"/>'
-        for at, count in counts.items()
-    )
-    known = f"{len(seconds)} cuts, median {median(seconds):.1f} s, worst {max(seconds):.1f} s" if seconds else "none yet"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="11">'
-        f'<text x="{_LEFT}" y="12">{escape(title)}: {known}</text>{bars}'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 12}">0 s</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT - 12}" text-anchor="end">{last} s</text></svg>\n'
-    )
+def _faults(results: Sequence[Result]) -> str:
+    names = ("#", "fault", "began", "lasted", "recovered in", "deepest queue", "what actod said", "problem")
+    numbers = {"#", "began", "lasted", "recovered in", "deepest queue"}
+    heads = "".join(f"<th{' class=number' if name in numbers else ''}>{name}</th>" for name in names)
+    rows = "".join(_row(number, result) for number, result in enumerate(results, 1))
+    return f"<table><tr>{heads}</tr>{rows}</table>"
+
+
+def _row(number: int, result: Result) -> str:
+    recovered = "" if result.recovered_seconds is None else f"{result.recovered_seconds:.1f} s"
+    minutes, seconds = divmod(round(result.began), 60)
+    figures = (f"{minutes}:{seconds:02d}", f"{result.ended - result.began:.0f} s", recovered, str(result.deepest))
+    cells = f"<td class=number>{number}</td><td>{escape(result.name)}</td>"
+    cells += "".join(f"<td class=number>{escape(cell)}</td>" for cell in figures)
+    cells += f"<td class=words>{escape(result.named)}</td><td>{escape(result.problem)}</td>"
+    return f"<tr{' class=bad' if result.problem else ''}>{cells}</tr>"
+
+
+def _table(values: dict[str, Any]) -> str:
+    """List figures: those that have words in the order of these, so that what belongs together stands together."""
+    order = list(_WORDS)
+    values = dict(sorted(values.items(), key=lambda one: order.index(one[0]) if one[0] in _WORDS else len(order)))
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in _lines(values))
+    return f"<table class=figures>{rows}</table>"
+
+
+def _lines(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what each figure is, in words, and its value as a reader expects it."""
+    for name, value in values.items():
+        words = _WORDS.get(name, name.replace("_", " "))
+        yield words, _spelt(value)
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_spelt(one)}" for key, one in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value) or "none"
 
 
 def write(folder: Path, name: str, **parts: Any) -> Path:

@@ -86,12 +86,12 @@ class Tally:
         with self._lock:
             return self.acknowledged - self.arrived
 
-    def write_off(self) -> int:
-        """Owe nothing any more: what was lost on purpose must not count again. Return how much it was."""
-        waiting = self.waiting()
+    def write_off(self, owed: set[str]) -> int:
+        """Owe these no more: what was lost on purpose must not count again. Return how many had not arrived."""
+        gone = owed & self.waiting()
         with self._lock:
-            self.acknowledged -= waiting
-        return len(waiting)
+            self.acknowledged -= gone
+        return len(gone)
 
     def sample(self) -> Sample:
         """Note the moment."""
@@ -99,6 +99,10 @@ class Tally:
         sample = Sample(round(time.monotonic() - self._began, 1), len(self.acknowledged), len(self.arrived), waiting)
         self.samples.append(sample)
         return sample
+
+    def begin(self) -> None:
+        """Count seconds from now on."""
+        self._began = time.monotonic()
 
     def seconds(self) -> float:
         """Return the seconds since the start, as samples have them."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from hil.acceptance import Site, configure, install, provision, read_pin
 from hil.collector.client import Collector
 from hil.parts.broker import Broker
+from hil.parts.capture import sift
 from hil.parts.certificates import CertificateAuthority
 from hil.parts.witness import Witness
 from hil.rig import DEFAULT_ROUTES, ROOT
@@ -23,6 +24,7 @@ from hil.virtual.image import digest
 
 _CREDENTIAL = "[Service]\nLoadCredential=broker-password:/etc/actod/credentials/broker-password\n"
 COLLECTOR, BROKER = "collector.example", "broker.example"
+_MOST_CAPTURED_BYTES = 256 << 20
 
 
 @dataclass
@@ -37,6 +39,7 @@ class World:
     stranger: CertificateAuthority
     tally: Tally
     notes: list[str] = field(default_factory=list)
+    heard_all: bool = True  # every packet since `listen` is in `capture_file`
 
     @classmethod
     @contextlib.contextmanager
@@ -70,7 +73,32 @@ class World:
             )
             stranger = CertificateAuthority.make(folder / "stranger", name="another public CA")
             tally = Tally(seen=lambda: witness.seen, envelopes=collector.envelopes, name=number_of)
-            yield cls(folder, robot, broker, witness, site, stranger, tally)
+            world = cls(folder, robot, broker, witness, site, stranger, tally)
+            stack.callback(world.forget_traffic)
+            yield world
+
+    @property
+    def capture_file(self) -> Path:
+        """Return where the robot's traffic is kept."""
+        return self.folder / "capture.pcap"
+
+    def listen(self) -> None:
+        """Write down a virtual robot's traffic from now on; a board's network is not the rig's to listen at."""
+        if self.robot.vm is not None:
+            self.robot.vm.listen()
+
+    def sift(self) -> None:
+        """Keep of the traffic so far what is not SSH, up to a limit."""
+        for file in self.robot.vm.heard() if self.robot.vm is not None else ():
+            self.heard_all &= sift(file, self.capture_file, most_bytes=_MOST_CAPTURED_BYTES)
+            file.unlink()
+
+    def forget_traffic(self) -> None:
+        """Listen no more, and remove what was kept of the traffic."""
+        if self.robot.vm is not None:
+            self.robot.vm.listen_no_more()
+        self.sift()
+        self.capture_file.unlink(missing_ok=True)
 
     @property
     def url(self) -> str:
@@ -110,6 +138,8 @@ class World:
             package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
             kept = ROOT / ".cache" / "hil" / f"installed-{digest()}-{sha256(package).hexdigest()[:12]}"
             if not kept.exists():
+                if not vm.running():
+                    self.robot.power_on()
                 install(site)
                 provision(site)
                 self.shut_down()

@@ -3,17 +3,74 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 import pytest
 from labgrid import Environment, Target
 
 from hil.acceptance import Site
 from hil.ordeal import Ordeal
+from hil.progress import Progress
 from hil.target import OPTIONS, Robot
 from hil.world import World
 
 _LONGEST_SECONDS = 7200.0
+_SAID = "said"  # a test's property: what its line says of it
+
+
+class Lines:
+    """Writes the lines of a run to what was standard output before pytest took it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._bar = self._out.isatty() and config.getoption("capture") != "no"  # what tests print would tear it
+        self._began = time.monotonic()
+        self._progress: Progress | None = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._progress = Progress([item.path.name for item in session.items], out=self._out, bar=self._bar)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        assert self._progress is not None
+        self._progress.begins(_name(nodeid), at=time.monotonic() - self._began)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a call's end, or that of a setup that did not hold, for the step's."""
+        if report.when != "call" and (report.when == "teardown" or report.passed):
+            return
+        assert self._progress is not None
+        said = dict(report.user_properties).get(_SAID, "holds")
+        said = "left out" if report.skipped else f"FAILED: {said}" if report.failed else said
+        again = report.duration if report.when == "call" and not report.skipped else None
+        self._progress.ends(_name(report.nodeid), str(said), at=time.monotonic() - self._began, again=again)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Leave out pytest's own letter for each."""
+        return (report.outcome, "", report.outcome.upper()) if report.when == "call" else None
+
+    def pytest_unconfigure(self) -> None:
+        self._out.close()
+
+
+def _name(nodeid: str) -> str:
+    """Name a scenario as the option does, and a step by its sentence."""
+    name = nodeid.rpartition("::")[2]
+    return name.partition("[")[2].removesuffix("]") or name.removeprefix("test_").replace("_", " ")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say how far the run is."""
+    config.pluginmanager.register(Lines(config), "lines")
+
+
+@pytest.fixture
+def say_of_it(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Have a test say in its line what came of it."""
+    return partial(record_property, _SAID)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +100,15 @@ def pytest_runtest_makereport(
 def world(robot: Robot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start what surrounds the robot."""
     with World.around(robot, tmp_path_factory.mktemp("world")) as world:
+        world.listen()
         yield world
+
+
+@pytest.fixture(autouse=True)
+def _sifted(world: World) -> Iterator[None]:
+    """Sift what crossed the network after each test: unsifted it has the packages that were installed, too."""
+    yield
+    world.sift()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -23,10 +24,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("scenario", scenarios, ids=[one.name for one in scenarios])
 
 
-def test_the_robot_comes_through(ordeal: Ordeal, scenario: Scenario, request: pytest.FixtureRequest) -> None:
+def test_the_robot_comes_through(
+    ordeal: Ordeal, scenario: Scenario, request: pytest.FixtureRequest, say_of_it: Callable[[str], None]
+) -> None:
     if ordeal.world.tally.seconds() > 60 * request.config.getoption("minutes"):
         pytest.skip("the time that was given is over")
     result = ordeal.go_through(scenario)
-    said = result.problem or f"recovered in {result.recovered_seconds} s; named: {result.named or '-'}"
-    print(f"[{len(ordeal.results)}] {scenario.name}: {said}", flush=True)
+    named = f", named as: {result.named}" if result.named else ""
+    say_of_it(result.problem or f"recovered in {result.recovered_seconds} s{named}")
     assert not result.problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hil import account
@@ -17,9 +19,9 @@ def drawn_up(ordeal: Ordeal, installed: World) -> Account:
     drawn = account.draw_up(installed, twice_published=ordeal.traffic.repeated())
     account.search(installed, drawn, canaries=ordeal.traffic.canaries())
     ordeal.write_report(ROOT / "hil" / "out", drawn)
-    print(account.summary(drawn), flush=True)
     return drawn
 
 
-def test_nothing_is_lost_or_leaked_and_everything_verifies(drawn_up: Account) -> None:
+def test_nothing_is_lost_or_leaked_and_everything_verifies(drawn_up: Account, say_of_it: Callable[[str], None]) -> None:
+    say_of_it(f"{account.in_words(drawn_up)}; the report lies in hil/out")
     assert drawn_up.problems() == []

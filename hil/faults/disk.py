@@ -10,6 +10,7 @@ from hil.faults.scenario import Scenario
 from hil.world import World
 
 _FILL = "/root/rig-fill"
+_STALLS_SECONDS = 160.0  # WatchdogSec= of actod.service is 120
 _REFUSES = r"disk refuses|disk_full|intake:full|read-only|read_only|waits for room|No space"
 
 
@@ -73,6 +74,6 @@ SCENARIOS = (
     Scenario("disk_full", fill, empty, named=_REFUSES),
     Scenario("disk_read_only", read_only, boot, named=_REFUSES),
     Scenario("disk_errors", writes_fail, new_start, messages=100, virtual=True),
-    Scenario("disk_stalls", stall, go_on, messages=1600, named=r"Watchdog timeout", virtual=True, reachable=False),
+    Scenario("disk_stalls", stall, go_on, seconds=_STALLS_SECONDS, named=r"Watchdog timeout", virtual=True, reachable=False),
     Scenario("memory_pressure", press),
 )

@@ -17,7 +17,7 @@ def nothing(_world: World, _chance: random.Random) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A fault. It lasts until it was named and `messages` more were published; then `end` ends it.
+    """A fault. It lasts until it was named, `messages` more were published and `seconds` are over; then `end` ends it.
 
     `named` is a regular expression that `actod why`, the unit's status or the journal since the strike must match
     meanwhile; empty where there is nobody to ask, or nothing to say.
@@ -28,5 +28,6 @@ class Scenario:
     end: Act = nothing
     named: str = ""
     messages: int = 50
+    seconds: float = 0.0  # for what systemd's or the kernel's clock decides, at whatever rate messages come
     virtual: bool = False  # a board cannot be done this to
     reachable: bool = True  # where nobody can ask meanwhile, what it said to itself is read afterwards

@@ -23,7 +23,8 @@ from hil.virtual.image import Image
 
 _TOOLS = ("qemu-system-x86_64", "qemu-img", "nbdkit", "swtpm", "swtpm_setup")
 _CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
-_NIC, _MEMORY_MIB, _SWAP = "nic0", 768, "256M"
+_NIC, _NETWORK = "nic0", "n0"
+_MEMORY_MIB, _SWAP = 768, "256M"
 
 
 class Vm:
@@ -40,6 +41,7 @@ class Vm:
         self.ssh_port = free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._monitor: Monitor | None = None
+        self._listens, self._captures = False, 0
         if not self.disk.exists():
             self._make_disk()
         if not (folder / "tpm").exists():
@@ -101,12 +103,15 @@ class Vm:
             "-device",
             "virtio-blk-pci,drive=d1",
             "-netdev",
-            f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
+            f"user,id={_NETWORK},hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
         ]
-        arguments += ["-device", f"virtio-net-pci,netdev=n0,id={_NIC},romfile=", "-device", "virtio-rng-pci"]
+        arguments += ["-device", f"virtio-net-pci,netdev={_NETWORK},id={_NIC},romfile=", "-device", "virtio-rng-pci"]
         if tpm:
             arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
             arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
+        if self._listens:
+            file = self._next_capture()
+            arguments += ["-object", f"filter-dump,id={_ear(self._captures)},netdev={_NETWORK},file={file}"]
         return [*arguments, *(["-loadvm", snapshot] if snapshot else [])]
 
     def _at(self, name: str) -> str:
@@ -190,6 +195,38 @@ class Vm:
         """Plug its network in or out."""
         self.command("set_link", name=_NIC, up=up)
 
+    def listen(self) -> None:
+        """Write down what crosses its network card from now on, over every boot; `heard` has to be asked for it."""
+        self._listens = True
+        if self.running():
+            self._put_ear()
+
+    def heard(self) -> list[Path]:
+        """Return the captures (pcap) so far; whoever asks removes them. Listening goes on, and misses no packet."""
+        last = self._captures
+        if self._listens and self.running():
+            self._put_ear()
+            self.command("object-del", id=_ear(last))
+        return [file for number in range(1, last + 1) if (file := self._capture(number)).exists()]
+
+    def listen_no_more(self) -> None:
+        """Write nothing down any more; what was not asked for yet stays."""
+        if self._listens and self.running():
+            self.command("object-del", id=_ear(self._captures))
+        self._listens = False
+
+    def _put_ear(self) -> None:
+        file = self._next_capture()
+        ear = {"qom-type": "filter-dump", "id": _ear(self._captures), "netdev": _NETWORK, "file": file}
+        self.command("object-add", **ear)
+
+    def _next_capture(self) -> str:
+        self._captures += 1
+        return str(self._capture(self._captures))
+
+    def _capture(self, number: int) -> Path:
+        return self.folder / f"capture-{number}.pcap"
+
     def keep(self, folder: Path) -> None:
         """Copy disk and TPM, so that other robots can begin like this one; it must be switched off."""
         new = folder.with_suffix(".new")
@@ -217,6 +254,10 @@ class Vm:
     def console(self) -> str:
         """Return what the kernel and systemd printed."""
         return self.console_file.read_text(encoding="utf-8", errors="replace") if self.console_file.exists() else ""
+
+
+def _ear(number: int) -> str:
+    return f"ear{number}"
 
 
 class Monitor:

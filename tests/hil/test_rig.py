@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hil.bound import upper
+from hil.charts import spread, steps, timeline
 from hil.parts.witness import Seen
-from hil.report import page, recoveries, spread, timeline
+from hil.report import SIMULATED, page, recoveries
 from hil.result import Result
 from hil.robot.publisher import number_of
 from hil.shrink import smallest
@@ -75,10 +77,32 @@ def test_the_report_draws_every_fault_and_marks_what_did_not_hold() -> None:
     samples = [Sample(float(at), at, at // 2, at - at // 2) for at in range(50)]
     good = Result("power_cut", began=5, ended=9, recovered_seconds=12.5)
     bad = Result("tpm_away", began=20, ended=31, problem="TimeoutError: <nothing> came")
-    drawn = page(title="run", machine="a board", samples=samples, results=[good, bad], account={"lost": 0}, facts={})
-    assert "<tr class=bad><td>tpm_away" in drawn
+    drawn = page(
+        title="run",
+        machine="qemu",
+        kind=SIMULATED,
+        samples=samples,
+        results=[good, bad],
+        account={"lost": 0, "chains": "", "problems": ["the capture is not whole"], "traffic": {"in_clear": {"udp 53": 34}}},
+        facts={"seed": 3},
+    )
+    assert "<tr class=bad><td class=number>2</td><td>tpm_away" in drawn
     assert "&lt;nothing&gt;" in drawn
-    assert (timeline(samples, [good, bad]).count("<rect"), timeline(samples, []).count("<rect")) == (2, 0)
-    assert recoveries([good, bad]).count("<rect") == 1, "one of the two came back"
-    assert spread("seconds", [1.0, 2.0, 9.5]).count("<rect") == 3
+    assert "simulated, not a board</span> qemu" in drawn
+    assert "<p class='verdict bad'>1 of 2 faults survived" in drawn
+    assert "<br>the capture is not whole</p>" in drawn
+    assert "<td>holes in the chains</td><td>none</td>" in drawn
+    assert "<td>udp 53: 34</td>" in drawn
+    assert (timeline(samples, [good, bad]).count("<rect"), timeline(samples, []).count("<rect")) == (3, 0)
+    assert recoveries([good, bad]).count("<tr>") == 1, "one of the two came back"
+    assert spread("seconds", [1.0, 2.0, 9.5]).count('fill="#2471a3"') == 3
     assert "median 2.0 s, worst 9.5 s" in spread("seconds", [1.0, 2.0, 9.5])
+
+
+@given(st.floats(min_value=0.01, max_value=1e6), st.integers(min_value=2, max_value=20))
+def test_an_axis_has_a_few_round_numbers_from_0_to_no_more_than_its_end(most: float, wanted: int) -> None:
+    marks = steps(most, wanted=wanted)
+    assert marks[0] == 0
+    assert marks[-1] <= most
+    assert len(marks) <= wanted + 1
+    assert len({after - before for before, after in itertools.pairwise(marks)}) <= 1
