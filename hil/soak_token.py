@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,12 @@ class Soak:
         self._away(f"SIGSTOP for {seconds:g} s", self.token.tpm.pause, self.token.tpm.resume, seconds=seconds)
 
     def locked(self, seconds: int) -> None:
-        """Lock the TPM; it unlocks itself."""
-        self._away(f"locked for {seconds} s", lambda: self.token.lock(seconds=seconds), None, seconds=0.0)
+        """Lock the TPM for longer than actod may take to notice; from then on it unlocks itself within `seconds`."""
+        lock, relent = partial(self.token.lock, seconds=_LONG_LOCKOUT_SECONDS), partial(self.token.relent, seconds=seconds)
+        self._away(f"locked for {seconds} s", lock, relent, seconds=0.0)
         self.token.unlock()
 
-    def boot(self, name: str, away: Callable[[], None], back: Callable[[], None] | None, *, late: float = 0.0) -> None:
+    def boot(self, name: str, away: Callable[[], None], back: Callable[[], None], *, late: float = 0.0) -> None:
         """Start the daemon while the TPM is not there, and give it back once messages are acknowledged."""
         self.rig.actod.stop()
         away()
@@ -140,7 +142,7 @@ class Soak:
         self._ask(case)
         self._give_back(case, back, late)
 
-    def _away(self, name: str, away: Callable[[], None], back: Callable[[], None] | None, *, seconds: float) -> None:
+    def _away(self, name: str, away: Callable[[], None], back: Callable[[], None], *, seconds: float) -> None:
         case = Case(name, seconds, expected=_SAYS.get(name.split(maxsplit=1)[0], ("token_away",)))
         away()
         before = self.rig.witness.count_pubacks()
@@ -159,10 +161,9 @@ class Soak:
 
         wait_for(said, seconds=60, what=f"the reason, {case.name}")
 
-    def _give_back(self, case: Case, back: Callable[[], None] | None, seconds: float) -> None:
+    def _give_back(self, case: Case, back: Callable[[], None], seconds: float) -> None:
         time.sleep(seconds)  # how long it is away is the experiment
-        if back is not None:
-            back()
+        back()
         returned, moment = time.monotonic(), datetime.now(UTC).isoformat()
         wait_for(lambda: self._newest() > moment, seconds=180, what=f"a bundle after the TPM came back, {case.name}")
         case.resumed = time.monotonic() - returned

@@ -35,7 +35,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FLUSH, _CAPABILITY, _HANDLES, _LOADED = 0x165, 0x17A, 1, (0x80000000, 0x02000000, 0x03000000)
 _HEADER = struct.Struct(">HII")
 _COMMAND = ("swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear")
-_TRIES = 5
 _WRONG = "wrong-pin-4711"
 
 
@@ -103,9 +102,16 @@ class Gate:
         self.port = _two_free_ports()
         self.tcti = f"swtpm:host=127.0.0.1,port={self.port}"
         self.environment: dict[str, str] = {}
+        self._beginning = threading.Lock()
         self._listeners = [_listener(self.port), _listener(self.port + 1)]
         for offset, listener in enumerate(self._listeners):
             threading.Thread(target=self._accept, args=(listener, offset), daemon=True).start()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[dict[str, str]]:
+        """Let no program begin meanwhile; what is yielded is the environment of one that goes past this gate."""
+        with self._beginning:
+            yield {"TPM2TOOLS_TCTI": f"swtpm:host=127.0.0.1,port={self._tpm.port}"}
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -123,7 +129,8 @@ class Gate:
     def _serve(self, client: socket.socket, offset: int) -> None:
         with client, contextlib.suppress(OSError, EOFError):
             if offset:
-                self._unload()
+                with self._beginning:
+                    self._unload()
             with socket.create_connection(("127.0.0.1", self._tpm.port + offset)) as upstream:
                 threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
                 _pump(client, upstream)
@@ -151,6 +158,11 @@ class ResourceManager:
         self.environment = {"DBUS_SESSION_BUS_ADDRESS": address}
         self._bus = self._run("dbus-daemon", "--session", "--nofork", f"--address={address}")
         self._process: subprocess.Popen[bytes] | None = None
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[dict[str, str]]:
+        """Yield the environment of one program more: it keeps them apart."""
+        yield {}
 
     def start(self) -> None:
         """Start, and return when the TPM answers through it."""
@@ -198,17 +210,20 @@ class TpmToken(SoftToken):
         self.tpm.kill()
 
     def tool(self, *command: str) -> str:
-        """Run one of the TPM's tools; return what it prints. A signer that begins meanwhile takes its session from it."""
-        environment = os.environ | self.environment
-        for left in reversed(range(_TRIES)):
-            done = subprocess.run(command, env=environment, check=not left, capture_output=True, text=True, timeout=30)
-            if done.returncode == 0:
-                break
-        return done.stdout
+        """Run one of the TPM's own tools; return what it prints. Raises RuntimeError with what it says if it fails.
+
+        No other program begins meanwhile: it would take the tool's session from it, and the TPM count a failure.
+        """
+        with self.gate.alone() as environment:
+            return _run(command, os.environ | self.environment | environment)
 
     def lock(self, *, seconds: int) -> None:
         """Lock the TPM, as wrong PINs do, for at most this long."""
         self._protect(self._fail(seconds), seconds)
+
+    def relent(self, *, seconds: int) -> None:
+        """Let a TPM that is locked forgive one failure every so many seconds: it stays locked until then."""
+        self._protect(self._failures(), seconds)
 
     def fail(self) -> None:
         """Have the TPM be half way to a lockout: a wrong PIN, and a limit of twice the failures that count."""
@@ -220,6 +235,9 @@ class TpmToken(SoftToken):
         pkcs11 = ("pkcs11-tool", "--module", str(module()), "--token-label", LABEL)
         wrong = (*pkcs11, "--login", "--pin", _WRONG, "--list-objects")
         subprocess.run(wrong, env=os.environ | self.environment, check=False, capture_output=True, timeout=30)
+        return self._failures()
+
+    def _failures(self) -> int:
         said = re.search(r"LOCKOUT_COUNTER: (\S+)", self.tool("tpm2_getcap", "properties-variable"))
         assert said is not None
         return int(said[1], 0)
@@ -230,7 +248,7 @@ class TpmToken(SoftToken):
         self._protect(MAX_FAILURES, RECOVERY_SECONDS)
 
     def _protect(self, failures: int, seconds: int) -> None:
-        self.tool("tpm2_dictionarylockout", "-s", "-n", str(failures), "-t", str(seconds), "-l", str(seconds))
+        self.tool("tpm2_dictionarylockout", "-s", "-n", str(failures), "-t", str(seconds), "-l", "1")
 
 
 def make_token(folder: Path, *, managed: bool = False) -> TpmToken:
@@ -259,11 +277,18 @@ def make_token(folder: Path, *, managed: bool = False) -> TpmToken:
     token = TpmToken(folder, uri, pin_file, environment, pin, tpm, gate)
     token.unlock()
     pkcs11 = ("pkcs11-tool", "--module", str(library))
-    token.tool(*pkcs11, "--init-token", "--slot-index", "0", "--label", LABEL, "--so-pin", so_pin)
-    token.tool(*pkcs11, "--token-label", LABEL, "--init-pin", "--so-pin", so_pin, "--pin", pin)
+    _run((*pkcs11, "--init-token", "--slot-index", "0", "--label", LABEL, "--so-pin", so_pin), os.environ | environment)
+    _run((*pkcs11, "--token-label", LABEL, "--init-pin", "--so-pin", so_pin, "--pin", pin), os.environ | environment)
     make = "import sys; from actod.keys import provision; provision.make_key(sys.argv[1], pin_file=sys.argv[2])"
     subprocess.run([sys.executable, "-c", make, uri, str(pin_file)], env=os.environ | environment, check=True, cwd=_ROOT)
     return token
+
+
+def _run(command: tuple[str, ...], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=30)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _message(sock: socket.socket) -> bytes:
