@@ -87,7 +87,7 @@ def _named(names: tuple[str, ...], architecture: Architecture) -> list[str]:
 
 
 def image(architecture: str = "amd64") -> Image:
-    """Return the image of this recipe, made on first use; two minutes, and six for another processor than this machine's."""
+    """Return the image of this recipe, made on first use: two minutes, seven for a processor that is not this machine's."""
     made = Image(_IMAGES / f"{RELEASE}-{digest(architecture)}", ARCHITECTURES[architecture])
     if not made.folder.exists():
         missing = [tool for tool in ("mmdebstrap", "mke2fs", "ssh-keygen") if shutil.which(tool) is None]
