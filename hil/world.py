@@ -136,7 +136,7 @@ class World:
             provision(site)
         else:
             package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
-            kept = ROOT / ".cache" / "hil" / f"installed-{digest()}-{sha256(package).hexdigest()[:12]}"
+            kept = ROOT / ".cache" / "hil" / f"installed-{digest(site.architecture)}-{sha256(package).hexdigest()[:12]}"
             if not kept.exists():
                 if not vm.running():
                     self.robot.power_on()

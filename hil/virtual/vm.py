@@ -21,7 +21,7 @@ from hil.parts.broker import free_port
 from hil.rig import wait_for
 from hil.virtual.image import Image
 
-_TOOLS = ("qemu-system-x86_64", "qemu-img", "nbdkit", "swtpm", "swtpm_setup")
+_TOOLS = ("qemu-img", "nbdkit", "swtpm", "swtpm_setup")
 _CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
 _NIC, _NETWORK = "nic0", "n0"
 _MEMORY_MIB, _SWAP = 768, "256M"
@@ -31,11 +31,12 @@ class Vm:
     """A robot in a folder. `start` and `cut` are its power switch; its disk and its TPM stay."""
 
     def __init__(self, folder: Path, image: Image, *, memory_mib: int = _MEMORY_MIB, cores: int = 2) -> None:
-        missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+        missing = [tool for tool in (image.architecture.program, *_TOOLS) if shutil.which(tool) is None]
         if missing:
             raise FileNotFoundError(f"{', '.join(missing)} missing: hil/setup installs what the rig needs")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder, self.image, self._memory_mib, self._cores = folder, image, memory_mib, cores
+        self._qemu = image.architecture.program
         self.disk, self.console_file = folder / "disk.qcow2", folder / "console.log"
         self.swap, self._broken = folder / "swap.qcow2", folder / "writes-fail"
         self.ssh_port = free_port()
@@ -73,26 +74,16 @@ class Vm:
             self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
         for name in ("nbd.sock", *(["tpm.sock"] if tpm else [])):
             wait_for((self.folder / name).exists, what=name)
-        self._run("qemu-system-x86_64", *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
-        self._monitor = Monitor(self.folder / "qmp.sock", self._processes["qemu-system-x86_64"])
+        self._run(self._qemu, *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
+        self._monitor = Monitor(self.folder / "qmp.sock", self._processes[self._qemu])
 
     def _arguments(self, *, tpm: bool, snapshot: str, append: str) -> list[str]:
-        kernel = (
-            f"root=/dev/vda ro console=ttyS0 net.ifnames=0 panic=-1 mitigations=off quiet systemd.show_status=0 {append}"
-        )
+        architecture = self.image.architecture
+        kernel = f"root=/dev/vda ro console={architecture.console} net.ifnames=0 panic=-1 mitigations=off quiet "
+        kernel += f"systemd.show_status=0 {append}"
         # The serial port is a file: a socket that nobody reads from would stop the robot.
-        arguments = [
-            "-M",
-            "q35",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "max",
-            "-smp",
-            str(self._cores),
-            "-m",
-            str(self._memory_mib),
-        ]
+        arguments = [*architecture.arguments, "-accel", "tcg,thread=multi", "-smp", str(self._cores)]
+        arguments += ["-m", str(self._memory_mib)]
         arguments += ["-display", "none", "-nodefaults", "-chardev", f"file,id=con,path={self.console_file},append=on"]
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
         arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
@@ -108,7 +99,7 @@ class Vm:
         arguments += ["-device", f"virtio-net-pci,netdev={_NETWORK},id={_NIC},romfile=", "-device", "virtio-rng-pci"]
         if tpm:
             arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
-            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
+            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", f"{architecture.tpm},tpmdev=tpm0"]
         if self._listens:
             file = self._next_capture()
             arguments += ["-object", f"filter-dump,id={_ear(self._captures)},netdev={_NETWORK},file={file}"]
@@ -124,7 +115,7 @@ class Vm:
 
     def running(self) -> bool:
         """Whether it is switched on."""
-        process = self._processes.get("qemu-system-x86_64")
+        process = self._processes.get(self._qemu)
         return process is not None and process.poll() is None
 
     def cut(self) -> None:
@@ -135,10 +126,10 @@ class Vm:
 
     def wait_off(self, *, seconds: float = 120) -> None:
         """Wait until it has switched itself off; what was written is on disk."""
-        process = self._processes["qemu-system-x86_64"]
+        process = self._processes[self._qemu]
         process.wait(seconds)
         for name, other in self._processes.items():
-            if name != "qemu-system-x86_64" and other.poll() is None:
+            if name != self._qemu and other.poll() is None:
                 other.terminate()
         self._reap()
 
