@@ -86,12 +86,13 @@ class Tally:
         with self._lock:
             return self.acknowledged - self.arrived
 
-    def write_off(self) -> int:
-        """Owe nothing any more: what was lost on purpose must not count again. Return how much it was."""
+    def write_off(self, names: set[str] | None = None) -> int:
+        """Owe these no more, or nothing at all: what was lost on purpose must not count again. Return how many they were."""
         waiting = self.waiting()
+        gone = waiting if names is None else waiting & names
         with self._lock:
-            self.acknowledged -= waiting
-        return len(waiting)
+            self.acknowledged -= gone
+        return len(gone)
 
     def sample(self) -> Sample:
         """Note the moment."""

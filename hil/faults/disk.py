@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 
 from hil.faults import power
 from hil.faults.scenario import Scenario
 from hil.world import World
 
+_STALLS_SECONDS = 150  # WatchdogSec= of actod.service is 120, from the last sign of life on
 _FILL = "/root/rig-fill"
 _REFUSES = r"disk refuses|disk_full|intake:full|read-only|read_only|waits for room|No space"
 
@@ -55,6 +57,7 @@ def stall(world: World, _chance: random.Random) -> None:
     """Let the card answer nothing: whoever writes waits for it, and the watchdog has to see that."""
     assert world.robot.vm is not None
     world.robot.vm.signal("nbdkit", signal.SIGSTOP)
+    time.sleep(_STALLS_SECONDS)  # the stall is the fault
 
 
 def go_on(world: World, _chance: random.Random) -> None:
@@ -73,6 +76,6 @@ SCENARIOS = (
     Scenario("disk_full", fill, empty, named=_REFUSES),
     Scenario("disk_read_only", read_only, boot, named=_REFUSES),
     Scenario("disk_errors", writes_fail, new_start, messages=100, virtual=True),
-    Scenario("disk_stalls", stall, go_on, messages=1600, named=r"Watchdog timeout", virtual=True, reachable=False),
+    Scenario("disk_stalls", stall, go_on, messages=0, named=r"Watchdog timeout", virtual=True, reachable=False),
     Scenario("memory_pressure", press),
 )
