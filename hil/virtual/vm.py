@@ -24,7 +24,8 @@ from hil.virtual.image import Image
 _TOOLS = ("qemu-img", "nbdkit", "swtpm", "swtpm_setup")
 _CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
 _NIC, _NETWORK = "nic0", "n0"
-_MEMORY_MIB, _SWAP = 768, "256M"
+_MEMORY_MIB, _SWAP, _STORE = 768, "256M", "128M"
+_BROKER_PORT = 1883
 
 
 class Vm:
@@ -39,7 +40,9 @@ class Vm:
         self._qemu = image.architecture.program
         self.disk, self.console_file = folder / "disk.qcow2", folder / "console.log"
         self.swap, self._broken = folder / "swap.qcow2", folder / "writes-fail"
-        self.ssh_port = free_port()
+        self.store = folder / "store.qcow2"  # a disk that is not actod's: /dev/vdc, empty
+        self.card = "card-1"  # the serial number that the kernel shows of the disk
+        self.ssh_port, self.broker_port = free_port(), free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._monitor: Monitor | None = None
         self._listens, self._captures = False, 0
@@ -51,7 +54,8 @@ class Vm:
     def _make_disk(self) -> None:
         backing = ["-b", str(self.image.disk), "-F", "raw"]
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(self.disk)], check=True)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(self.swap), _SWAP], check=True)
+        for disk, size in ((self.swap, _SWAP), (self.store, _STORE)):
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), size], check=True)
         os.truncate(self.disk, _CONTAINER_BYTES)  # behind nbdkit it is a device, which cannot grow
 
     def new_tpm(self) -> None:
@@ -88,14 +92,14 @@ class Vm:
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
         arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
         nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self._at('nbd.sock')}"
-        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}", "-device", "virtio-blk-pci,drive=d0"]
-        arguments += ["-drive", f"if=none,id=d1,driver=qcow2,file.driver=file,file.filename={self.swap}"]
-        arguments += [
-            "-device",
-            "virtio-blk-pci,drive=d1",
-            "-netdev",
-            f"user,id={_NETWORK},hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
-        ]
+        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}"]
+        arguments += ["-device", f"virtio-blk-pci,drive=d0,serial={self.card}"]
+        for name, disk in (("d1", self.swap), ("d2", self.store)):
+            arguments += ["-drive", f"if=none,id={name},driver=qcow2,file.driver=file,file.filename={disk}"]
+            arguments += ["-device", f"virtio-blk-pci,drive={name}"]
+        ports = ((self.ssh_port, 22), (self.broker_port, _BROKER_PORT))
+        forwarded = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports)
+        arguments += ["-netdev", f"user,id={_NETWORK},{forwarded}"]
         arguments += ["-device", f"virtio-net-pci,netdev={_NETWORK},id={_NIC},romfile=", "-device", "virtio-rng-pci"]
         if tpm:
             arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
@@ -223,20 +227,28 @@ class Vm:
         new = folder.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        subprocess.run(["cp", "--sparse=always", str(self.disk), str(new / self.disk.name)], check=True)
+        _copy(self.disk, new / self.disk.name)
         shutil.copytree(self.folder / "tpm", new / "tpm")
         new.rename(folder)
 
     def begin_as(self, folder: Path) -> None:
         """Take disk and TPM of what was kept; it must be switched off."""
-        subprocess.run(["cp", "--sparse=always", str(folder / self.disk.name), str(self.disk)], check=True)
+        self.put_back(folder / self.disk.name)
         shutil.rmtree(self.folder / "tpm")
         shutil.copytree(folder / "tpm", self.folder / "tpm")
 
+    def take_image(self, file: Path) -> None:
+        """Copy the disk as it is, and nothing of the chip; it must be switched off."""
+        _copy(self.disk, file)
+
+    def put_back(self, file: Path) -> None:
+        """Have the disk hold again what it held when the image was taken; it must be switched off."""
+        _copy(file, self.disk)
+
     def raw_disks(self, folder: Path) -> list[Path]:
-        """Copy disk and swap, byte by byte as the robot sees them; it must be switched off."""
+        """Copy disk, swap and the disk that is not actod's, byte by byte as the robot sees them; it must be switched off."""
         copies = []
-        for source in (self.disk, self.swap):
+        for source in (self.disk, self.swap, self.store):
             copy = folder / f"{source.stem}.raw"
             subprocess.run(["qemu-img", "convert", "-O", "raw", str(source), str(copy)], check=True)
             copies.append(copy)
@@ -249,6 +261,10 @@ class Vm:
 
 def _ear(number: int) -> str:
     return f"ear{number}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--sparse=always", str(source), str(target)], check=True)
 
 
 class Monitor:
