@@ -1,5 +1,5 @@
 # Each target does its own set-up: Debian packages, .venv, throwaway folders.
-.PHONY: bench bench-peers gate setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long clean
+.PHONY: bench bench-peers gate setup demo test lint hooks lock format soak soak-token power fuzz fleet drain wheel deb hil-fast hil hil-short hil-planted hil-long hil-arm64 clean
 HIL_PACKAGES = deploy/debian/build $(or $(PACKAGE),bookworm-amd64) && VERSION=0.1.1 deploy/debian/build $(or $(PACKAGE),bookworm-amd64)
 
 setup:
@@ -108,6 +108,12 @@ hil-long: setup
 	@hil/setup
 	@$(HIL_PACKAGES)
 	@.venv/bin/python -m hil.powercuts --target $(or $(TARGET),hil/virtual.yaml) --cuts $(or $(CUTS),100)
+
+# The arm64 package on an emulated arm64 Debian with a TPM: installed, collecting, signing. MESSAGES=N (default 500).
+hil-arm64: setup
+	@hil/setup arm64
+	@deploy/debian/build bookworm-arm64
+	@.venv/bin/python -m hil.smoke --target hil/virtual-arm64.yaml --messages $(or $(MESSAGES),500)
 
 clean:
 	rm -rf .venv .cache dist build demo-run bench/.cache

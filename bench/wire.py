@@ -16,10 +16,10 @@ _CONNACK = b"\x20\x03\x00\x00\x00"
 Mark = Callable[[str], None]
 
 
-def packet(number: int) -> bytes:
-    """Write a QoS 1 PUBLISH of a state, as a broker does."""
+def packet(number: int, *, properties: bytes = b"\0") -> bytes:
+    """Write a QoS 1 PUBLISH of a state, as a broker does; MQTT 3.1.1 has no properties, not even none."""
     topic, payload = TOPIC.encode(), state(number)
-    body = len(topic).to_bytes(2) + topic + (number % 65535 + 1).to_bytes(2) + b"\0" + payload
+    body = len(topic).to_bytes(2) + topic + (number % 65535 + 1).to_bytes(2) + properties + payload
     length, rest = bytearray(), len(body)
     while rest:
         rest, low = divmod(rest, 128)

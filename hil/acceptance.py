@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import paho.mqtt.publish
 
 from actod.service.messages import MESSAGES, PURGED
+from hil import lives
 from hil.collector.client import Collector
 from hil.oracle import events, stock_verified
 from hil.parts.certificates import CertificateAuthority
@@ -70,6 +71,7 @@ class Site:
     pin: str = field(default="", repr=False)
     architecture: str = "amd64"
     enrolled: dict[str, Any] = field(default_factory=dict)
+    overwritten: list[range] = field(default_factory=list)  # places of what came from a disk that was put back afterwards
     per_second: float = 400
     token: str = SOFTHSM
     patience: float = 1.0
@@ -77,6 +79,20 @@ class Site:
     def numbers(self) -> set[Any]:
         """Return the numbers of the messages that the collector holds."""
         return {event["data"].get("n") for event, _ in events(self.collector.envelopes())}
+
+    def records(self) -> list[Path]:
+        """Return a file of bundles for each life of the robot, the one that goes on first; one, if no image was put back."""
+        file = self.collector.envelopes_file
+        return lives.write(file, lives.lives(self.collector.envelopes(), self.overwritten)) if self.overwritten else [file]
+
+    def verify(self, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        """Have `actod verify` judge bundles, by what was enrolled if anything was."""
+        trust = self.collector.folder / "trust.json"
+        trust.write_text(json.dumps(self.enrolled), encoding="utf-8")
+        trusted = ["--trust", str(trust)] if self.enrolled else []
+        command = [sys.executable, "-m", "actod", "verify", "--json", *trusted, *options, str(file)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
 
     def publish(self, number: int) -> None:
         """Publish one message to the machine's broker."""
@@ -344,21 +360,16 @@ def upgrade(site: Site) -> None:
 
 def remove(site: Site) -> None:
     """Remove and install again: the queue and the chain are still there. Then purge: nothing is."""
-    machine = site.machine
+    machine, before = site.machine, site.collector.count()
     machine.run("apt-get", "remove", "-y", "actod")
     assert machine.run("systemctl", "is-active", "actod", check=False).stdout.strip() in {"inactive", "unknown"}
     assert machine.run("test", "-e", "/usr/lib/actod", check=False).returncode == 1, "something is left below /usr"
     site.publish(4)
     machine.run("apt-get", "install", "-y", site.package("0.1.1"))
     site.arrives(5)
-    epochs = {envelope["payload"]["meta"]["actod"]["epoch"] for envelope in site.collector.envelopes()}
-    assert epochs == {1}
-    verified = subprocess.run(
-        [sys.executable, "-m", "actod", "verify", "--json", str(site.collector.envelopes_file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    since = site.collector.envelopes()[before - 1 :]
+    assert len({envelope["payload"]["meta"]["actod"]["epoch"] for envelope in since}) == 1, "the chain goes on"
+    verified = site.verify(site.records()[0])
     assert verified.returncode == 0, verified.stdout[-2000:]
     count = site.collector.count()
     assert stock_verified(site.collector.envelopes_file, None) == count

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hil.acceptance import SOFTHSM
+from hil.lives import lives
 from hil.oracle import events, stock_verified
 from hil.parts.scan import Hit, plant, proves, scan
-from hil.rig import ROOT
 from hil.robot.publisher import number_of
 from hil.traffic import Traffic, marked, overheard
 from hil.world import COLLECTOR, World
@@ -36,6 +33,9 @@ class Account:
     devices: int = 0
     epochs: list[int] = field(default_factory=list)
     chains: str = ""
+    lives: int = 1  # more than one where an image was put back; each is verified by itself
+    gone: dict[str, int] = field(default_factory=dict)  # acknowledged, and known to have gone with a disk, by why
+    inside: dict[str, int] = field(default_factory=dict)  # a broker on the robot: see hil/robotbroker.py
     audit: str = ""
     canaries: int = 0
     canary_hits: list[str] = field(default_factory=list)
@@ -62,15 +62,17 @@ def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] |
     world.tally.refresh()
     acknowledged = world.tally.acknowledged if acknowledged is None else acknowledged
     account = Account(acknowledged=len(acknowledged), bundles=len(envelopes))
-    copies: Counter[str] = Counter()
-    marked: Counter[str] = Counter()
-    for event, mark in events(envelopes):
-        if (name := number_of(event["topic"], event["data"])) is not None:
-            copies[name] += 1
-            marked[name] += mark
+    copies, _ = _copies(envelopes)
     account.arrived, account.repeated = len(copies), sum(count - 1 for count in copies.values())
-    account.unexplained = sum(count - 1 > marked[name] for name, count in copies.items() if name not in twice_published)
     account.lost = sorted(acknowledged - set(copies))
+    account.gone = {why: len(names - set(copies)) for why, names in world.gone.items()}
+    if world.inside is not None:
+        account.inside = world.inside.figures()
+        account.lost += sorted(world.inside.lost())
+        twice_published = twice_published | world.inside.names()  # after a power cut a broker has what it had saved
+    for places in lives(envelopes, world.site.overwritten):
+        found, marked = _copies([envelopes[place] for place in places])
+        account.unexplained += sum(count - 1 > marked[name] for name, count in found.items() if name not in twice_published)
     ledger: Counter[str] = Counter()
     for envelope in envelopes:
         for line in envelope["payload"]["meta"]["actod"]["loss"]:
@@ -83,20 +85,35 @@ def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] |
     return account
 
 
+def _copies(envelopes: Iterable[dict[str, Any]]) -> tuple[Counter[str], Counter[str]]:
+    """Count how often each message is there, and how often it is marked as a repeated one."""
+    copies: Counter[str] = Counter()
+    marked: Counter[str] = Counter()
+    for event, mark in events(envelopes):
+        if (name := number_of(event["topic"], event["data"])) is not None:
+            copies[name] += 1
+            marked[name] += mark
+    return copies, marked
+
+
 def _verify(world: World, account: Account) -> None:
-    """Have every bundle verified by the server's function, and by `actod verify` against the enrolled key in the chip."""
-    file = world.site.collector.envelopes_file
-    account.verified_by_server = stock_verified(file, None)
-    trust = world.folder / "trust.json"
-    trust.write_text(json.dumps(world.site.enrolled), encoding="utf-8")
-    hardware = ["--require-hardware"] if world.site.token != SOFTHSM else []
-    command = [sys.executable, "-m", "actod", "verify", "--json", "--trust", str(trust), *hardware, str(file)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    said = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    (world.folder / "verified.json").write_text(said.stdout or said.stderr, encoding="utf-8")
-    if said.returncode:
-        account.chains = (said.stdout or said.stderr)[:1500]
-    else:
+    """Have every bundle verified by the server's function, and by `actod verify` against the enrolled key in the chip.
+
+    Where an image was put back, each life has to be whole, and all bundles together have to be called a fork.
+    """
+    site = world.site
+    account.verified_by_server = stock_verified(site.collector.envelopes_file, None)
+    hardware = ["--require-hardware"] if site.token != SOFTHSM else []
+    records = site.records()
+    account.lives = len(records)
+    for record in records:
+        said = site.verify(record, *hardware)
+        (world.folder / f"verified-{record.stem}.json").write_text(said.stdout or said.stderr, encoding="utf-8")
+        if said.returncode:
+            account.chains += (said.stdout or said.stderr)[:1500]
+    if site.overwritten and "a fork" not in site.verify(site.collector.envelopes_file).stdout:
+        account.chains += "an image was put back, and nothing in what the collector holds shows it"
+    if not account.chains:
         account.verified_by_hardware = account.bundles
     robot = world.robot
     audit = robot.run("runuser", "-u", "actod", "--", "actod", "audit", "verify", "--state", "/var/lib/actod", check=False)
@@ -126,9 +143,12 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
         account.traffic = overheard(world.capture_file, folder, port=port, host=COLLECTOR, whole=whole)
         places += [*robot.vm.raw_disks(folder), account.traffic.sent_file, account.traffic.other_file]
     secrets = [world.site.api_key, world.site.pin]
-    hits = scan(places, [*canaries, *secrets, control])
-    account.canaries = len(canaries) + len(secrets)
-    account.canary_hits = [_said(hit) for hit in hits if hit.canary != control and not _belongs(hit, world)]
+    hits = scan(places, [*canaries, *world.canaries, *secrets, control])
+    account.canaries = len(canaries) + len(world.canaries) + len(secrets)
+    if account.inside:
+        account.inside["in_the_brokers_store"] = sum(_is_brokers(hit) for hit in hits)
+    mine = (hit for hit in hits if hit.canary != control and not _belongs(hit, world) and not _is_brokers(hit))
+    account.canary_hits = [_said(hit) for hit in mine]
     proving = [folder / "control.bin"] if robot.vm is None else [folder / "disk.raw", folder / "sent-to-collector.bin"]
     account.control_found = all(proves((hit for hit in hits if hit.file == file), control) for file in proving)
 
@@ -145,6 +165,11 @@ def _send_in_clear(world: World, control: Path) -> None:
 def _belongs(hit: Hit, world: World) -> bool:
     """Whether it may be there: the API key lies in its credential on the disk, and goes to the collector."""
     return hit.canary == world.site.api_key and hit.file.name in {"disk.raw", world.site.collector.received_file.name}
+
+
+def _is_brokers(hit: Hit) -> bool:
+    """Whether it lies on the disk of a broker on the robot, which writes what it is given."""
+    return hit.file.name == "store.raw"
 
 
 def _said(hit: Hit) -> str:

@@ -109,6 +109,6 @@ class Robot:
 
     def describe(self) -> str:
         """Name the machine, its kernel and its release, as a result has to."""
-        model = "tr -d '\\0' </proc/device-tree/model 2>/dev/null || systemd-detect-virt"
+        model = "tr '\\0' '\\n' </proc/device-tree/model 2>/dev/null || systemd-detect-virt"
         line = f"{model}; uname -srm; . /etc/os-release; echo $PRETTY_NAME"
         return ", ".join(self.run("sh", "-c", line).stdout.split("\n")).strip(", ")

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from hil.acceptance import Site, configure, install, provision, read_pin
 from hil.collector.client import Collector
+from hil.operatorkey import Operator
 from hil.parts.broker import Broker
 from hil.parts.capture import sift
 from hil.parts.certificates import CertificateAuthority
 from hil.parts.witness import Witness
 from hil.rig import DEFAULT_ROUTES, ROOT
 from hil.robot.publisher import number_of
+from hil.robotbroker import RobotBroker
 from hil.tally import Tally
 from hil.target import Robot
 from hil.virtual.image import digest
@@ -25,6 +27,8 @@ from hil.virtual.image import digest
 _CREDENTIAL = "[Service]\nLoadCredential=broker-password:/etc/actod/credentials/broker-password\n"
 COLLECTOR, BROKER = "collector.example", "broker.example"
 _MOST_CAPTURED_BYTES = 256 << 20
+AS_ACTOD = ("runuser", "-u", "actod", "--")
+OPERATOR = "/etc/actod/operator.pub.pem"
 
 
 @dataclass
@@ -38,8 +42,12 @@ class World:
     site: Site
     stranger: CertificateAuthority
     tally: Tally
+    operator: Operator
     notes: list[str] = field(default_factory=list)
     heard_all: bool = True  # every packet since `listen` is in `capture_file`
+    gone: dict[str, set[str]] = field(default_factory=dict)  # why, and which acknowledged messages went with a disk
+    canaries: list[str] = field(default_factory=list)  # what was planted beside the traffic
+    inside: RobotBroker | None = None
 
     @classmethod
     @contextlib.contextmanager
@@ -73,7 +81,7 @@ class World:
             )
             stranger = CertificateAuthority.make(folder / "stranger", name="another public CA")
             tally = Tally(seen=lambda: witness.seen, envelopes=collector.envelopes, name=number_of)
-            world = cls(folder, robot, broker, witness, site, stranger, tally)
+            world = cls(folder, robot, broker, witness, site, stranger, tally, Operator.make(folder / "operator"))
             stack.callback(world.forget_traffic)
             yield world
 
@@ -118,6 +126,12 @@ class World:
         """Keep what the robot said of a fault while nobody could ask."""
         self.notes.append(said)
 
+    def write_off(self, why: str, names: set[str]) -> None:
+        """Owe these no more: they were acknowledged, and the only disk that held them is gone."""
+        before = self.gone.setdefault(why, set())
+        before |= names & self.tally.waiting()
+        self.tally.write_off(names)
+
     def configure(self) -> None:
         """Write the robot's configuration. It trusts a second CA, as a system's list of them does."""
         self.name_hosts()
@@ -136,7 +150,7 @@ class World:
             provision(site)
         else:
             package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
-            kept = ROOT / ".cache" / "hil" / f"installed-{digest()}-{sha256(package).hexdigest()[:12]}"
+            kept = ROOT / ".cache" / "hil" / f"installed-{digest(site.architecture)}-{sha256(package).hexdigest()[:12]}"
             if not kept.exists():
                 if not vm.running():
                     self.robot.power_on()
@@ -151,14 +165,16 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """Configure, start, and enrol."""
+        """Configure, start, and enrol; a robot that has signed nothing yet would begin with any key."""
         self.configure()
         self.robot.run("systemctl", "start", "actod")
         self.enrol()
+        self.site.wait(self.site.collector.count, seconds=60, what="the first bundle")
 
     def enrol(self) -> None:
-        """Take the robot's public keys and its id, as an operator does who has the robot before him."""
-        said = self.robot.run("runuser", "-u", "actod", "--", "actod", "keys", "export", "--trust")
+        """Take the robot's public keys and its id, as an operator does who has it before him, and bring his own key."""
+        self.robot.write(OPERATOR, self.operator.public.read_bytes())
+        said = self.robot.run(*AS_ACTOD, "actod", "keys", "export", "--trust", "--operator", OPERATOR)
         self.site.enrolled = json.loads(said.stdout)
 
     def name_hosts(self) -> None:

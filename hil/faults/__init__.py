@@ -1,6 +1,6 @@
 """The scenarios, one file for each thing that fails."""
 
-from hil.faults import broker, disk, network, power, server, service, token
+from hil.faults import broker, disk, image, inside, network, power, server, service, token
 from hil.faults.scenario import Scenario
 
 __all__ = ["SCENARIOS", "Scenario"]
@@ -13,4 +13,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     *token.SCENARIOS,
     *broker.SCENARIOS,
     *service.SCENARIOS,
+    *image.SCENARIOS,
+    *inside.SCENARIOS,
 )

@@ -22,6 +22,7 @@ def serving(listen: Callable[[], Awaitable[asyncio.Server]], *, name: str) -> It
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed by the loop's next turn
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name=name)
     thread.start()

@@ -14,28 +14,28 @@ from labgrid.driver.common import Driver
 from labgrid.factory import target_factory
 from labgrid.protocol import PowerProtocol
 
-from hil.rig import ROOT
+from hil.virtual.architecture import ARCHITECTURES
 from hil.virtual.image import image
 from hil.virtual.vm import Vm
-
-KEY_FILE = ROOT / ".cache" / "hil" / "ssh-key"
 
 
 @target_factory.reg_driver
 @attr.s(eq=False)
 class VirtualRobotDriver(Driver, PowerProtocol):
-    """Power of a robot in QEMU. `folder` holds its disk and its TPM; a new one is made where there is none."""
+    """Power of a robot in QEMU. `folder` holds its disk and its TPM, `key_file` is where its SSH key is laid."""
 
     bindings = {"network": "NetworkService"}  # noqa: RUF012 - labgrid's own form
     folder = attr.ib(validator=attr.validators.instance_of(str))
+    key_file = attr.ib(validator=attr.validators.instance_of(str), default="../.cache/hil/ssh-key")
+    architecture = attr.ib(validator=attr.validators.in_(ARCHITECTURES), default="amd64")
     memory_mib = attr.ib(default=768, validator=attr.validators.instance_of(int))
 
     def on_activate(self) -> None:
-        made = image()
-        shutil.copy(made.key_file, KEY_FILE)
-        KEY_FILE.chmod(0o600)
-        folder = Path(self.target.env.config.resolve_path(self.folder))
+        made = image(self.architecture)
+        folder, key_file = (Path(self.target.env.config.resolve_path(name)) for name in (self.folder, self.key_file))
         folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made.key_file, key_file)
+        key_file.chmod(0o600)
         self._taken = folder.with_suffix(".lock").open("w")
         try:
             fcntl.flock(self._taken, fcntl.LOCK_EX | fcntl.LOCK_NB)

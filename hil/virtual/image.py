@@ -10,10 +10,12 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from hil.rig import ROOT
+from hil.virtual.architecture import ARCHITECTURES, Architecture, programs_run
 
 _IMAGES = ROOT / ".cache" / "hil" / "images"
 _DISK_BYTES = 2 << 30
@@ -22,12 +24,12 @@ _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "nftables", "procps", "e2fsprogs"),
     *("openssh-server", "ca-certificates", "chrony", "mosquitto", "dmsetup", "util-linux-extra"),
     *("man-db", "python3", "python3-systemd", "libtpm2-pkcs11-1", "libtpm2-pkcs11-tools", "tpm2-tools", "tpm-udev"),
-    *("libtss2-tcti-device0", "opensc", "linux-image-cloud-amd64", "initramfs-tools", "zstd"),
+    *("libtss2-tcti-device0", "opensc", "linux-image-cloud-{name}", "initramfs-tools", "zstd"),
 )
 # Each of these costs a boot seconds, or starts by itself in the middle of a test.
 _MASKED = (
     *("systemd-networkd-wait-online.service", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer"),
-    *("e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "serial-getty@ttyS0.service", "getty@tty1.service"),
+    *("e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "serial-getty@{console}.service", "getty@tty1.service"),
     *("mosquitto.service", "systemd-pstore.service", "man-db.timer"),
 )
 _HOST, _ROBOT, _RESOLVER = "10.0.2.2", "10.0.2.15", "10.0.2.3"  # QEMU's user network
@@ -53,6 +55,7 @@ class Image:
     """A disk image with its kernel, and the key that opens its SSH server."""
 
     folder: Path
+    architecture: Architecture
 
     @property
     def disk(self) -> Path:
@@ -71,20 +74,27 @@ class Image:
         return self.folder / "ssh-key"
 
 
-def digest() -> str:
+def digest(architecture: str = "amd64") -> str:
     """Name the recipe: what is in the image, and how it is made."""
-    recipe = json.dumps([RELEASE, _PACKAGES, _MASKED, _FILES, _DISK_BYTES, _SETTLE], sort_keys=True)
+    packages, masked = (_named(one, ARCHITECTURES[architecture]) for one in (_PACKAGES, _MASKED))
+    recipe = json.dumps([RELEASE, packages, masked, _FILES, _DISK_BYTES, _SETTLE], sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
-def image() -> Image:
-    """Return the image of this recipe, made on first use; about two minutes."""
-    made = Image(_IMAGES / f"{RELEASE}-{digest()}")
+def _named(names: tuple[str, ...], architecture: Architecture) -> list[str]:
+    """Write the architecture's names into the recipe."""
+    return [name.format(name=architecture.name, console=architecture.console) for name in names]
+
+
+def image(architecture: str = "amd64") -> Image:
+    """Return the image of this recipe, made on first use: two minutes, seven for a processor that is not this machine's."""
+    made = Image(_IMAGES / f"{RELEASE}-{digest(architecture)}", ARCHITECTURES[architecture])
     if not made.folder.exists():
         missing = [tool for tool in ("mmdebstrap", "mke2fs", "ssh-keygen") if shutil.which(tool) is None]
         if missing:
             raise FileNotFoundError(f"{', '.join(missing)} missing: hil/setup installs what the rig needs")
-        _make(made)
+        with programs_run(made.architecture):
+            _make(made)
     return made
 
 
@@ -112,10 +122,13 @@ def _make(made: Image) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="ascii")
     settle.write_text(_SETTLE, encoding="ascii")
-    command = ["mmdebstrap", "-q", "--mode=root", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
+    command = ["mmdebstrap", "-q", "--mode=root", "--variant=minbase", f"--architectures={made.architecture.name}"]
+    command += [f"--include={','.join(_named(_PACKAGES, made.architecture))}"]
     command += [f"--customize-hook=cp -r {settings}/. $1/", f"--customize-hook=sh {settle} $1"]
     command += [f"--customize-hook=install -D -m 600 {new}/ssh-key.pub $1/root/.ssh/authorized_keys"]
-    command += [f"--customize-hook=ln -sf /dev/null $1/etc/systemd/system/{unit}" for unit in _MASKED]
+    command += [
+        f"--customize-hook=ln -sf /dev/null $1/etc/systemd/system/{unit}" for unit in _named(_MASKED, made.architecture)
+    ]
     subprocess.run([*command, RELEASE, str(root)], check=True)
     for source, target in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd.img")):
         shutil.copy((root / source).resolve() if not (root / source).is_symlink() else _linked(root, source), new / target)
@@ -133,4 +146,4 @@ def _linked(root: Path, name: str) -> Path:
 
 
 if __name__ == "__main__":
-    print(image().folder)
+    print(image(*sys.argv[1:]).folder)

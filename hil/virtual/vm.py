@@ -21,24 +21,28 @@ from hil.parts.broker import free_port
 from hil.rig import wait_for
 from hil.virtual.image import Image
 
-_TOOLS = ("qemu-system-x86_64", "qemu-img", "nbdkit", "swtpm", "swtpm_setup")
+_TOOLS = ("qemu-img", "nbdkit", "swtpm", "swtpm_setup")
 _CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
 _NIC, _NETWORK = "nic0", "n0"
-_MEMORY_MIB, _SWAP = 768, "256M"
+_MEMORY_MIB, _SWAP, _STORE = 768, "256M", "128M"
+_BROKER_PORT = 1883
 
 
 class Vm:
     """A robot in a folder. `start` and `cut` are its power switch; its disk and its TPM stay."""
 
     def __init__(self, folder: Path, image: Image, *, memory_mib: int = _MEMORY_MIB, cores: int = 2) -> None:
-        missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+        missing = [tool for tool in (image.architecture.program, *_TOOLS) if shutil.which(tool) is None]
         if missing:
             raise FileNotFoundError(f"{', '.join(missing)} missing: hil/setup installs what the rig needs")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder, self.image, self._memory_mib, self._cores = folder, image, memory_mib, cores
+        self._qemu = image.architecture.program
         self.disk, self.console_file = folder / "disk.qcow2", folder / "console.log"
         self.swap, self._broken = folder / "swap.qcow2", folder / "writes-fail"
-        self.ssh_port = free_port()
+        self.store = folder / "store.qcow2"  # a disk that is not actod's: /dev/vdc, empty
+        self.card = "card-1"  # the serial number that the kernel shows of the disk
+        self.ssh_port, self.broker_port = free_port(), free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._monitor: Monitor | None = None
         self._listens, self._captures = False, 0
@@ -50,7 +54,8 @@ class Vm:
     def _make_disk(self) -> None:
         backing = ["-b", str(self.image.disk), "-F", "raw"]
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(self.disk)], check=True)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(self.swap), _SWAP], check=True)
+        for disk, size in ((self.swap, _SWAP), (self.store, _STORE)):
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), size], check=True)
         os.truncate(self.disk, _CONTAINER_BYTES)  # behind nbdkit it is a device, which cannot grow
 
     def new_tpm(self) -> None:
@@ -73,42 +78,32 @@ class Vm:
             self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
         for name in ("nbd.sock", *(["tpm.sock"] if tpm else [])):
             wait_for((self.folder / name).exists, what=name)
-        self._run("qemu-system-x86_64", *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
-        self._monitor = Monitor(self.folder / "qmp.sock", self._processes["qemu-system-x86_64"])
+        self._run(self._qemu, *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
+        self._monitor = Monitor(self.folder / "qmp.sock", self._processes[self._qemu])
 
     def _arguments(self, *, tpm: bool, snapshot: str, append: str) -> list[str]:
-        kernel = (
-            f"root=/dev/vda ro console=ttyS0 net.ifnames=0 panic=-1 mitigations=off quiet systemd.show_status=0 {append}"
-        )
+        architecture = self.image.architecture
+        kernel = f"root=/dev/vda ro console={architecture.console} net.ifnames=0 panic=-1 mitigations=off quiet "
+        kernel += f"systemd.show_status=0 {append}"
         # The serial port is a file: a socket that nobody reads from would stop the robot.
-        arguments = [
-            "-M",
-            "q35",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "max",
-            "-smp",
-            str(self._cores),
-            "-m",
-            str(self._memory_mib),
-        ]
+        arguments = [*architecture.arguments, "-accel", "tcg,thread=multi", "-smp", str(self._cores)]
+        arguments += ["-m", str(self._memory_mib)]
         arguments += ["-display", "none", "-nodefaults", "-chardev", f"file,id=con,path={self.console_file},append=on"]
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
         arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
         nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self._at('nbd.sock')}"
-        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}", "-device", "virtio-blk-pci,drive=d0"]
-        arguments += ["-drive", f"if=none,id=d1,driver=qcow2,file.driver=file,file.filename={self.swap}"]
-        arguments += [
-            "-device",
-            "virtio-blk-pci,drive=d1",
-            "-netdev",
-            f"user,id={_NETWORK},hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
-        ]
+        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}"]
+        arguments += ["-device", f"virtio-blk-pci,drive=d0,serial={self.card}"]
+        for name, disk in (("d1", self.swap), ("d2", self.store)):
+            arguments += ["-drive", f"if=none,id={name},driver=qcow2,file.driver=file,file.filename={disk}"]
+            arguments += ["-device", f"virtio-blk-pci,drive={name}"]
+        ports = ((self.ssh_port, 22), (self.broker_port, _BROKER_PORT))
+        forwarded = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports)
+        arguments += ["-netdev", f"user,id={_NETWORK},{forwarded}"]
         arguments += ["-device", f"virtio-net-pci,netdev={_NETWORK},id={_NIC},romfile=", "-device", "virtio-rng-pci"]
         if tpm:
             arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
-            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
+            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", f"{architecture.tpm},tpmdev=tpm0"]
         if self._listens:
             file = self._next_capture()
             arguments += ["-object", f"filter-dump,id={_ear(self._captures)},netdev={_NETWORK},file={file}"]
@@ -124,7 +119,7 @@ class Vm:
 
     def running(self) -> bool:
         """Whether it is switched on."""
-        process = self._processes.get("qemu-system-x86_64")
+        process = self._processes.get(self._qemu)
         return process is not None and process.poll() is None
 
     def cut(self) -> None:
@@ -135,10 +130,10 @@ class Vm:
 
     def wait_off(self, *, seconds: float = 120) -> None:
         """Wait until it has switched itself off; what was written is on disk."""
-        process = self._processes["qemu-system-x86_64"]
+        process = self._processes[self._qemu]
         process.wait(seconds)
         for name, other in self._processes.items():
-            if name != "qemu-system-x86_64" and other.poll() is None:
+            if name != self._qemu and other.poll() is None:
                 other.terminate()
         self._reap()
 
@@ -232,20 +227,28 @@ class Vm:
         new = folder.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        subprocess.run(["cp", "--sparse=always", str(self.disk), str(new / self.disk.name)], check=True)
+        _copy(self.disk, new / self.disk.name)
         shutil.copytree(self.folder / "tpm", new / "tpm")
         new.rename(folder)
 
     def begin_as(self, folder: Path) -> None:
         """Take disk and TPM of what was kept; it must be switched off."""
-        subprocess.run(["cp", "--sparse=always", str(folder / self.disk.name), str(self.disk)], check=True)
+        self.put_back(folder / self.disk.name)
         shutil.rmtree(self.folder / "tpm")
         shutil.copytree(folder / "tpm", self.folder / "tpm")
 
+    def take_image(self, file: Path) -> None:
+        """Copy the disk as it is, and nothing of the chip; it must be switched off."""
+        _copy(self.disk, file)
+
+    def put_back(self, file: Path) -> None:
+        """Have the disk hold again what it held when the image was taken; it must be switched off."""
+        _copy(file, self.disk)
+
     def raw_disks(self, folder: Path) -> list[Path]:
-        """Copy disk and swap, byte by byte as the robot sees them; it must be switched off."""
+        """Copy disk, swap and the disk that is not actod's, byte by byte as the robot sees them; it must be switched off."""
         copies = []
-        for source in (self.disk, self.swap):
+        for source in (self.disk, self.swap, self.store):
             copy = folder / f"{source.stem}.raw"
             subprocess.run(["qemu-img", "convert", "-O", "raw", str(source), str(copy)], check=True)
             copies.append(copy)
@@ -258,6 +261,10 @@ class Vm:
 
 def _ear(number: int) -> str:
     return f"ear{number}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--sparse=always", str(source), str(target)], check=True)
 
 
 class Monitor:

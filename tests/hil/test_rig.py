@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from hil.bound import upper
 from hil.charts import spread, steps, timeline
+from hil.lives import lives, write
 from hil.parts.witness import Seen
 from hil.report import SIMULATED, page, recoveries
 from hil.result import Result
@@ -71,6 +73,53 @@ def test_what_is_owed_is_what_was_acknowledged_on_its_own_connection_and_has_not
     sample = tally.sample()
     assert (sample.acknowledged, sample.arrived, sample.waiting) == (2, 1, 1)
     assert tally.ledger == 3
+
+
+_STEPS = st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(0, 4))
+
+
+@given(st.lists(_STEPS, min_size=1, max_size=3))
+def test_each_life_of_a_robot_whose_disk_was_put_back_is_whole(steps: list[tuple[int, int, int]]) -> None:
+    held: list[dict[str, Any]] = []
+    overwritten = []
+    sealed = 0
+
+    def deliver(count: int) -> None:
+        numbers = range(sealed + 1, sealed + count + 1)
+        held.extend({"payload": {"meta": {"actod": {"epoch": 1, "device_seq": number}}}} for number in numbers)
+
+    for before, unsent, undone in steps:  # the image holds `unsent` bundles that the collector gets once, in whichever life
+        deliver(before)
+        sealed += before
+        begin = len(held)
+        deliver(unsent + undone)
+        sealed += unsent
+        overwritten.append(range(begin, len(held)))
+    deliver(1)
+    found = lives(held, overwritten)
+    assert len(found) == 1 + len(steps)
+    for life in found:
+        numbers = [held[place]["payload"]["meta"]["actod"]["device_seq"] for place in life]
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert {place for life in found for place in life} == set(range(len(held)))
+
+
+def test_each_lifes_bundles_are_written_byte_for_byte(tmp_path: Path) -> None:
+    file = tmp_path / "envelopes.jsonl"
+    file.write_bytes(b'{"a":1}\n{"b": 1e5}\n{"c":3}\n')
+    assert [life.read_bytes() for life in write(file, [[0, 2], [0, 1]])] == [
+        b'{"a":1}\n{"c":3}\n',
+        b'{"a":1}\n{"b": 1e5}\n',
+    ]
+
+
+def test_what_went_with_a_disk_is_owed_no_more_until_it_is_acknowledged_again() -> None:
+    seen = [_published(1, packet_id=1), _acknowledged(1), _published(2, packet_id=2), _acknowledged(2)]
+    tally = Tally(seen=lambda: seen, envelopes=list, name=number_of)
+    assert tally.write_off({"#1", "#7"}) == 1
+    assert tally.waiting() == {"#2"}
+    seen += [_published(1, packet_id=1, connection=2), _acknowledged(1, connection=2)]
+    assert tally.waiting() == {"#1", "#2"}
 
 
 def test_the_report_draws_every_fault_and_marks_what_did_not_hold() -> None:
