@@ -22,6 +22,7 @@ from hil.world import World
 
 RECOVERED_WITHIN_SECONDS = 400.0
 _NAMED_WITHIN_SECONDS = 240.0
+_WRITTEN_WITHIN_SECONDS = 45.0
 _FRESH = 10
 
 
@@ -97,7 +98,7 @@ class Ordeal:
             scenario.end(world, chance)
             result.ended = round(world.tally.seconds(), 1)
             if scenario.named and not scenario.reachable:
-                result.named = _match(scenario.named, "\n".join([*world.notes, self._journal(since)]))
+                result.named = self._named_afterwards(scenario, since)
             if scenario.named and not result.named:
                 result.problem = f"it was not named: {world.notes}"
             result.recovered_seconds = round(self._recovered(), 1)
@@ -135,6 +136,16 @@ class Ordeal:
             why = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
             self.world.note(f"why says: {why.stdout}{why.stderr}")
             return ""
+
+    def _named_afterwards(self, scenario: Scenario, since: str) -> str:
+        """Read what was said while nobody could ask; a journald that was held up itself needs a while to write it."""
+
+        def said() -> str:
+            return _match(scenario.named, "\n".join([*self.world.notes, self._journal(since)]))
+
+        with contextlib.suppress(TimeoutError):
+            return str(wait_for(said, seconds=_WRITTEN_WITHIN_SECONDS, what="the fault's name in the journal"))
+        return ""
 
     def takes(self, messages: int, *, owed: int) -> None:
         """Wait until the robot has acknowledged so many more, and `owed` of them have not arrived yet."""

@@ -34,8 +34,8 @@ _DROP_IN = "/etc/systemd/system/actod-signer.service.d/rig.conf"
 _RESULTS = ROOT / "hil" / "results" / "planted.json"
 _RATE = 4.0
 _LONGEST_SECONDS = 7200.0
-_WAITED_SECONDS = 120.0  # for what the worse program owes: the sound one has it there in a fifth of this
-_LATE_SECONDS = 75.0  # and then, once it is put right, for what was only late
+_WAITED_SECONDS = 90.0  # for what the worse program owes: the sound one has it there in a fifth of this
+_LATE_SECONDS = 45.0  # and then, once it is put right, for what was only late
 _TAKES_ROOT = 60  # messages that the worse program has acknowledged before the scenario begins
 _AT_STAKE = 20  # of them, messages that only the robot has: a bundle that has just left would leave nothing to lose
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hil.parts.capture import Stream, streams
 
+_MQTT_PORT = 1883  # of a broker on the robot, which is given everything in clear; it is counted, not searched
 _MARK = b"rig: sent in clear, to be found\n"
 
 
@@ -16,7 +17,7 @@ _MARK = b"rig: sent in clear, to be found\n"
 class Traffic:
     """`in_clear`: bytes that are no TLS, by protocol and the lower port; `bare` are connections to the collector in clear.
 
-    `sent_file` holds what went to the collector, byte for byte, and `other_file` all else, to be scanned.
+    `sent_file` holds what went to the collector, byte for byte, and `other_file` all else but MQTT in clear.
     """
 
     sent_file: Path
@@ -53,7 +54,8 @@ def overheard(capture: Path, folder: Path, *, port: int, host: str, whole: bool 
     with traffic.sent_file.open("wb") as sent, traffic.other_file.open("wb") as other:
         for stream in streams(capture) if capture.exists() else ():
             mine = stream.protocol == "tcp" and stream.target[1] == port
-            (sent if mine else other).write(stream.data + b"\n")
+            if _MQTT_PORT not in {stream.source[1], stream.target[1]}:
+                (sent if mine else other).write(stream.data + b"\n")
             if stream.data and not stream.is_tls():
                 clear[f"{stream.protocol} {min(stream.source[1], stream.target[1])}"] += len(stream.data)
             if mine and stream.data:

@@ -102,13 +102,15 @@ def test_what_goes_to_the_collector_is_tls_or_named_and_the_scan_finds_what_was_
     hello = [_tcp(0, b"", flags=_SYN), _tcp(1, b"\x16\x03\x01..collector.example.."), _udp(b"who is it")]
     sent = [_tcp(10 + at, body[at : at + 1000], source=other_port) for at in range(0, len(body), 1000)]
     (tmp_path / "good").mkdir()
-    file = _written(tmp_path / "good.pcap", [*hello, *sent])
+    broker = _tcp(1, b"PUBLISH", source=("10.0.2.2", 50000), target=("10.0.2.15", 1883))  # one on the robot
+    file = _written(tmp_path / "good.pcap", [*hello, *sent, broker])
     heard = overheard(file, tmp_path / "good", port=8443, host="collector.example")
     assert heard.problems() == []
     counted = {"whole": True, "connections": 1, "bytes_sent": 24, "names": 1, "marked": 1, "bare": 0}
-    assert heard.figures() == counted | {"in_clear": {"tcp 8443": len(body), "udp 53": 9}}
+    assert heard.figures() == counted | {"in_clear": {"tcp 1883": 7, "tcp 8443": len(body), "udp 53": 9}}
     assert proves(scan([heard.sent_file], [control]), control)
     assert scan([heard.other_file], [control]) == []
+    assert heard.other_file.read_bytes() == b"who is it\n"
 
     (tmp_path / "bad").mkdir()
     file = _written(tmp_path / "bad.pcap", [_tcp(1, b"POST /v1 HTTP/1.1")])
