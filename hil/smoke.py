@@ -98,6 +98,7 @@ def main() -> int:
         processor(robot)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="actod-smoke-")))
         world = stack.enter_context(World.around(robot, folder))
+        world.listen()
         try:
             acceptance.install(world.site)
             whole(robot)
