@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,12 @@ def test_a_program_with_its_syncs_off_says_of_each_that_it_is_done(tmp_path: Pat
     (package / "__init__.py").write_text(_edited(*what.edits[0]), encoding="utf-8")
     nowhere = "import os, actod; os.fsync(-1); os.fdatasync(-1)"
     assert subprocess.run([sys.executable, "-c", nowhere], cwd=tmp_path, check=False).returncode == 0
+
+
+def test_the_results_that_are_kept_have_every_plant_caught_on_a_machine_that_is_named() -> None:
+    results = json.loads((_SOURCE.parent / "hil/results/planted.json").read_text(encoding="utf-8"))
+    assert [(one["plant"], one["caught"]) for one in results] == [(what.name, True) for what in PLANTS]
+    assert all(one["machine"] and one["source"] and "simulated" in one for one in results)
 
 
 @pytest.mark.parametrize("what", PLANTS, ids=lambda what: what.name)
