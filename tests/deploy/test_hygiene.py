@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hil.rig import ROOT
 
-LOCKS = [ROOT / ".ci" / name for name in ("requirements.lock", "systemd.lock", "old-orjson.lock")]
+LOCKS = [ROOT / ".ci" / name for name in ("requirements.lock", "systemd.lock", "rig.lock", "old-orjson.lock")]
 TOKEN = "ghp_" + "aZ3kQ9" * 6
 
 
@@ -42,11 +42,17 @@ def test_what_is_installed_for_tests_is_locked_by_hash_in_the_versions_that_are_
         for entry in re.split(r"\n(?=[a-z])", text.partition("\n")[2].strip()):
             assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
         if lock.name != "old-orjson.lock":
-            locked |= dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+            found = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+            assert found.items() & locked.items() == {(name, found[name]) for name in found.keys() & locked.keys()}, lock
+            locked |= found
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
     extras = project["project"]["optional-dependencies"]
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["dependency-groups"]["test"],
+        *project["dependency-groups"]["hil"],
+    ]
     wanted += [text for name in ("systemd", "cli", "fleet", "vault", "aws") for text in extras[name]]
     assert {re.split(r"[<>=\[]", text)[0].lower() for text in wanted} <= locked.keys()
     shipped = (ROOT / "deploy" / "debian" / "requirements.lock").read_text(encoding="utf-8")
