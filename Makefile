@@ -89,7 +89,7 @@ hil: setup
 	@hil/setup
 	@$(HIL_PACKAGES)
 	@.venv/bin/python -m pytest -c hil/pytest.ini --lg-env $(or $(TARGET),hil/virtual.yaml) --seed $(or $(SEED),1) \
-	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(HIL)
+	  --rate $(or $(RATE),10) --scenarios "$(SCENARIOS)" $(or $(HIL),hil/campaign)
 
 # The short form: the installed package, six faults, and the account.
 hil-short:
