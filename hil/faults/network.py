@@ -38,6 +38,12 @@ def up(world: World, _chance: random.Random) -> None:
     world.note(said)
 
 
+def _hang_up(world: World) -> None:
+    """Have the collector end its connections: who is connected asks for no name, and looks at no certificate."""
+    world.site.collector.close()
+    world.site.collector.start()
+
+
 def _bad(*netem: str) -> Scenario:
     name = "network_lossy" if netem[0] == "loss" else "network_slow"
 
@@ -53,6 +59,7 @@ def _bad(*netem: str) -> Scenario:
 def forget_names(world: World, _chance: random.Random) -> None:
     """Take the collector's name from the robot's resolver, as a broken DNS does."""
     world.robot.run("sh", "-c", f"sed 's/ {COLLECTOR}//' /etc/hosts >/etc/hosts.new && mv /etc/hosts.new /etc/hosts")
+    _hang_up(world)
 
 
 def know_names(world: World, _chance: random.Random) -> None:
@@ -64,8 +71,7 @@ def _clock(name: str, date: str) -> Scenario:
     def strike(world: World, _chance: random.Random) -> None:
         world.robot.run("systemctl", "stop", "chrony")
         world.robot.run("date", "-s", date)
-        world.site.collector.close()  # who is connected would not look at its certificate
-        world.site.collector.start()
+        _hang_up(world)
 
     def end(world: World, _chance: random.Random) -> None:
         world.robot.run("hwclock", "--hctosys", "--utc")
