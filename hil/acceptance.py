@@ -6,6 +6,7 @@ purge. `hil.installed` takes them in a container, hil/campaign on a robot.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,7 @@ name = "robots"
 topic = "robot/+/#"
 robot_id = "topic:2"
 """
+_SINGLE, _LOAD = 2_000_000, 3_000_000  # numbers begin here: the traffic's, and those of a broker on the robot, end below
 _BATCH = 1000
 _IDLE_SECONDS = 20.0
 _HARDENED = {"actod.service": 1.5, "actod-signer.service": 2.0}
@@ -75,15 +77,18 @@ class Site:
     per_second: float = 400
     token: str = SOFTHSM
     patience: float = 1.0
+    _fresh: Iterator[int] = field(default_factory=lambda: itertools.count(_SINGLE), repr=False)
 
     def numbers(self) -> set[Any]:
         """Return the numbers of the messages that the collector holds."""
         return {event["data"].get("n") for event, _ in events(self.collector.envelopes())}
 
-    def records(self) -> list[Path]:
-        """Return a file of bundles for each life of the robot, the one that goes on first; one, if no image was put back."""
-        file = self.collector.envelopes_file
-        return lives.write(file, lives.lives(self.collector.envelopes(), self.overwritten)) if self.overwritten else [file]
+    def record(self) -> Path:
+        """Copy what the collector holds now to a file to which nothing is added; it ends with a whole line."""
+        held = self.collector.envelopes_file.read_bytes()
+        file = self.collector.folder / "record.jsonl"
+        file.write_bytes(held[: held.rfind(b"\n") + 1])
+        return file
 
     def verify(self, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
         """Have `actod verify` judge bundles, by what was enrolled if anything was."""
@@ -94,18 +99,20 @@ class Site:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
 
-    def publish(self, number: int) -> None:
-        """Publish one message to the machine's broker."""
+    def publish(self) -> int:
+        """Publish one message to the machine's broker, and return its number."""
+        number = next(self._fresh)
         body = json.dumps({"n": number})
         paho.mqtt.publish.single("robot/1/joints", body, qos=1, hostname="127.0.0.1", port=self.port)
+        return number
 
     def wait(self, condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
         """Wait as long as this machine needs."""
         return wait_for(condition, seconds=seconds * self.patience, what=what)
 
-    def arrives(self, number: int, *, seconds: float = 60) -> None:
+    def arrives(self, *, seconds: float = 60) -> None:
         """Publish one message, and wait until the collector has it."""
-        self.publish(number)
+        number = self.publish()
         self.wait(lambda: number in self.numbers(), seconds=seconds, what=f"message {number} at the collector")
 
     def package_name(self, version: str) -> str:
@@ -187,7 +194,7 @@ def start(site: Site) -> None:
     machine.run("systemctl", "start", "actod")
     ready = time.monotonic() - began
     assert machine.shows("actod", "ActiveState") == "active"
-    site.publish(0)
+    number = site.publish()
     site.wait(lambda: site.queue()["acknowledged"] > 0, seconds=20, what="a message on disk")
     taken = time.monotonic() - began
     assert machine.shows("actod-signer", "ActiveState") != "active"
@@ -195,7 +202,7 @@ def start(site: Site) -> None:
     say("collects without the token", ready_seconds=round(ready, 2), on_disk_seconds=round(taken, 2))
     machine.run("mv", "/root/away.cred", CREDENTIAL)
     machine.run("systemctl", "restart", "actod-signer")
-    site.wait(lambda: 0 in site.numbers(), seconds=60, what="the message that waited for the token")
+    site.wait(lambda: number in site.numbers(), seconds=60, what="the message that waited for the token")
     site.wait(lambda: machine.shows("actod", "StatusText") == "collecting", seconds=30, what="the status")
     for unit, most in _HARDENED.items():
         machine.run("systemd-analyze", "security", f"--threshold={int(most * 10)}", "--no-pager", unit)
@@ -271,7 +278,7 @@ def reload(site: Site) -> None:
         f"A reload changed nothing: {extra} holds a value that makes no sense at collector.request_timeout_seconds" in shown
     )
     assert "What mends it: choose a value in the range. Then: systemctl reload actod." in shown
-    site.arrives(1)
+    site.arrives()
     machine.remove(extra)
     machine.run("systemctl", "reload", "actod")
     say("reload: a good configuration is taken, a bad one refused and explained by journalctl -x")
@@ -331,18 +338,18 @@ def lose_the_signer(site: Site) -> None:
     machine = site.machine
     before = machine.shows("actod-signer", "MainPID")
     machine.run("systemctl", "kill", "-s", "KILL", "actod-signer")
-    site.arrives(2)
+    site.arrives()
     assert machine.shows("actod-signer", "MainPID") not in {before, "0"}
     machine.run("systemctl", "kill", "-s", "STOP", "actod-signer")
     restarts = int(machine.shows("actod-signer", "NRestarts"))
-    site.arrives(3, seconds=120)
+    site.arrives(seconds=120)
     assert int(machine.shows("actod-signer", "NRestarts")) > restarts
     say("a killed signer is back, and one that is stopped is ended by its watchdog and started again")
 
 
 def upgrade(site: Site) -> None:
     """Upgrade under load; nothing that was published is lost, and the chain goes on."""
-    first = sent = 10
+    first = sent = _LOAD
     with ThreadPoolExecutor(1) as pool:
         upgraded = pool.submit(site.machine.run, "apt-get", "install", "-y", site.package("0.1.1"))
         ended = False
@@ -364,15 +371,17 @@ def remove(site: Site) -> None:
     machine.run("apt-get", "remove", "-y", "actod")
     assert machine.run("systemctl", "is-active", "actod", check=False).stdout.strip() in {"inactive", "unknown"}
     assert machine.run("test", "-e", "/usr/lib/actod", check=False).returncode == 1, "something is left below /usr"
-    site.publish(4)
+    site.publish()
     machine.run("apt-get", "install", "-y", site.package("0.1.1"))
-    site.arrives(5)
+    site.arrives()
     since = site.collector.envelopes()[before - 1 :]
     assert len({envelope["payload"]["meta"]["actod"]["epoch"] for envelope in since}) == 1, "the chain goes on"
-    verified = site.verify(site.records()[0])
+    record = site.record()
+    goes_on, *_ = lives.write(record, site.overwritten)
+    verified = site.verify(goes_on)
     assert verified.returncode == 0, verified.stdout[-2000:]
-    count = site.collector.count()
-    assert stock_verified(site.collector.envelopes_file, None) == count
+    count = len(record.read_bytes().splitlines())
+    assert stock_verified(record, None) == count
     say("removed and installed again: one chain, every bundle verifies", bundles=count)
     machine.run("apt-get", "purge", "-y", "actod")
     for path in ("/var/lib/actod", "/var/lib/actod-token", "/etc/actod", CREDENTIAL, "/usr/lib/actod", "/usr/bin/actod"):

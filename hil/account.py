@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from hil import lives
 from hil.acceptance import SOFTHSM
-from hil.lives import lives
 from hil.oracle import events, stock_verified
 from hil.parts.scan import Hit, plant, proves, scan
 from hil.robot.publisher import number_of
@@ -58,9 +62,10 @@ class Account:
 
 def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] | None = None) -> Account:
     """Hold everything against everything, but for the canaries; under traffic, what was `acknowledged` until a moment."""
-    envelopes = world.site.collector.envelopes()
     world.tally.refresh()
     acknowledged = world.tally.acknowledged if acknowledged is None else acknowledged
+    record = world.site.record()
+    envelopes = [orjson.loads(line) for line in record.read_bytes().splitlines()]
     account = Account(acknowledged=len(acknowledged), bundles=len(envelopes))
     copies, _ = _copies(envelopes)
     account.arrived, account.repeated = len(copies), sum(count - 1 for count in copies.values())
@@ -70,7 +75,7 @@ def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] |
         account.inside = world.inside.figures()
         account.lost += sorted(world.inside.lost())
         twice_published = twice_published | world.inside.names()  # after a power cut a broker has what it had saved
-    for places in lives(envelopes, world.site.overwritten):
+    for places in lives.lives(envelopes, world.site.overwritten):
         found, marked = _copies([envelopes[place] for place in places])
         account.unexplained += sum(count - 1 > marked[name] for name, count in found.items() if name not in twice_published)
     ledger: Counter[str] = Counter()
@@ -81,7 +86,7 @@ def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] |
     parts = [envelope["payload"]["meta"]["actod"] for envelope in envelopes]
     account.devices = len({part["device"] for part in parts})
     account.epochs = sorted({part["epoch"] for part in parts})
-    _verify(world, account)
+    _verify(world, account, record)
     return account
 
 
@@ -96,28 +101,36 @@ def _copies(envelopes: Iterable[dict[str, Any]]) -> tuple[Counter[str], Counter[
     return copies, marked
 
 
-def _verify(world: World, account: Account) -> None:
+def _verify(world: World, account: Account, record: Path) -> None:
     """Have every bundle verified by the server's function, and by `actod verify` against the enrolled key in the chip.
 
     Where an image was put back, each life has to be whole, and all bundles together have to be called a fork.
     """
     site = world.site
-    account.verified_by_server = stock_verified(site.collector.envelopes_file, None)
+    account.verified_by_server = stock_verified(record, None)
     hardware = ["--require-hardware"] if site.token != SOFTHSM else []
-    records = site.records()
-    account.lives = len(records)
-    for record in records:
-        said = site.verify(record, *hardware)
-        (world.folder / f"verified-{record.stem}.json").write_text(said.stdout or said.stderr, encoding="utf-8")
-        if said.returncode:
-            account.chains += (said.stdout or said.stderr)[:1500]
-    if site.overwritten and "a fork" not in site.verify(site.collector.envelopes_file).stdout:
+    found = lives.write(record, site.overwritten)
+    account.lives = len(found)
+    for life in found:
+        said = site.verify(life, *hardware)
+        (world.folder / f"verified-{life.stem}.json").write_text(said.stdout or said.stderr, encoding="utf-8")
+        account.chains += "; ".join(_problems(said))[:1500] if said.returncode else ""
+    if site.overwritten and "a fork" not in site.verify(record).stdout:
         account.chains += "an image was put back, and nothing in what the collector holds shows it"
     if not account.chains:
         account.verified_by_hardware = account.bundles
     robot = world.robot
     audit = robot.run("runuser", "-u", "actod", "--", "actod", "audit", "verify", "--state", "/var/lib/actod", check=False)
     account.audit = "" if audit.returncode == 0 else (audit.stdout or audit.stderr)[:500]
+
+
+def _problems(said: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what `actod verify` has against a set of bundles."""
+    if not said.stdout:
+        return [said.stderr]
+    report = json.loads(said.stdout)
+    parts = [report, *report["chains"], *report["envelopes"]]
+    return [problem for part in parts for problem in part["problems"]] or [f"the verdict is {report['verdict']}"]
 
 
 def search(world: World, account: Account, *, canaries: list[str]) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 
 def lives(envelopes: Sequence[dict[str, Any]], overwritten: Sequence[range]) -> list[list[int]]:
     """Return the places of each life's bundles: first the life that goes on, then those that were overwritten.
@@ -32,11 +34,13 @@ def _number(envelope: dict[str, Any]) -> tuple[int, int]:
     return part["epoch"], part["device_seq"]
 
 
-def write(file: Path, found: Sequence[Sequence[int]]) -> list[Path]:
-    """Write each life's lines of a JSONL file to a file beside it, byte for byte."""
+def write(file: Path, overwritten: Sequence[range]) -> list[Path]:
+    """Write each life's lines of a JSONL file to a file beside it, byte for byte; one life is the file itself."""
+    if not overwritten:
+        return [file]
     lines = file.read_bytes().splitlines(keepends=True)
     written = []
-    for number, places in enumerate(found, start=1):
+    for number, places in enumerate(lives([orjson.loads(line) for line in lines], overwritten), start=1):
         life = file.with_name(f"life-{number}.jsonl")
         life.write_bytes(b"".join(lines[place] for place in places))
         written.append(life)

@@ -87,7 +87,7 @@ def tried(ordeal: Ordeal, what: Plant) -> dict[str, Any]:
     owed = world.tally.waiting()
     with contextlib.suppress(TimeoutError):
         wait_for(lambda: not world.tally.waiting() & owed, seconds=_LATE_SECONDS, what="what was only late")
-    gone = world.tally.write_off(owed)
+    gone = len(world.tally.write_off(owed))
     return {
         "plant": what.name,
         "scenario": what.scenario,

@@ -1,8 +1,9 @@
 """Power cuts at random moments under traffic: `python -m hil.powercuts --cuts 100`, resumed from a results file.
 
 Between two cuts the robot collects for a random while; one cut in five comes while it still boots. After each batch
-everything that is owed has to arrive, and every bundle has to verify; only then the batch stands in the
-file. A batch of another source does not count. Exit code 0 only if nothing was lost and no start needed a person.
+everything that is owed has to arrive, and every bundle has to verify; what did not hold ends the run, and its bundles
+are kept in hil/out. A batch of another source does not count, nor does one that a person has set aside, with the reason
+in its line. Exit code 0 only if nothing was lost and no start needed a person.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -148,6 +150,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     options.results.parent.mkdir(parents=True, exist_ok=True)
+    (ROOT / "hil" / "out").mkdir(exist_ok=True)
     environment = Environment(options.target)
     target = environment.get_target("main")
     robot = Robot(target, {key: environment.config.get_option(key) for key in OPTIONS})
@@ -163,17 +166,30 @@ def main() -> int:
                 said = f"{done + line['cuts']} of {options.cuts} cuts, {line['lost']} lost, {line['seconds']} s"
                 print(f"  {said}", flush=True)
                 if line["problems"]:
+                    print(f"  what it went by lies in {_kept(world)}", flush=True)
                     break
     environment.cleanup()
     return conclude(options.results)
 
 
+def _kept(world: World) -> Path:
+    """Keep the bundles, and what was said of them, where a person finds them."""
+    folder = Path(tempfile.mkdtemp(prefix="power-cuts-", dir=ROOT / "hil" / "out"))
+    for file in (world.site.collector.folder / "record.jsonl", *world.folder.glob("verified-*.json")):
+        shutil.copy(file, folder)
+    return folder
+
+
 def conclude(results: Path) -> int:
     """Print and draw what the results file holds of this source."""
     lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    mine = [line for line in lines if line["source"] == source()]
-    if len(lines) > len(mine):
-        print(f"power cuts: {len(lines) - len(mine)} batches of another source do not count")
+    of_this = [line for line in lines if line["source"] == source()]
+    if len(lines) > len(of_this):
+        print(f"power cuts: {len(lines) - len(of_this)} batches of another source do not count")
+    for line in of_this:
+        if why := line.get("set_aside"):
+            print(f"power cuts: {line['cuts']} cuts do not count: {why}")
+    mine = [line for line in of_this if not line.get("set_aside")]
     for sentence in told(mine):
         print(f"power cuts: {sentence}")
     seconds = [one for line in mine for one in line["collecting_seconds"]]

@@ -86,12 +86,12 @@ class Tally:
         with self._lock:
             return self.acknowledged - self.arrived
 
-    def write_off(self, owed: set[str]) -> int:
-        """Owe these no more: what was lost on purpose must not count again. Return how many had not arrived."""
+    def write_off(self, owed: set[str]) -> set[str]:
+        """Owe these no more: what was lost on purpose must not count again. Return those that had not arrived."""
         gone = owed & self.waiting()
         with self._lock:
             self.acknowledged -= gone
-        return len(gone)
+        return gone
 
     def sample(self) -> Sample:
         """Note the moment."""

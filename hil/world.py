@@ -128,9 +128,7 @@ class World:
 
     def write_off(self, why: str, names: set[str]) -> None:
         """Owe these no more: they were acknowledged, and the only disk that held them is gone."""
-        before = self.gone.setdefault(why, set())
-        before |= names & self.tally.waiting()
-        self.tally.write_off(names)
+        self.gone.setdefault(why, set()).update(self.tally.write_off(names))
 
     def configure(self) -> None:
         """Write the robot's configuration. It trusts a second CA, as a system's list of them does."""

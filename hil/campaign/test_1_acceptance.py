@@ -49,14 +49,14 @@ def test_a_signer_that_is_killed_or_stopped_is_started_again(site: Site) -> None
 def test_it_collects_at_a_boot_without_the_tpm_and_seals_once_it_is_there(world: World, site: Site) -> None:
     robot = world.robot
     chip.absent_at_boot(robot)
-    site.publish(100)
+    number = site.publish()
     world.restart()
     assert not chip.is_there(robot)
-    site.wait(lambda: world.is_acknowledged(100), seconds=30, what="a message on disk")
+    site.wait(lambda: world.is_acknowledged(number), seconds=30, what="a message on disk")
     say("collects at a boot without the TPM", **world.start_times())
-    assert 100 not in site.numbers()
+    assert number not in site.numbers()
     chip.give_back(robot)
-    site.wait(lambda: 100 in site.numbers(), seconds=120, what="the message that waited for the TPM")
+    site.wait(lambda: number in site.numbers(), seconds=120, what="the message that waited for the TPM")
     say("the TPM came late, and what waited for it is signed")
 
 
@@ -64,8 +64,8 @@ def test_a_locked_tpm_is_named_and_waited_for(world: World, site: Site) -> None:
     robot = world.robot
     chip.lock(robot, seconds=600)
     robot.run("systemctl", "restart", "actod-signer", check=False)
-    site.publish(101)
-    site.wait(lambda: world.is_acknowledged(101), seconds=30, what="a message on disk")
+    number = site.publish()
+    site.wait(lambda: world.is_acknowledged(number), seconds=30, what="a message on disk")
     site.wait(
         lambda: "sealing waits for token" in robot.shows("actod", "StatusText"),
         seconds=60,
@@ -74,7 +74,7 @@ def test_a_locked_tpm_is_named_and_waited_for(world: World, site: Site) -> None:
     status = robot.shows("actod", "StatusText")
     chip.unlock(robot)
     robot.run("systemctl", "restart", "actod-signer")
-    site.wait(lambda: 101 in site.numbers(), seconds=120, what="the message that waited for the lock's end")
+    site.wait(lambda: number in site.numbers(), seconds=120, what="the message that waited for the lock's end")
     say("a locked TPM is waited for", status=repr(status))
 
 
