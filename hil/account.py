@@ -157,6 +157,8 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
         places += [*robot.vm.raw_disks(folder), account.traffic.sent_file, account.traffic.other_file]
     secrets = [world.site.api_key, world.site.pin]
     hits = scan(places, [*canaries, *world.canaries, *secrets, control])
+    for copy in folder.glob("*.raw"):
+        copy.unlink()  # gigabytes
     account.canaries = len(canaries) + len(world.canaries) + len(secrets)
     if account.inside:
         account.inside["in_the_brokers_store"] = sum(_is_brokers(hit) for hit in hits)

@@ -256,13 +256,19 @@ def make_token(folder: Path, *, managed: bool = False) -> TpmToken:
     library = module()
     (folder / "store").mkdir(mode=0o700, parents=True)
     tpm = Swtpm(folder / "tpm")
-    tpm.start()
-    gate: Gate | ResourceManager
-    if managed:
-        gate = ResourceManager(tpm)
-        gate.start()
-    else:
-        gate = Gate(tpm)
+    with contextlib.ExitStack() as ends:  # of a TPM that did not become a token
+        ends.callback(tpm.kill)
+        tpm.start()
+        gate = ResourceManager(tpm) if managed else Gate(tpm)
+        ends.callback(gate.close)
+        if isinstance(gate, ResourceManager):
+            gate.start()
+        token = _token(folder, library, tpm, gate)
+        ends.pop_all()
+    return token
+
+
+def _token(folder: Path, library: Path, tpm: Swtpm, gate: Gate | ResourceManager) -> TpmToken:
     environment = gate.environment | {
         "TPM2_PKCS11_TCTI": gate.tcti,
         "TPM2TOOLS_TCTI": gate.tcti,
