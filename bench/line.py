@@ -1,8 +1,9 @@
 """What a message costs from the broker to the sealed outbox, and to the receipt, against paho's own loop.
 
 The floor is a process with paho's `loop_forever()` and `manual_ack` that acknowledges in `on_message` and does nothing
-else. Floor and daemon take the same 600 B VDA 5050 states from the same mosquitto, in turns (A B C A B C). CPU is that of
-whole processes, threads and signer included. To the outbox: the collector is away, as on a robot out of reach.
+else. Floor and daemon take the same 600 B VDA 5050 states from mosquittos with the same settings, in turns (A B C A B C),
+each after as many to warm up. CPU is that of whole processes, threads and signer included. To the outbox: the collector is
+away, as on a robot out of reach.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import sys
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.load import floor_cost, look, publishing, rig, running
+from bench.load import WARM_UP_PACE, another_broker, floor_cost, look, publishing, rig, running
 from bench.machine import cpu_seconds, say
 from bench.stages import STAGES
 from hil.rig import Rig, wait_for
 
 FLOOR_NAME = "paho's loop"
-WARM_UP = 500
 _STARTED_SECONDS = 120.0
 
 
@@ -32,10 +33,10 @@ def line(folder: Path, *, rounds: int = 4, messages: int = 4000, per_second: flo
 def measured(folder: Path, qos: int, rounds: int, messages: int, per_second: float) -> list[Figure]:
     costs: dict[str, list[float]] = {name: [] for name in ("floor", "outbox", "receipt", "signer")}
     work = {"messages": messages, "per_second": per_second, "qos": qos}
-    with rig(folder, qos=qos) as made:
+    with rig(folder, qos=qos) as made, another_broker(folder / "beside") as beside:
         for turn in range(rounds):
             say(f"line at QoS {qos}, round {turn + 1} of {rounds}")
-            costs["floor"].append(floor_cost(made.broker.port, **work))  # type: ignore[arg-type]
+            costs["floor"].append(floor_cost(beside.port, **work))  # type: ignore[arg-type]
             made.collector.close()
             costs["outbox"].append(sum(daemon_cost(made, **work)))  # type: ignore[arg-type]
             made.collector.start()
@@ -45,7 +46,7 @@ def measured(folder: Path, qos: int, rounds: int, messages: int, per_second: flo
         say(f"line at QoS {qos}, split by stage")
         split = staged(made, qos=qos, messages=messages, per_second=per_second)
     whole = costs["receipt"]
-    total = sorted(whole)[len(whole) // 2]
+    total = statistics.median(whole)
     shares = {stage: us * total / sum(split.values()) for stage, us in split.items()}
     floor = {"floors": costs["floor"], "floor_name": FLOOR_NAME}
     name = f"CPU a message, QoS {qos}, "
@@ -62,7 +63,7 @@ def daemon_cost(made: Rig, *, messages: int, per_second: float, qos: int, delive
         if delivered:
             wait_for(lambda: not look(made).outbox_bundles, seconds=_STARTED_SECONDS, what="an empty queue")
         signer = wait_for(made.actod.signer_pid, what="the signer")
-        _through(made, pace.publish, WARM_UP, per_second=per_second, delivered=delivered)
+        _through(made, pace.publish, messages, per_second=WARM_UP_PACE * per_second, delivered=delivered)
         before = cpu_seconds(made.actod.pid()), cpu_seconds(signer)
         _through(made, pace.publish, messages, per_second=per_second, delivered=delivered)
         after = cpu_seconds(made.actod.pid()), cpu_seconds(signer)
@@ -87,7 +88,7 @@ def staged(made: Rig, *, qos: int, messages: int, per_second: float) -> dict[str
     file = made.folder / "stages.json"
     with running(made, sys.executable, "-m", "bench.stages", str(file)), publishing(made.broker.port, qos=qos) as pace:
         signer = wait_for(made.actod.signer_pid, what="the signer")
-        _through(made, pace.publish, WARM_UP, per_second=per_second, delivered=True)
+        _through(made, pace.publish, messages, per_second=WARM_UP_PACE * per_second, delivered=True)
         before, signed = _books(made, file), cpu_seconds(signer)
         _through(made, pace.publish, messages, per_second=per_second, delivered=True)
         after, signed = _books(made, file), cpu_seconds(signer) - signed

@@ -19,6 +19,7 @@ from actod.store.inspection import Inspection
 from actod.store.status import SpoolStatus
 from bench.machine import cpu_seconds
 from bench.mask import TOPIC, state
+from hil.parts.broker import Broker
 from hil.rig import DEFAULT_ROUTES, ROOT, Rig, build, wait_for, write_config
 
 FLOOR = """
@@ -54,17 +55,19 @@ max_age_seconds = 1.0
 heartbeat_seconds = 3600
 """
 IN_FLIGHT = 20  # mosquitto's default
+WARM_UP_PACE = 4  # times as fast as what is measured
 _BURST = 20
+_PUBLISHER_IN_FLIGHT = 200
 _PATIENCE_SECONDS = 60.0
 
 
 class Pace:
     """Publishes states at a steady pace, in bursts as a robot's programs make them."""
 
-    def __init__(self, port: int, *, qos: int, in_flight: int = 200) -> None:
+    def __init__(self, port: int, *, qos: int) -> None:
         self._qos, self.sent = qos, 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="publisher", protocol=mqtt.MQTTv5)
-        self._client.max_inflight_messages_set(in_flight)
+        self._client.max_inflight_messages_set(_PUBLISHER_IN_FLIGHT)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
@@ -78,16 +81,6 @@ class Pace:
                 time.sleep(max(0.0, index / per_second - (time.monotonic() - started)))
         if last is not None:
             last.wait_for_publish(_PATIENCE_SECONDS)
-
-    def waiting(self) -> int:
-        """Return how many the broker has not acknowledged."""
-        return len(self._client._out_messages)  # noqa: SLF001 - paho does not tell otherwise
-
-    def offer(self, messages: int) -> None:
-        """Publish so many, and wait for nobody."""
-        for _ in range(messages):
-            self._client.publish(TOPIC, state(self.sent), qos=self._qos)
-            self.sent += 1
 
     def close(self) -> None:
         self._client.disconnect()
@@ -122,12 +115,23 @@ def floor_cost(port: int, *, messages: int, per_second: float, qos: int) -> floa
     """Return the floor's CPU time, in us a message, after a warm-up."""
     with floor(port, messages=messages, qos=qos) as process, publishing(port, qos=qos) as pace:
         assert process.stdout is not None
-        pace.publish(messages, per_second=4 * per_second)
+        pace.publish(messages, per_second=WARM_UP_PACE * per_second)
         process.stdout.readline()
         before = cpu_seconds(process.pid)
         pace.publish(messages, per_second=per_second)
         process.stdout.readline()
         return (cpu_seconds(process.pid) - before) / messages * 1e6
+
+
+@contextmanager
+def another_broker(folder: Path) -> Iterator[Broker]:
+    """Run a broker for the floor alone: one that others have a session at would keep the floor's messages for them."""
+    broker = Broker(folder, settings=f"max_inflight_messages {IN_FLIGHT}")
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
 
 
 @contextmanager

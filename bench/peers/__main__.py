@@ -14,14 +14,12 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import page
 from bench.line import daemon_cost
-from bench.load import SETTINGS, floor_cost, publishing, rig, running
+from bench.load import SETTINGS, another_broker, floor_cost, publishing, rig, running
 from bench.machine import cpu_seconds, named, say
 from bench.peers.setups import CACHE, PEERS, Peer
 from hil.oracle import events
@@ -93,21 +91,10 @@ def _measured(name: str, folder: Path) -> dict[str, Any]:
     broker.start()
     try:
         with PEERS[name](folder, broker.port, authority) as peer:
-            with _another(folder / "beside") as beside:
+            with another_broker(folder / "beside") as beside:
                 floors, values = _costs(peer, broker, beside)
             kept = _kill(peer, broker)
             return _row(peer.name, values, floors, kept=kept, masks=peer.masks, signs=peer.signs, cannot=peer.cannot)
-    finally:
-        broker.stop()
-
-
-@contextmanager
-def _another(folder: Path) -> Iterator[Broker]:
-    """Run a broker for the floor, whose messages the peer does not get."""
-    broker = Broker(folder, settings="max_inflight_messages 20")
-    broker.start()
-    try:
-        yield broker
     finally:
         broker.stop()
 
@@ -188,9 +175,9 @@ def _actod(folder: Path) -> dict[str, Any]:
     say("-- actod")
     floors, values = [], []
     settings = SETTINGS.replace("max_age_seconds = 1.0", "max_age_seconds = 1.0\nmax_events = 500")  # as the straight line
-    with rig(folder, qos=1, settings=settings) as made:
+    with rig(folder, qos=1, settings=settings) as made, another_broker(folder / "beside") as beside:
         for _ in range(ROUNDS):
-            floors.append(floor_cost(made.broker.port, messages=MESSAGES, per_second=PACE, qos=1))
+            floors.append(floor_cost(beside.port, messages=MESSAGES, per_second=PACE, qos=1))
             values.append(sum(daemon_cost(made, messages=MESSAGES, per_second=PACE, qos=1, delivered=True)))
         kept = _kill_actod(made)
     return _row(
