@@ -43,7 +43,7 @@ PARTS: dict[str, tuple[Part, int]] = {  # with the seconds that each may take on
     "line": (lambda folder, _series: line(folder), 210),
     "hold": (_hold, 150),
     "mask": (lambda _folder, _series: masking(), 20),
-    "journal": (lambda folder, _series: durable(folder), 60),
+    "journal": (lambda folder, _series: durable(folder), 75),
     "signing": (lambda folder, _series: signing(folder), 15),
     "queue": (lambda folder, _series: queue(folder), 120),
     "resident": (lambda folder, _series: resident(folder), 120),
