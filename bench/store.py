@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -80,13 +81,14 @@ def timed(folder: Path, name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["layout", "repair"])
+    parts: dict[str, Callable[[Path], None]] = {"layout": layout, "repair": repair}
+    parser.add_argument("parts", nargs="*", choices=[[], *parts], help="default: both")
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-store-", dir=args.folder))
     try:
-        for part in args.parts:
-            {"layout": layout, "repair": repair}[part](folder)
+        for part in args.parts or parts:
+            parts[part](folder)
     finally:
         shutil.rmtree(folder)
 
