@@ -44,7 +44,7 @@ PARTS: dict[str, tuple[Part, int]] = {  # with the seconds that each may take on
     "hold": (_hold, 150),
     "mask": (lambda _folder, _series: masking(), 20),
     "journal": (lambda folder, _series: durable(folder), 75),
-    "signing": (lambda folder, _series: signing(folder), 15),
+    "signing": (lambda folder, _series: signing(folder), 30),
     "queue": (lambda folder, _series: queue(folder), 120),
     "resident": (lambda folder, _series: resident(folder), 120),
     "units": (lambda folder, _series: units(folder), 60),
