@@ -17,7 +17,7 @@ from typing import Any
 
 from bench import page, pictures
 from bench.backlog import backlog
-from bench.budgets import judged
+from bench.budgets import ELSEWHERE, judged, unmeasured
 from bench.durable import durable
 from bench.figure import Figure
 from bench.hold import hold
@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="write what docs/performance.md is held to")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if options.parts and options.reference:
+        parser.error("--reference is for a run of all parts: the page shows each of them")
     result = run(options.parts or list(PARTS))
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
@@ -93,7 +95,12 @@ def run(parts: list[str]) -> dict[str, Any]:
     found = {figure.name: figure.as_json() for figure in figures}
     budgets = judged(found)
     print("\nBudgets")
-    print(*(f"{each['verdict']:<22} {each['what']}: {each['text']}" for each in budgets), sep="\n", flush=True)
+    for each in budgets:
+        print(f"{each['verdict']:<22} {each['what']}: {each['text']}")
+    for what in unmeasured(budgets):
+        print(f"{'not measured here':<22} {what}")
+    for what, limit, where in ELSEWHERE:
+        print(f"{'see elsewhere':<22} {what}: {limit}, shown by {where}", flush=True)
     return {
         "machine": machine,
         "taken": time.strftime("%Y-%m-%d", time.gmtime()),

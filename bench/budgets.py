@@ -100,3 +100,9 @@ def judged(found: Found) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def unmeasured(rows: list[dict[str, Any]]) -> list[str]:
+    """Name the budgets that have no row: their figures were not asked for, or could not be taken here."""
+    judged_here = {row["what"] for row in rows}
+    return [budget.what for budget in BUDGETS if budget.what not in judged_here]

@@ -39,6 +39,10 @@ def main() -> None:
     parser.add_argument("peers", nargs="*", help=f"default: all of {', '.join(PEERS)}")
     parser.add_argument("--reference", action="store_true", help="write what docs/performance.md is held to")
     options = parser.parse_args()
+    if unknown := set(options.peers) - set(PEERS):
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    if options.peers and options.reference:
+        parser.error("--reference is for a run of all peers: the page shows each of them")
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="actod-peers-", dir=CACHE))
     rows = [_actod(folder / "actod")]
@@ -79,10 +83,18 @@ def _tried(name: str, folder: Path) -> dict[str, Any]:
     say(f"-- {name}")
     try:
         return _measured(name, folder)
-    except (subprocess.CalledProcessError, FileNotFoundError, TimeoutError, StopIteration, LookupError) as exc:
-        say(f"{name} could not run: {exc!r}")
-        reason = f"could not run here: {type(exc).__name__}"
-        return _row(name, [], [], kept=reason, masks="-", signs="-", cannot="-")
+    except (subprocess.CalledProcessError, OSError, RuntimeError, LookupError) as exc:  # another version's files, too
+        say(f"{name} could not run: {exc}")
+        return _row(name, [], [], kept=f"could not run here: {_reason(exc)}", masks="-", signs="-", cannot="-")
+
+
+def _reason(exc: Exception) -> str:
+    """Say in one line what keeps a peer from running."""
+    if isinstance(exc, subprocess.CalledProcessError):
+        return f"`{' '.join(Path(word).name for word in exc.cmd[:4])} ...` ended with {exc.returncode}"
+    if isinstance(exc, FileNotFoundError):
+        return f"{exc.filename or exc} is missing"
+    return str(exc) or type(exc).__name__
 
 
 def _measured(name: str, folder: Path) -> dict[str, Any]:
@@ -101,8 +113,8 @@ def _measured(name: str, folder: Path) -> dict[str, Any]:
 
 def _costs(peer: Peer, broker: Broker, beside: Broker) -> tuple[list[float], list[float]]:
     floors, values = [], []
-    peer.start()
     try:
+        peer.start()
         with publishing(broker.port, qos=1) as pace:
             _until_it_takes(peer, pace)
             for _ in range(ROUNDS):
@@ -130,20 +142,21 @@ def _until_it_takes(peer: Peer, pace: Any) -> None:
 
 def _kill(peer: Peer, broker: Broker) -> str:
     """Kill in the middle, start again, and count what never arrived. Its broker keeps what it had not acknowledged."""
-    peer.start()
-    first = max(peer.sink.numbers) + 1
-    with publishing(broker.port, qos=1) as pace:
-        pace.sent = first
-        _until_connected(peer, pace)
-        first = pace.sent
-        pace.publish(_KILL_MESSAGES // 2, per_second=PACE)
-        peer.kill()
-        pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
+    try:
         peer.start()
-        pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
-        wanted = set(range(first, pace.sent))
-        missing = _settled(lambda: len(wanted - peer.sink.numbers))
-    peer.kill()
+        with publishing(broker.port, qos=1) as pace:
+            pace.sent = max(peer.sink.numbers) + 1
+            _until_connected(peer, pace)
+            first = pace.sent
+            pace.publish(_KILL_MESSAGES // 2, per_second=PACE)
+            peer.kill()
+            pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
+            peer.start()
+            pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
+            wanted = set(range(first, pace.sent))
+            missing = _settled(lambda: len(wanted - peer.sink.numbers))
+    finally:
+        peer.kill()
     return _kept(missing, len(wanted))
 
 

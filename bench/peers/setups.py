@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,26 +73,25 @@ def straight(folder: Path, broker_port: int, authority: CertificateAuthority) ->
     sink = HttpsSink(authority.issue("collector"))
     environment = dict(os.environ) | {"API_KEY": "acto_" + "0" * 43, "SSL_CERT_FILE": str(authority.ca_file)}
     environment.pop("PYTHONPATH", None)
-    yield Peer(
-        name="paho + actobotics",
-        masks="yes, by 13 patterns",
-        signs="Ed25519 key in a file",
-        cannot="keep anything on disk, chain bundles, count what it loses, pin the server, use a token",
-        folder=folder,
-        commands=[[str(python), str(ROOT / "bench/peers/straight.py"), str(broker_port), str(sink.port)]],
-        environment=environment,
-        sink=sink,
-    )
-    sink.close()
+    with closing(sink):
+        yield Peer(
+            name="paho + actobotics",
+            masks="yes, by 13 patterns",
+            signs="Ed25519 key in a file",
+            cannot="keep anything on disk, chain bundles, count what it loses, pin the server, use a token",
+            folder=folder,
+            commands=[[str(python), str(ROOT / "bench/peers/straight.py"), str(broker_port), str(sink.port)]],
+            environment=environment,
+            sink=sink,
+        )
 
 
 def thingsboard(folder: Path, broker_port: int, _authority: CertificateAuthority) -> Iterator[Peer]:
     """Make thingsboard-gateway with its MQTT connector and file storage, and a broker in the place of its server."""
     python = _venv("tb", "thingsboard-gateway")
     (folder / "acl").write_text("topic readwrite #\n\nuser stub\n" + "".join(f"topic {rule}\n" for rule in _ALLOWED))
-    uplink = Broker(folder / "uplink", settings=f"acl_file {folder}/acl")  # else the gateway would hear its own questions
-    uplink.start()
-    sink = ThingsboardSink(uplink.port)
+    acl = f"acl_file {folder}/acl"  # else the gateway would hear its own questions
+    uplink = Broker(folder / "uplink", settings=acl, port=free_port())
     shipped = next((CACHE / "tb").glob("lib/python*/site-packages/thingsboard_gateway/config"))
     settings = json.loads((shipped / "tb_gateway.json").read_text())
     settings["thingsboard"] |= {"host": "127.0.0.1", "port": uplink.port, "remoteConfiguration": False}
@@ -115,18 +114,21 @@ def thingsboard(folder: Path, broker_port: int, _authority: CertificateAuthority
     environment.pop("PYTHONPATH", None)
     service = "from thingsboard_gateway.gateway.tb_gateway_service import TBGatewayService"
     script = f"{service}; TBGatewayService({str(folder / 'tb_gateway.json')!r})"
-    yield Peer(
-        name="thingsboard-gateway, file storage",
-        masks="no; it sends the fields that are configured",
-        signs="no",
-        cannot="mask, sign, prove a gap; here its server is a broker, by plain MQTT",
-        folder=folder,
-        commands=[[str(python), "-c", script]],
-        environment=environment,
-        sink=sink,
-    )
-    sink.close()
-    uplink.stop()
+    uplink.start()
+    try:
+        with closing(ThingsboardSink(uplink.port)) as sink:
+            yield Peer(
+                name="thingsboard-gateway, file storage",
+                masks="no; it sends the fields that are configured",
+                signs="no",
+                cannot="mask, sign, prove a gap; here its server is a broker, by plain MQTT",
+                folder=folder,
+                commands=[[str(python), "-c", script]],
+                environment=environment,
+                sink=sink,
+            )
+    finally:
+        uplink.stop()
 
 
 def node_red(folder: Path, broker_port: int, authority: CertificateAuthority) -> Iterator[Peer]:
@@ -144,17 +146,17 @@ def node_red(folder: Path, broker_port: int, authority: CertificateAuthority) ->
     (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings)}")
     (folder / "flows.json").write_text(json.dumps(_flow(broker_port, sink.port)))
     node = shutil.which("node") or "node"
-    yield Peer(
-        name="Node-RED, MQTT in, function, HTTPS request",
-        masks="what its function is written to mask",
-        signs="no",
-        cannot="keep anything on disk, sign, bundle, count what it loses",
-        folder=folder,
-        commands=[[node, str(program), "-u", str(folder), "-s", str(folder / "settings.js"), "flows.json"]],
-        environment=dict(os.environ) | {"NODE_EXTRA_CA_CERTS": str(authority.ca_file)},
-        sink=sink,
-    )
-    sink.close()
+    with closing(sink):
+        yield Peer(
+            name="Node-RED, MQTT in, function, HTTPS request",
+            masks="what its function is written to mask",
+            signs="no",
+            cannot="keep anything on disk, sign, bundle, count what it loses",
+            folder=folder,
+            commands=[[node, str(program), "-u", str(folder), "-s", str(folder / "settings.js"), "flows.json"]],
+            environment=dict(os.environ) | {"NODE_EXTRA_CA_CERTS": str(authority.ca_file)},
+            sink=sink,
+        )
 
 
 def rsyslog(folder: Path, broker_port: int, authority: CertificateAuthority) -> Iterator[Peer]:
@@ -179,18 +181,18 @@ action(type="omfwd" target="127.0.0.1" port="{sink.port}" protocol="tcp"
     daemon = [str(root / "usr/sbin/rsyslogd"), "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(folder / "pid")]
     subscribe = [str(root / "usr/bin/mosquitto_sub"), "-p", str(broker_port), "-t", TOPIC, "-q", "1", "-c", "-i", "rsyslog"]
     feed = ["logger", "-n", "127.0.0.1", "-P", str(port), "-T", "--octet-count", "-S", "65536", "-t", "robot"]
-    yield Peer(
-        name="mosquitto_sub, logger, rsyslog with a disk-assisted queue",
-        masks="no",
-        signs="no",
-        cannot="take MQTT by itself, mask, sign, prove a gap; mosquitto_sub acknowledges before rsyslog has it",
-        folder=folder,
-        commands=[[*daemon, "-M", str(libraries / "rsyslog")], subscribe, feed],
-        environment=environment,
-        sink=sink,
-        listens=port,
-    )
-    sink.close()
+    with closing(sink):
+        yield Peer(
+            name="mosquitto_sub, logger, rsyslog with a disk-assisted queue",
+            masks="no",
+            signs="no",
+            cannot="take MQTT by itself, mask, sign, prove a gap; mosquitto_sub acknowledges before rsyslog has it",
+            folder=folder,
+            commands=[[*daemon, "-M", str(libraries / "rsyslog")], subscribe, feed],
+            environment=environment,
+            sink=sink,
+            listens=port,
+        )
 
 
 PEERS = {
@@ -245,11 +247,12 @@ def _flow(broker_port: int, sink_port: int) -> list[dict[str, object]]:
 
 
 def _venv(name: str, *packages: str) -> Path:
-    python = CACHE / name / "bin" / "python"
-    if not python.exists():
+    python, installed = CACHE / name / "bin" / "python", CACHE / name / "installed"
+    if not installed.exists():  # an environment alone may be one whose packages could not be fetched
         say(f"installing {', '.join(packages)}")
         subprocess.run([sys.executable, "-m", "venv", str(CACHE / name)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
+        installed.touch()
     return python
 
 
@@ -259,7 +262,7 @@ def _debian(*packages: str) -> Path:
     if not root.exists():
         say(f"fetching {', '.join(packages)}")
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "-qq", *packages], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["apt-get", "download", "-qq", *packages], cwd=folder, check=True)
         for package in folder.glob("*.deb"):
             subprocess.run(["dpkg", "-x", str(package), str(root.with_suffix(".new"))], check=True)
         root.with_suffix(".new").rename(root)

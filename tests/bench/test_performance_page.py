@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare, gate, page, pictures
+from bench import budgets, compare, gate, page, pictures
 from bench.__main__ import PARTS
 from bench.budgets import BUDGETS
 from hil.rig import ROOT
@@ -100,3 +100,54 @@ def test_two_results_are_held_to_each_other_by_their_cpu_ratios_alone() -> None:
         ("wall", "pace", 800),
         ("no ratio", "alone", 0),
     ]
+
+
+def _compared(one: Path, other: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench.compare", str(one), str(other)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_two_results_do_not_agree_where_one_lacks_a_cpu_ratio(tmp_path: Path) -> None:
+    lesser = json.loads(page.REFERENCE.read_text())
+    name = next(name for name, figure in lesser["figures"].items() if figure["kind"] == "cpu" and figure["ratio"])
+    del lesser["figures"][name]
+    (tmp_path / "lesser.json").write_text(json.dumps(lesser))
+    done = _compared(page.REFERENCE, tmp_path / "lesser.json")
+    assert done.returncode == 1
+    assert f"MISSING    {name}" in done.stdout
+    (tmp_path / "empty.json").write_text('{"figures": {}}')
+    assert _compared(tmp_path / "empty.json", tmp_path / "empty.json").returncode == 1, "nothing was held to anything"
+
+
+def test_what_is_no_result_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "text.json").write_text("no JSON")
+    for file in (tmp_path / "missing.json", tmp_path / "text.json", gate.BASELINE):
+        done = _compared(page.REFERENCE, file)
+        assert done.returncode == 2
+        assert str(file) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_budget_without_its_figure_is_named() -> None:
+    result = json.loads(page.REFERENCE.read_text())
+    found = {name: figure for name, figure in result["figures"].items() if "1,000,000" not in name}
+    missing = budgets.unmeasured(budgets.judged(found))
+    assert "put, take and receipt with 1,000,000 queued against 1,000, CPU" in missing
+    assert "idle CPU" not in missing
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "said"),
+    [
+        ("bench", ["nosuch"], "no such part: nosuch"),
+        ("bench", ["mask", "--reference"], "all parts"),
+        ("bench.peers", ["nosuch"], "no such peer: nosuch"),
+        ("bench.peers", ["rsyslog", "--reference"], "all peers"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_measured(program: str, words: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", program, *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
