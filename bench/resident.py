@@ -2,7 +2,8 @@
 
 It runs in a virtual environment of its own without extras: what a robot has, and nothing that the tests brought.
 Memory is the proportional set size of daemon and signer after a few thousand messages, not that of a process that has
-done nothing yet.
+done nothing yet. It leaves to the programs of the measurement, Python as well, their part of what is shared; so what the two
+would take without them is shown beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from bench.content import fill_state
 from bench.figure import Figure
 from bench.load import SETTINGS, look, publishing, rig, sealed, stopped
-from bench.machine import cpu_seconds, pss_kib, say, wake_ups
+from bench.machine import alone_kib, cpu_seconds, pss_kib, say, wake_ups
 from hil.rig import ROOT, Rig, wait_for
 
 BARE = ROOT / "bench" / ".cache" / "bare"
@@ -27,6 +28,7 @@ STORE_BYTES = 256 << 20
 _MESSAGES = 3000
 _SETTLE_SECONDS = 5.0
 _STARTS = 3
+_KIB = 1024 / 1e6  # MB
 
 
 def environment() -> Path:
@@ -67,7 +69,8 @@ def _idle(made: Rig, python: Path, seconds: float) -> list[Figure]:
         pace.publish(_MESSAGES, per_second=1000)
         wait_for(lambda: look(made).acknowledged >= _MESSAGES, what="the messages")
         wait_for(lambda: not look(made).outbox_bundles and not look(made).journal_messages, what="the receipts")
-        memory = {name: pss_kib(pid) / 1024 * 1.048576 for name, pid in pids.items()}
+        memory = {name: pss_kib(pid) * _KIB for name, pid in pids.items()}
+        alone = alone_kib(pids.values()) * _KIB
         time.sleep(_SETTLE_SECONDS)
         say(f"idle for {seconds:.0f} s")
         before = {name: (cpu_seconds(pid), wake_ups(pid)) for name, pid in pids.items()}
@@ -77,6 +80,7 @@ def _idle(made: Rig, python: Path, seconds: float) -> list[Figure]:
     wakes = {name: (after[name][1] - before[name][1]) / seconds for name in pids}
     return [
         Figure(name="memory (PSS), daemon and signer", unit="MB", values=[sum(memory.values())], kind="count", split=memory),
+        Figure(name="memory of daemon and signer, if nothing else ran", unit="MB", values=[alone], kind="count"),
         Figure(name="idle CPU, daemon and signer", unit="%", values=[sum(cpu.values())], kind="count", split=cpu),
         Figure(name="wake-ups, daemon and signer", unit="1/s", values=[sum(wakes.values())], kind="count", split=wakes),
     ]
