@@ -84,13 +84,18 @@ def _run(folder: Path) -> list[str]:
 
 
 def judged(counts: Counts, baselines: dict[str, Counts], *, name: str) -> tuple[list[str], bool]:
-    """Return a line for each stage, and whether all hold. Raises LookupError if there is no baseline at all."""
+    """Return what is compared, a line for each stage, and whether all hold. Raises LookupError if there is no baseline."""
     if not baselines:
-        raise LookupError("no baseline is recorded")
+        raise LookupError("no baseline is recorded: make gate RECORD=1")
     known = name in baselines
-    baseline = baselines[name if known else max(baselines, key=lambda other: _alike(name, other))]
-    most = MOST_PERCENT if known else MOST_ELSEWHERE_PERCENT
-    lines, holds = [], True
+    nearest = name if known else max(baselines, key=lambda other: _alike(name, other))
+    baseline, most = baselines[nearest], MOST_PERCENT if known else MOST_ELSEWHERE_PERCENT
+    lines, holds = [f"gate: {name}"], True
+    if not known:
+        lines.append(
+            f"This build of Python has no baseline, and is held to that of {nearest}, loosely: +{most:g} % pass. "
+            f"`make gate RECORD=1` on code that is known to be good, committed, makes it +{MOST_PERCENT:g} %."
+        )
     for stage in _GUARDED:
         now, then = counts[stage] / counts[FLOOR], baseline[stage] / baseline[FLOOR]
         percent = (now / then - 1) * 100
@@ -114,13 +119,16 @@ def main() -> int:
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     baselines: dict[str, Counts] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    counts, name = count(), build()
+    try:
+        counts, name = count(), build()
+    except FileNotFoundError as exc:
+        parser.exit(2, f"gate: {exc}\n")
     if options.record:
         baselines[name] = {stage: round(number) for stage, number in counts.items()}
         BASELINE.write_text(json.dumps(dict(sorted(baselines.items())), indent=1) + "\n")
         print(f"recorded for {name}")
     lines, holds = judged(counts, baselines, name=name)
-    print(f"gate: {name}{'' if name in baselines else ', which has no baseline of its own'}", *lines, sep="\n")
+    print(*lines, sep="\n")
     if not holds:
         print(
             "A stage takes more instructions than recorded. If that is meant: make gate RECORD=1, and say why in the commit."

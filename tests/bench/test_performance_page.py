@@ -56,6 +56,14 @@ def test_the_gate_fails_a_stage_that_takes_more_than_recorded(name: str, stage: 
     assert gate.judged(counts, {"this": RECORDED}, name=name)[1] is holds
 
 
+def test_the_gate_says_which_baseline_another_build_of_python_is_held_to() -> None:
+    lines, holds = gate.judged(RECORDED, {"cpython-3.11.2": RECORDED, "cpython-3.13.5": RECORDED}, name="cpython-3.13.9")
+    assert holds
+    assert "cpython-3.13.5" in lines[1]
+    assert "RECORD=1" in lines[1]
+    assert len(gate.judged(RECORDED, {"this": RECORDED}, name="this")[0]) == len(lines) - 1, "its own needs no words"
+
+
 def test_the_gate_needs_a_baseline() -> None:
     with pytest.raises(LookupError):
         gate.judged(RECORDED, {}, name="this")
