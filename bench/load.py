@@ -124,9 +124,9 @@ def floor_cost(port: int, *, messages: int, per_second: float, qos: int) -> floa
 
 
 @contextmanager
-def another_broker(folder: Path) -> Iterator[Broker]:
+def another_broker(folder: Path, *, in_flight: int = IN_FLIGHT) -> Iterator[Broker]:
     """Run a broker for the floor alone: one that others have a session at would keep the floor's messages for them."""
-    broker = Broker(folder, settings=f"max_inflight_messages {IN_FLIGHT}")
+    broker = Broker(folder, settings=f"max_inflight_messages {in_flight}")
     broker.start()
     try:
         yield broker
