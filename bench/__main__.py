@@ -40,13 +40,13 @@ def _hold(folder: Path, series: dict[str, Any]) -> list[Figure]:
 
 
 PARTS: dict[str, tuple[Part, int]] = {  # with the seconds that each may take on two cores
-    "line": (lambda folder, _series: line(folder), 210),
+    "line": (lambda folder, _series: line(folder), 240),
     "hold": (_hold, 150),
     "mask": (lambda _folder, _series: masking(), 20),
     "journal": (lambda folder, _series: durable(folder), 75),
     "signing": (lambda folder, _series: signing(folder), 30),
     "queue": (lambda folder, _series: queue(folder), 120),
-    "resident": (lambda folder, _series: resident(folder), 120),
+    "resident": (lambda folder, _series: resident(folder), 180),
     "units": (lambda folder, _series: units(folder), 60),
     "drain": (lambda folder, _series: backlog(folder), 90),
 }

@@ -25,7 +25,7 @@ FLOOR_NAME = "paho's loop"
 _STARTED_SECONDS = 120.0
 
 
-def line(folder: Path, *, rounds: int = 4, messages: int = 4000, per_second: float = 1000) -> list[Figure]:
+def line(folder: Path, *, rounds: int = 5, messages: int = 4000, per_second: float = 1000) -> list[Figure]:
     """Measure QoS 1 and QoS 0."""
     return [figure for qos in (1, 0) for figure in measured(folder / f"qos{qos}", qos, rounds, messages, per_second)]
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from bench.content import fill_state
@@ -28,6 +30,7 @@ STORE_BYTES = 256 << 20
 _MESSAGES = 3000
 _SETTLE_SECONDS = 5.0
 _STARTS = 3
+_IDLE_ROUNDS = 3  # of half a minute: what comes once in ten seconds is in each
 _KIB = 1024 / 1e6  # MB
 
 
@@ -72,18 +75,42 @@ def _idle(made: Rig, python: Path, seconds: float) -> list[Figure]:
         memory = {name: pss_kib(pid) * _KIB for name, pid in pids.items()}
         alone = alone_kib(pids.values()) * _KIB
         time.sleep(_SETTLE_SECONDS)
-        say(f"idle for {seconds:.0f} s")
-        before = {name: (cpu_seconds(pid), wake_ups(pid)) for name, pid in pids.items()}
-        time.sleep(seconds)  # idleness is what is measured
-        after = {name: (cpu_seconds(pid), wake_ups(pid)) for name, pid in pids.items()}
-    cpu = {name: (after[name][0] - before[name][0]) / seconds * 100 for name in pids}
-    wakes = {name: (after[name][1] - before[name][1]) / seconds for name in pids}
+        idleness = _idleness(pids, seconds)
     return [
         Figure(name="memory (PSS), daemon and signer", unit="MB", values=[sum(memory.values())], kind="count", split=memory),
         Figure(name="memory of daemon and signer, if nothing else ran", unit="MB", values=[alone], kind="count"),
-        Figure(name="idle CPU, daemon and signer", unit="%", values=[sum(cpu.values())], kind="count", split=cpu),
-        Figure(name="wake-ups, daemon and signer", unit="1/s", values=[sum(wakes.values())], kind="count", split=wakes),
+        *idleness,
     ]
+
+
+def _idleness(pids: Mapping[str, int], seconds: float) -> list[Figure]:
+    """Look on for a few rounds."""
+    looks = [_look(pids)]
+    for turn in range(_IDLE_ROUNDS):
+        say(f"idle for {seconds:.0f} s, {turn + 1} of {_IDLE_ROUNDS}")
+        time.sleep(seconds)  # idleness is what is measured
+        looks.append(_look(pids))
+    figures = []
+    for index, name, unit, scale in ((0, "idle CPU", "%", 100.0), (1, "wake-ups", "1/s", 1.0)):
+        rounds = {
+            pid: [(after[pid][index] - before[pid][index]) / seconds * scale for before, after in pairwise(looks)]
+            for pid in pids
+        }
+        figures.append(
+            Figure(
+                name=f"{name}, daemon and signer",
+                unit=unit,
+                values=[sum(each) for each in zip(*rounds.values(), strict=True)],
+                kind="count",
+                split={pid: statistics.median(each) for pid, each in rounds.items()},
+            )
+        )
+    return figures
+
+
+def _look(pids: Mapping[str, int]) -> dict[str, tuple[float, int]]:
+    """Return CPU seconds and wake-ups of each process until now."""
+    return {name: (cpu_seconds(pid), wake_ups(pid)) for name, pid in pids.items()}
 
 
 def _starts(made: Rig, python: Path) -> Figure:
