@@ -1,9 +1,10 @@
 """The journal: durable messages a second, and bytes written for each payload byte, against raw append and fdatasync.
 
 Both write the same groups, in turns. Ten minutes of 100 messages a second are written as fast as the disk takes them:
-time is the simulation's, so that a group is what a commit interval brings. 220 ms is what mosquitto's 20 messages in flight
-make of the default 500 ms. Bytes are those of /proc/self/io, what the kernel was asked to bring to the device, and those
-that the block device took meanwhile from all programs, the file system's own journal included. The pace is that of commits.
+time is the simulation's, so that a group is what a commit interval brings. 220 ms is what a broker that holds to 20 in
+flight makes of the default 500 ms. Bytes are those of /proc/self/io, what the kernel was asked to bring to the device, and
+those that the block device took meanwhile from all programs, the file system's own journal included. The pace is that of
+commits alone.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from bench.wire import packet
 from hil.rig import Rig, wait_for
 
 HOLD_SECONDS = 60.0
-IN_FLIGHT = 200  # what `actod check` asks of a broker
+IN_FLIGHT = 200  # what actod asks for, for the floor as well
 _WAITING = 4000  # more than a commit interval brings at the pace that a core holds
 _CHUNK = 50
 _SAMPLE_SECONDS = 0.5

@@ -54,7 +54,7 @@ SETTINGS = """requests_per_second = 1000
 max_age_seconds = 1.0
 heartbeat_seconds = 3600
 """
-IN_FLIGHT = 20  # mosquitto's default
+IN_FLIGHT = 20  # mosquitto's default, for clients that ask for no window: the floor does not, actod asks for 200
 WARM_UP_PACE = 4  # times as fast as what is measured
 _BURST = 20
 _PUBLISHER_IN_FLIGHT = 200

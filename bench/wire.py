@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.mask import TOPIC, state
 
-GROUP = 20  # messages: what mosquitto keeps in flight
+GROUP = 20  # messages: what mosquitto keeps in flight for a client that asks for no window
 _CONNACK = b"\x20\x03\x00\x00\x00"
 Mark = Callable[[str], None]
 
