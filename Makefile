@@ -54,9 +54,9 @@ bench: setup
 bench-peers: setup
 	@.venv/bin/python -m bench.peers $(PEERS)
 
-# Instructions of a fixed workload against the recorded ones; RECORD=1 records, in a commit that says why.
+# Instructions of a fixed workload against the recorded ones; RECORD=1 (on the command line) records, in a commit that says why.
 gate: setup
-	@.venv/bin/python -m bench.gate $(if $(RECORD),--record)
+	@.venv/bin/python -m bench.gate $(if $(filter command,$(origin RECORD)),--record)
 
 # Wheel and sdist, the same bytes from the same sources, and beside them the SBOM (CycloneDX) of what is bundled.
 wheel: setup
