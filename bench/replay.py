@@ -1,4 +1,4 @@
-"""The line's own code on a fixed workload, one thread, no waiting: `python -m bench.replay [FOLDER]`, for counting.
+"""The line's own code on a fixed workload, one thread, no waiting: `python -m bench.replay`, for counting.
 
 States come in through a socket as a broker writes them, and go through what the daemon runs: link, router, admission,
 masker, store, sealing with a key in memory, receipt. The floor is paho's own loop over the same bytes, and orjson's reading

@@ -75,7 +75,7 @@ def straight(folder: Path, broker_port: int, authority: CertificateAuthority) ->
     environment.pop("PYTHONPATH", None)
     with closing(sink):
         yield Peer(
-            name="paho + actobotics",
+            name=f"paho + actobotics {_version(python, 'actobotics')}",
             masks="yes, by 13 patterns",
             signs="Ed25519 key in a file",
             cannot="keep anything on disk, chain bundles, count what it loses, pin the server, use a token",
@@ -118,7 +118,7 @@ def thingsboard(folder: Path, broker_port: int, _authority: CertificateAuthority
     try:
         with closing(ThingsboardSink(uplink.port)) as sink:
             yield Peer(
-                name="thingsboard-gateway, file storage",
+                name=f"thingsboard-gateway {_version(python, 'thingsboard-gateway')}, file storage",
                 masks="no; it sends the fields that are configured",
                 signs="no",
                 cannot="mask, sign, prove a gap; here its server is a broker, by plain MQTT",
@@ -141,6 +141,7 @@ def node_red(folder: Path, broker_port: int, authority: CertificateAuthority) ->
         subprocess.run(
             ["npm", "install", "--prefix", str(home), "--no-audit", "--no-fund", "--silent", "node-red@4"], check=True
         )
+    version = json.loads((program.parent / "package.json").read_text())["version"]
     sink = HttpsSink(authority.issue("collector"))
     settings = {"uiPort": free_port(), "uiHost": "127.0.0.1", "httpAdminRoot": False}
     (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings)}")
@@ -148,7 +149,7 @@ def node_red(folder: Path, broker_port: int, authority: CertificateAuthority) ->
     node = shutil.which("node") or "node"
     with closing(sink):
         yield Peer(
-            name="Node-RED, MQTT in, function, HTTPS request",
+            name=f"Node-RED {version}, MQTT in, function, HTTPS request",
             masks="what its function is written to mask",
             signs="no",
             cannot="keep anything on disk, sign, bundle, count what it loses",
@@ -164,6 +165,7 @@ def rsyslog(folder: Path, broker_port: int, authority: CertificateAuthority) -> 
     root = _debian(
         "rsyslog", "libestr0", "libfastjson4", "rsyslog-gnutls", "mosquitto-clients", "libmosquitto1", "libcjson1"
     )
+    version = next((CACHE / "debian").glob("rsyslog_*.deb")).name.split("_")[1].replace("%3a", ":")
     sink = LineSink(authority.issue("collector"))
     port, libraries = free_port(), next((root / "usr/lib").glob("*-linux-gnu"))
     (folder / "spool").mkdir()
@@ -183,7 +185,7 @@ action(type="omfwd" target="127.0.0.1" port="{sink.port}" protocol="tcp"
     feed = ["logger", "-n", "127.0.0.1", "-P", str(port), "-T", "--octet-count", "-S", "65536", "-t", "robot"]
     with closing(sink):
         yield Peer(
-            name="mosquitto_sub, logger, rsyslog with a disk-assisted queue",
+            name=f"mosquitto_sub, logger, rsyslog {version} with a disk-assisted queue",
             masks="no",
             signs="no",
             cannot="take MQTT by itself, mask, sign, prove a gap; mosquitto_sub acknowledges before rsyslog has it",
@@ -254,6 +256,12 @@ def _venv(name: str, *packages: str) -> Path:
         subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
         installed.touch()
     return python
+
+
+def _version(python: Path, package: str) -> str:
+    """Return which version an environment has: what is fetched is the newest, and the table has to say which."""
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    return subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _debian(*packages: str) -> Path:
