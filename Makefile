@@ -50,7 +50,7 @@ drain: setup
 bench: setup
 	@.venv/bin/python -m bench $(PARTS)
 
-# Other programs on the same work, each installed below bench/.cache: PEERS="straight node-red ..." (all); ten minutes.
+# Other programs on the same work, each installed below bench/.cache: PEERS="straight node-red ..." (all); a quarter of an hour.
 bench-peers: setup
 	@.venv/bin/python -m bench.peers $(PEERS)
 

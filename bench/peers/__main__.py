@@ -1,8 +1,9 @@
 """Peers on the same work in the same run: `python -m bench.peers [peer ...] [--reference]`, or `make bench-peers`.
 
 Each takes 600 B states at QoS 1 from a broker of its own, at a pace that all of them hold, and delivers them. CPU is that of
-all its processes, in turns with the floor. Then it is killed with SIGKILL in the middle of a run and started again: what
-did not arrive is what the kill cost. A peer that cannot be installed here is named, with the reason.
+all its processes, in turns with the floor. Then it is killed with SIGKILL in the middle of a run and started again, once
+with its server there and once without: what did not arrive is what the kill cost. A peer that cannot be installed here is
+named, with the reason.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _measured(name: str, folder: Path) -> dict[str, Any]:
         with PEERS[name](folder, broker.port, authority) as peer:
             with another_broker(folder / "beside") as beside:
                 floors, values = _costs(peer, broker, beside)
-            kept = _kill(peer, broker)
+            kept = f"{_kill(peer, broker)}; with its server away {_kill(peer, broker, away=True)}"
             return _row(peer.name, values, floors, kept=kept, masks=peer.masks, signs=peer.signs, cannot=peer.cannot)
     finally:
         broker.stop()
@@ -140,16 +141,23 @@ def _until_it_takes(peer: Peer, pace: Any) -> None:
     wait_for(lambda: max(peer.sink.numbers) >= pace.sent - 1, seconds=_PATIENCE_SECONDS, what="the warm-up")
 
 
-def _kill(peer: Peer, broker: Broker) -> str:
-    """Kill in the middle, start again, and count what never arrived. Its broker keeps what it had not acknowledged."""
+def _kill(peer: Peer, broker: Broker, *, away: bool = False) -> str:
+    """Kill in the middle, start again, and count what never arrived. Its broker keeps what it had not acknowledged.
+
+    With the server away nothing is delivered before the kill: what is kept then was on the peer's disk, or at the broker.
+    """
     try:
         peer.start()
         with publishing(broker.port, qos=1) as pace:
             pace.sent = max(peer.sink.numbers) + 1
             _until_connected(peer, pace)
             first = pace.sent
+            if away:
+                peer.sink.away()
             pace.publish(_KILL_MESSAGES // 2, per_second=PACE)
             peer.kill()
+            if away:
+                peer.sink.back()
             pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
             peer.start()
             pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
@@ -192,7 +200,7 @@ def _actod(folder: Path) -> dict[str, Any]:
         for _ in range(ROUNDS):
             floors.append(floor_cost(beside.port, messages=MESSAGES, per_second=PACE, qos=1))
             values.append(sum(daemon_cost(made, messages=MESSAGES, per_second=PACE, qos=1, delivered=True)))
-        kept = _kill_actod(made)
+        kept = f"{_kill_actod(made)}; with its server away {_kill_actod(made, away=True)}"
     return _row(
         "actod",
         values,
@@ -204,11 +212,15 @@ def _actod(folder: Path) -> dict[str, Any]:
     )
 
 
-def _kill_actod(made: Rig) -> str:
+def _kill_actod(made: Rig, *, away: bool = False) -> str:
     with running(made), publishing(made.broker.port, qos=1) as pace:
-        pace.sent = first = 10_000_000
+        pace.sent = first = 20_000_000 if away else 10_000_000
+        if away:
+            made.collector.close()
         pace.publish(_KILL_MESSAGES // 2, per_second=PACE)
         made.actod.kill()
+        if away:
+            made.collector.start()
         pace.publish(_KILL_MESSAGES // 4, per_second=PACE)
         with running(made):
             pace.publish(_KILL_MESSAGES // 4, per_second=PACE)

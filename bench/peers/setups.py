@@ -76,7 +76,7 @@ def straight(folder: Path, broker_port: int, authority: CertificateAuthority) ->
     with closing(sink):
         yield Peer(
             name=f"paho + actobotics {_version(python, 'actobotics')}",
-            masks="yes, by 13 patterns",
+            masks="yes, by 6 patterns",
             signs="Ed25519 key in a file",
             cannot="keep anything on disk, chain bundles, count what it loses, pin the server, use a token",
             folder=folder,
@@ -116,7 +116,7 @@ def thingsboard(folder: Path, broker_port: int, _authority: CertificateAuthority
     script = f"{service}; TBGatewayService({str(folder / 'tb_gateway.json')!r})"
     uplink.start()
     try:
-        with closing(ThingsboardSink(uplink.port)) as sink:
+        with closing(ThingsboardSink(uplink)) as sink:
             yield Peer(
                 name=f"thingsboard-gateway {_version(python, 'thingsboard-gateway')}, file storage",
                 masks="no; it sends the fields that are configured",

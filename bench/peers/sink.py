@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import socketserver
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from hil.parts.broker import Broker
 from hil.parts.certificates import Certificate
 
 _NUMBER = re.compile(rb"headerId[\\\"' ]*[:=,][\\\"' ]*(\d+)")
@@ -27,6 +29,14 @@ class Sink:
         self.others = 0
         self._lock = threading.Lock()
 
+    def away(self) -> None:
+        """Take nothing more, as a server that is down."""
+        raise NotImplementedError
+
+    def back(self) -> None:
+        """Take again, where it was."""
+        raise NotImplementedError
+
     def take(self, data: bytes) -> None:
         found = [int(number) for number in _NUMBER.findall(data)]
         with self._lock:
@@ -35,11 +45,61 @@ class Sink:
             self.others += len(found) - (len(self.numbers) - before)
 
 
-class HttpsSink(Sink):
-    """Takes each POST, and names a proof."""
+class _TlsSink(Sink):
+    """One with a listener of its own. It may go away, its connections with it, and be back at the same port."""
+
+    port = 0
 
     def __init__(self, certificate: Certificate) -> None:
         super().__init__()
+        self._certificate = certificate
+        self._connections: set[socket.socket] = set()
+        self.back()
+
+    def _handler(self) -> type[socketserver.StreamRequestHandler]:
+        raise NotImplementedError
+
+    def back(self) -> None:
+        sink = self
+
+        class Handler(self._handler()):  # type: ignore[misc]
+            def setup(self) -> None:
+                sink._connections.add(self.request)
+                super().setup()
+
+            def finish(self) -> None:
+                sink._connections.discard(self.request)
+                with contextlib.suppress(OSError):
+                    super().finish()
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+            request_queue_size = 512
+
+            def handle_error(self, *_arguments: Any) -> None:
+                """Say nothing of connections that were cut."""
+
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        self._server.socket = _listening(self._certificate, self._server.socket)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def away(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.away()
+
+
+class HttpsSink(_TlsSink):
+    """Takes each POST, and names a proof."""
+
+    def _handler(self) -> type[socketserver.StreamRequestHandler]:
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,25 +116,13 @@ class HttpsSink(Sink):
             def log_message(self, *_arguments: Any) -> None:
                 """Say nothing."""
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 512
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.socket = _listening(certificate, self._server.socket)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return Handler
 
 
-class LineSink(Sink):
+class LineSink(_TlsSink):
     """Takes lines over TLS, as a syslog server does."""
 
-    def __init__(self, certificate: Certificate) -> None:
-        super().__init__()
+    def _handler(self) -> type[socketserver.StreamRequestHandler]:
         sink = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -82,18 +130,7 @@ class LineSink(Sink):
                 for line in self.rfile:
                     sink.take(line)
 
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.socket = _listening(certificate, self._server.socket)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return Handler
 
 
 class ThingsboardSink(Sink):
@@ -101,13 +138,14 @@ class ThingsboardSink(Sink):
 
     ASKS, ANSWERS, TELEMETRY = "v1/devices/me/rpc/request/", "v1/devices/me/rpc/response/", "v1/gateway/telemetry"
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, server: Broker) -> None:
         super().__init__()
-        self.port = port
+        self._server, self._subscribed = server, threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sink")
         self._client.on_connect = lambda client, *_: client.subscribe([(self.TELEMETRY, 1), (f"{self.ASKS}+", 1)])
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1", port)
+        self._client.connect("127.0.0.1", server.port)
         self._client.loop_start()
 
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
@@ -115,6 +153,16 @@ class ThingsboardSink(Sink):
             client.publish(self.ANSWERS + message.topic.removeprefix(self.ASKS), '{"rateLimits":{},"gatewayRateLimits":{}}')
         else:
             self.take(bytes(message.payload))
+
+    def away(self) -> None:
+        self._subscribed.clear()
+        self._server.stop()
+
+    def back(self) -> None:
+        """Start the server again; returns when what it takes is seen."""
+        self._server.start()
+        if not self._subscribed.wait(60):
+            raise TimeoutError("the server is not back")
 
     def close(self) -> None:
         self._client.disconnect()
