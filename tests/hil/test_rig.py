@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +128,29 @@ def test_the_record_of_a_collector_that_still_writes_ends_with_a_whole_line(tmp_
     with collector.envelopes_file.open("ab") as file:
         file.write(b"3}\n")
     assert record.read_bytes() == b'{"a":1}\n{"b":2}\n'
+
+
+def test_threads_that_ask_a_collector_at_the_same_time_see_each_bundle_once(tmp_path: Path) -> None:
+    authority = CertificateAuthority.make(tmp_path / "ca")
+    collector = Collector(folder=tmp_path / "collector", certificate=authority.issue("collector"), api_keys=[])
+    bundles = [{"n": number, "filling": "." * 3000} for number in range(1000)]
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            collector.envelopes()
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        with collector.envelopes_file.open("ab", buffering=0) as file:
+            for number, bundle in enumerate(bundles):
+                file.write(json.dumps(bundle).encode() + b"\n")
+                if number % 10 == 0:
+                    os.sched_yield()
+        over.set()
+        for one in asking:
+            one.result()
+    assert collector.envelopes() == bundles
 
 
 def test_what_went_with_a_disk_is_owed_no_more_until_it_is_acknowledged_again() -> None:
