@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hil import account, report
+from hil import report
 from hil.acceptance import UNITS
-from hil.account import Account
 from hil.faults import Scenario
 from hil.result import Result
 from hil.rig import wait_for
 from hil.robot.publisher import RobotProcess
 from hil.soak import source
+from hil.verdict import Account, summary
 from hil.world import World
 
 RECOVERED_WITHIN_SECONDS = 400.0
@@ -79,7 +79,7 @@ class Ordeal:
             kind=report.SIMULATED if robot.vm is not None else report.BOARD,
             samples=self.world.tally.samples,
             results=self.results,
-            account=account.summary(drawn),
+            account=summary(drawn),
             facts=facts,
         )
 

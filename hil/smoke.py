@@ -21,6 +21,7 @@ from hil.acceptance import say
 from hil.ordeal import Ordeal
 from hil.rig import wait_for
 from hil.target import OPTIONS, Robot
+from hil.verdict import summary
 from hil.virtual.architecture import ARCHITECTURES
 from hil.world import World
 
@@ -79,7 +80,7 @@ def collect(world: World, *, messages: int, rate: float) -> None:
         drawn = account.draw_up(world, twice_published=traffic.repeated())
         account.search(world, drawn, canaries=traffic.canaries())
     assert drawn.problems() == [], drawn.problems()
-    say("collects, signs and submits", published=len(published), **account.summary(drawn))
+    say("collects, signs and submits", published=len(published), **summary(drawn))
 
 
 def main() -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from hil import account
-from hil.account import Account
 from hil.ordeal import Ordeal
 from hil.rig import ROOT
+from hil.verdict import Account, in_words
 from hil.world import World
 
 
@@ -23,5 +23,5 @@ def drawn_up(ordeal: Ordeal, installed: World) -> Account:
 
 
 def test_nothing_is_lost_or_leaked_and_everything_verifies(drawn_up: Account, say_of_it: Callable[[str], None]) -> None:
-    say_of_it(f"{account.in_words(drawn_up)}; the report lies in hil/out")
+    say_of_it(f"{in_words(drawn_up)}; the report lies in hil/out")
     assert drawn_up.problems() == []

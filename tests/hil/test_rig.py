@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from hil.result import Result
 from hil.robot.publisher import number_of
 from hil.shrink import smallest
 from hil.tally import Sample, Tally
+from hil.verdict import Account, problems
 
 
 def test_no_loss_in_300_cuts_bounds_the_loss_at_one_percent_a_cut() -> None:
@@ -128,6 +130,19 @@ def test_the_record_of_a_collector_that_still_writes_ends_with_a_whole_line(tmp_
     with collector.envelopes_file.open("ab") as file:
         file.write(b"3}\n")
     assert record.read_bytes() == b'{"a":1}\n{"b":2}\n'
+
+
+def test_an_account_of_nothing_and_a_verification_that_was_killed_are_no_pass() -> None:
+    sound = {"verified_by_server": 2, "verified_by_hardware": 2, "control_found": True}
+    assert Account(acknowledged=5, bundles=2, **sound).problems() == []
+    assert Account(control_found=True).problems() == ["nothing was acknowledged, or nothing arrived: no account"]
+    assert Account(acknowledged=5, bundles=3, **sound).problems() == [
+        "2 of 3 bundles verified by the server's own function",
+        "2 of 3 bundles verified by hardware",
+    ]
+    killed = subprocess.run(["sh", "-c", "kill -9 $$"], capture_output=True, text=True, check=False)
+    assert problems(killed) == ["it ended with -9, and said nothing"]
+    assert problems(subprocess.CompletedProcess("", 0, '{"verdict": "valid"}', "")) == []
 
 
 def test_threads_that_ask_a_collector_at_the_same_time_see_each_bundle_once(tmp_path: Path) -> None:
