@@ -40,7 +40,11 @@ class Ordeal:
     @classmethod
     @contextlib.contextmanager
     def begun(cls, world: World, *, seed: int, rate: float, seconds: float) -> Iterator[Ordeal]:
-        """Start the traffic, and end it."""
+        """Start the traffic, and end it. Raises RuntimeError where a result would name a source that does not run."""
+        if world.installed_source() != source():
+            raise RuntimeError(
+                "the robot's package is of another source than this clone: build it anew, deploy/debian/build"
+            )
         folder = world.folder / "traffic"
         traffic = RobotProcess(port=world.broker.port, folder=folder, seed=seed, seconds=seconds, rate=rate)
         ordeal = cls(world, traffic, seed=seed)

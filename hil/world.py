@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,6 +25,10 @@ from hil.tally import Tally
 from hil.target import Robot
 from hil.virtual.image import digest
 
+CODE = "/usr/lib/actod/lib/python3.*/site-packages/actod"  # for a shell on the robot
+_DIGEST = """import hashlib, pathlib, sys
+files = sorted(pathlib.Path(sys.argv[1]).rglob("*.py"))
+print(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16])"""
 _CREDENTIAL = "[Service]\nLoadCredential=broker-password:/etc/actod/credentials/broker-password\n"
 COLLECTOR, BROKER = "collector.example", "broker.example"
 _MOST_CAPTURED_BYTES = 256 << 20
@@ -174,6 +179,10 @@ class World:
         self.robot.write(OPERATOR, self.operator.public.read_bytes())
         said = self.robot.run(*AS_ACTOD, "actod", "keys", "export", "--trust", "--operator", OPERATOR)
         self.site.enrolled = json.loads(said.stdout)
+
+    def installed_source(self) -> str:
+        """Return the digest of what is installed, as `source` has that of this clone."""
+        return self.robot.run("sh", "-c", f"python3 -c {shlex.quote(_DIGEST)} {CODE}").stdout.strip()
 
     def name_hosts(self) -> None:
         """Tell the robot's resolver where its broker and its collector are."""
