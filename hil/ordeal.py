@@ -90,23 +90,19 @@ class Ordeal:
     def go_through(self, scenario: Scenario) -> Result:
         """Have the robot live through one scenario; the result says what did not hold."""
         world, chance = self.world, random.Random(f"{self._seed}/{scenario.name}")
-        result = Result(scenario.name, began=round(world.tally.seconds(), 1))
+        result = Result(scenario.name, began=round(world.tally.seconds(), 1), problem="it was broken off")
         self.results.append(result)
         before = len(world.tally.acknowledged)
         try:
             since = self._robots_time()
             world.notes.clear()
-            scenario.strike(world, chance)
-            result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
-            self._lasts(scenario)
-            scenario.end(world, chance)
+            self._live_through(scenario, result, chance, since)
             result.ended = round(world.tally.seconds(), 1)
             if scenario.named and not scenario.reachable:
                 result.named = self._named_afterwards(scenario, since)
-            if scenario.named and not result.named:
-                result.problem = f"it was not named: {world.notes}"
             result.recovered_seconds = round(self._recovered(), 1)
-            self._is_well(result)
+            self._is_well(result, since)
+            result.problem = f"it was not named: {world.notes}" if scenario.named and not result.named else ""
         except Exception as exc:  # noqa: BLE001 - whatever broke it off, the next scenario has its turn
             result.ended = result.ended or round(world.tally.seconds(), 1)
             result.problem = f"{type(exc).__name__}: {exc}"[:500]
@@ -114,13 +110,26 @@ class Ordeal:
         result.deepest = max((one.waiting for one in world.tally.samples if one.at >= result.began), default=0)
         return result
 
+    def _live_through(self, scenario: Scenario, result: Result, chance: random.Random, since: str) -> None:
+        """Strike, have it named while it lasts, and end it: also where something broke off, or the next one has it too."""
+        try:
+            scenario.strike(self.world, chance)
+            result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
+            self._lasts(scenario)
+        except BaseException:  # a test's time that is over, too
+            with contextlib.suppress(Exception):  # what broke off is told, not what could not be put right after it
+                scenario.end(self.world, chance)
+            raise
+        scenario.end(self.world, chance)
+
     def _robots_time(self) -> str:
         return (
             self.world.robot.run("journalctl", "-n", "0", "--show-cursor", "--no-pager").stdout.split("cursor: ")[1].strip()
         )
 
-    def _journal(self, since: str) -> str:
-        command = ("journalctl", f"--after-cursor={since}", "-u", "actod", "-o", "cat", "--no-pager")
+    def _journal(self, since: str, *units: str) -> str:
+        of = [word for unit in units or ("actod",) for word in ("-u", unit)]
+        command = ("journalctl", f"--after-cursor={since}", *of, "-o", "cat", "--no-pager")
         return self.world.robot.run(*command, check=False).stdout
 
     def _named(self, scenario: Scenario, since: str) -> str:
@@ -185,9 +194,11 @@ class Ordeal:
         wait_for(nothing_owed, seconds=self.recovers_within_seconds, what="that nothing is owed any more")
         return time.monotonic() - began
 
-    def _is_well(self, result: Result) -> None:
-        """Both units are active, and the kernel had to kill nobody for its memory."""
+    def _is_well(self, result: Result, since: str) -> None:
+        """Both units are active, and the kernel had to kill nobody for its memory: a unit that began anew counts from 0."""
         robot = self.world.robot
+        killed = [line for line in self._journal(since, *UNITS).splitlines() if "oom-kill" in line]
+        assert not killed, killed
         for unit in UNITS:
             wait_for(lambda unit=unit: robot.shows(unit, "ActiveState") == "active", seconds=60, what=f"{unit} active")
             group = f"/sys/fs/cgroup{robot.shows(unit, 'ControlGroup')}"

@@ -53,12 +53,10 @@ def test_a_batch_of_another_source_or_set_aside_does_not_count_and_one_that_does
     assert "FAIL a start needed a person" in capsys.readouterr().out
 
 
-def test_the_results_that_are_kept_hold(tmp_path: Path) -> None:
+def test_the_results_that_are_kept_hold_for_this_source_and_name_a_machine(tmp_path: Path) -> None:
     kept = Path(__file__).resolve().parents[2] / "hil/results/power-cuts.jsonl"
     copy = tmp_path / kept.name
-    batches = [json.loads(line) | {"source": source()} for line in kept.read_text(encoding="utf-8").splitlines()]
-    copy.write_text("".join(json.dumps(one) + "\n" for one in batches), encoding="utf-8")
+    copy.write_bytes(kept.read_bytes())
     assert conclude(copy) == 0
-    assert all(
-        one["machine"] and len(one["collecting_seconds"]) <= one["cuts"] == sum(one["moments"].values()) for one in batches
-    )
+    batches = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    assert all(one["machine"] and len(one["collecting_seconds"]) <= one["cuts"] for one in batches)
