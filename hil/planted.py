@@ -23,7 +23,7 @@ from hil.ordeal import RECOVERED_WITHIN_SECONDS, Ordeal
 from hil.plants import PLANTS, Plant
 from hil.rig import ROOT, wait_for
 from hil.soak import source
-from hil.target import OPTIONS, Robot
+from hil.target import Robot, environment_file, robot_of
 from hil.world import CODE, World
 
 _DROP_IN = "/etc/systemd/system/actod-signer.service.d/rig.conf"
@@ -102,17 +102,20 @@ def keep(results: Path, line: dict[str, Any]) -> None:
 def main() -> int:
     """Plant each, and print which scenario caught it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", default="hil/virtual.yaml")
+    parser.add_argument("--target", type=environment_file, default="hil/virtual.yaml")
     parser.add_argument("--rate", type=float, default=_RATE)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenarios", default="", help="only what these are to catch: a,b,c")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     options = parser.parse_args()
+    catching = [what.scenario for what in PLANTS]
+    chosen = options.scenarios.split(",") if options.scenarios else catching
+    if unknown := set(chosen) - set(catching):
+        parser.error(f"--scenarios: {', '.join(sorted(unknown))} is to catch nothing; there are {', '.join(catching)}")
     environment = Environment(options.target)
-    robot = Robot(environment.get_target("main"), {key: environment.config.get_option(key) for key in OPTIONS})
+    robot = robot_of(environment)
     if robot.vm is None:
         robot.power_on()  # a virtual one is switched on as the one that was kept
-    chosen = options.scenarios.split(",") if options.scenarios else [what.scenario for what in PLANTS]
     missed = 0
     with tempfile.TemporaryDirectory(prefix="actod-planted-") as name, World.around(robot, Path(name)) as world:
         world.equip()

@@ -26,7 +26,7 @@ from hil.cutresults import conclude
 from hil.ordeal import Ordeal
 from hil.rig import ROOT, wait_for
 from hil.soak import source
-from hil.target import OPTIONS, Robot
+from hil.target import environment_file, robot_of
 from hil.world import World
 
 _RESULTS = ROOT / "hil" / "results" / "power-cuts.jsonl"
@@ -141,17 +141,18 @@ class Cuts:
 def main() -> int:
     """Run the campaign, and print and draw the account of everything in the results file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", default="hil/virtual.yaml")
+    parser.add_argument("--target", type=environment_file, default="hil/virtual.yaml")
     parser.add_argument("--cuts", type=int, default=100)
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
+    if options.cuts < 1:
+        parser.error("--cuts: 1 or more")
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     (ROOT / "hil" / "out").mkdir(exist_ok=True)
     environment = Environment(options.target)
-    target = environment.get_target("main")
-    robot = Robot(target, {key: environment.config.get_option(key) for key in OPTIONS})
+    robot = robot_of(environment)
     robot.power_on()
     with tempfile.TemporaryDirectory(prefix="actod-cuts-") as name, World.around(robot, Path(name)) as world:
         world.equip()

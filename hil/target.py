@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shlex
 import subprocess
@@ -10,13 +11,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from labgrid import Target
+from labgrid import Environment, Target
 from labgrid.protocol import PowerProtocol
 
 from hil.rig import wait_for
 
 OPTIONS = ("release", "architecture", "token", "host", "listen")  # of the environment file
 _BOOT_SECONDS = 300
+
+
+def environment_file(name: str) -> str:
+    """Take an argument that names an environment file, as argparse's `type`."""
+    if not Path(name).is_file():
+        raise argparse.ArgumentTypeError(f"there is no environment file {name}; hil/*.yaml are some")
+    return name
+
+
+def robot_of(environment: Environment) -> Robot:
+    """Return the robot of an environment file."""
+    return Robot(environment.get_target("main"), {key: environment.config.get_option(key) for key in OPTIONS})
 
 
 class Robot:

@@ -152,7 +152,7 @@ class World:
             install(site)
             provision(site)
         else:
-            package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
+            package = site.package_file("0.1.0").read_bytes()
             kept = ROOT / ".cache" / "hil" / f"installed-{digest(site.architecture)}-{sha256(package).hexdigest()[:12]}"
             if not kept.exists():
                 if not vm.running():
