@@ -54,9 +54,11 @@ class Robot:
         self._power.on()
 
     def power_off(self) -> None:
-        """Take its power, as an accident does."""
+        """Take its power, as an accident does. A board's capacitors hold for a while: the switch's `delay` says how long."""
         self.hang_up()
         self._power.off()
+        if self.vm is None:
+            time.sleep(getattr(self._power, "delay", 0.0))  # labgrid waits only where it switches on again itself
 
     def wait_up(self, began: float | None = None) -> float:
         """Wait for SSH and for systemd to have come up; return the seconds since `began`, or since now."""
