@@ -68,7 +68,10 @@ def rotate_key(world: World, _chance: random.Random) -> None:
 SCENARIOS = (
     Scenario("collector_down", down, up, named=r"blocked:network"),
     Scenario(
-        "collector_500_and_reset", _answers({"kind": "rate_limit", "per_second": 0.05, "burst": 1}), well, named=r"slow|500"
+        "collector_500_and_reset",
+        _answers({"kind": "rate_limit", "per_second": 0.05, "burst": 1}),
+        well,
+        named=r"slow:server",
     ),
     Scenario("collector_400_for_all", _answers({"kind": "status", "status": 400}), well, named=r"blocked:rejected-all"),
     Scenario("collector_loses_answers", _answers({"kind": "lost_response", "p": 0.5}), well, messages=100),
