@@ -8,6 +8,7 @@ import pytest
 
 from hil import account
 from hil.ordeal import Ordeal
+from hil.report import supported
 from hil.rig import ROOT
 from hil.verdict import Account, in_words
 from hil.world import World
@@ -22,6 +23,8 @@ def drawn_up(ordeal: Ordeal, installed: World) -> Account:
     return drawn
 
 
-def test_nothing_is_lost_or_leaked_and_everything_verifies(drawn_up: Account, say_of_it: Callable[[str], None]) -> None:
-    say_of_it(f"{in_words(drawn_up)}; the report lies in hil/out")
+def test_nothing_is_lost_or_leaked_and_everything_verifies(
+    drawn_up: Account, ordeal: Ordeal, say_of_it: Callable[[str], None]
+) -> None:
+    say_of_it(f"{in_words(drawn_up)}; {supported(ordeal.results)}; the report lies in hil/out")
     assert drawn_up.problems() == []

@@ -23,7 +23,7 @@ from hil.collector.client import Collector
 from hil.lives import lives, write
 from hil.parts.certificates import CertificateAuthority
 from hil.parts.witness import Seen
-from hil.report import SIMULATED, page, recoveries
+from hil.report import SIMULATED, page, recoveries, supported
 from hil.result import Result
 from hil.robot.publisher import number_of
 from hil.shrink import smallest
@@ -195,6 +195,8 @@ def test_the_report_draws_every_fault_and_marks_what_did_not_hold() -> None:
     assert "simulated, not a board</span> qemu" in drawn
     assert "<p class='verdict bad'>1 of 2 faults survived" in drawn
     assert "<br>the capture is not whole</p>" in drawn
+    assert "<br>1 of 2 faults with a problem: with 95 % confidence fewer than 97.5 % of such faults have one<br>" in drawn
+    assert "0 of 41 faults with a problem: with 95 % confidence fewer than 7.0 %" in supported([good] * 41)
     assert "<td>holes in the chains</td><td>none</td>" in drawn
     assert "<td>udp 53: 34</td>" in drawn
     assert (timeline(samples, [good, bad]).count("<rect"), timeline(samples, []).count("<rect")) == (3, 0)
