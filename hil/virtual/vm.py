@@ -22,7 +22,7 @@ from hil.rig import wait_for
 from hil.virtual.image import Image
 
 _TOOLS = ("qemu-img", "nbdkit", "swtpm", "swtpm_setup")
-_CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
+_CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to; it is sparse
 _NIC, _NETWORK = "nic0", "n0"
 _MEMORY_MIB, _SWAP, _STORE = 768, "256M", "128M"
 _BROKER_PORT = 1883
@@ -66,31 +66,30 @@ class Vm:
         command = ["swtpm_setup", "--tpm2", "--tpmstate", str(state), "--overwrite"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    def start(self, *, tpm: bool = True, snapshot: str = "", append: str = "") -> None:
-        """Switch it on; `tpm` false leaves the chip out, `snapshot` goes on where `save` was."""
+    def start(self) -> None:
+        """Switch it on."""
         for name in ("nbd.sock", "tpm.sock", "qmp.sock"):
             (self.folder / name).unlink(missing_ok=True)
         broken = f"error-pwrite-file={self._broken}"  # while this file exists, no write reaches the card
         filters = ("--filter=error", "--filter=cache", "file", str(self.disk), "cache=writeback", "error-pwrite-rate=100%")
         self._run("nbdkit", "-f", "-U", self._at("nbd.sock"), *filters, broken)
-        if tpm:
-            control = f"type=unixio,path={self._at('tpm.sock')}"
-            self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
-        for name in ("nbd.sock", *(["tpm.sock"] if tpm else [])):
+        control = f"type=unixio,path={self._at('tpm.sock')}"
+        self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
+        for name in ("nbd.sock", "tpm.sock"):
             wait_for((self.folder / name).exists, what=name)
-        self._run(self._qemu, *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
+        self._run(self._qemu, *self._arguments())
         self._monitor = Monitor(self.folder / "qmp.sock", self._processes[self._qemu])
 
-    def _arguments(self, *, tpm: bool, snapshot: str, append: str) -> list[str]:
+    def _arguments(self) -> list[str]:
         architecture = self.image.architecture
         kernel = f"root=/dev/vda ro console={architecture.console} net.ifnames=0 panic=-1 mitigations=off quiet "
-        kernel += f"systemd.show_status=0 {append}"
+        kernel += "systemd.show_status=0"
         # The serial port is a file: a socket that nobody reads from would stop the robot.
         arguments = [*architecture.arguments, "-accel", "tcg,thread=multi", "-smp", str(self._cores)]
         arguments += ["-m", str(self._memory_mib)]
         arguments += ["-display", "none", "-nodefaults", "-chardev", f"file,id=con,path={self.console_file},append=on"]
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
-        arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
+        arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel]
         nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self._at('nbd.sock')}"
         arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}"]
         arguments += ["-device", f"virtio-blk-pci,drive=d0,serial={self.card}"]
@@ -101,13 +100,12 @@ class Vm:
         forwarded = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports)
         arguments += ["-netdev", f"user,id={_NETWORK},{forwarded}"]
         arguments += ["-device", f"virtio-net-pci,netdev={_NETWORK},id={_NIC},romfile=", "-device", "virtio-rng-pci"]
-        if tpm:
-            arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
-            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", f"{architecture.tpm},tpmdev=tpm0"]
+        arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
+        arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", f"{architecture.tpm},tpmdev=tpm0"]
         if self._listens:
             file = self._next_capture()
             arguments += ["-object", f"filter-dump,id={_ear(self._captures)},netdev={_NETWORK},file={file}"]
-        return [*arguments, *(["-loadvm", snapshot] if snapshot else [])]
+        return arguments
 
     def _at(self, name: str) -> str:
         return str(self.folder / name)
@@ -153,27 +151,6 @@ class Vm:
         """Tell QEMU something (QMP), and return what it answers."""
         assert self._monitor is not None
         return self._monitor.command(name, arguments)
-
-    def human(self, line: str) -> str:
-        """Tell QEMU something in its human language; raises RuntimeError if it answers with an error."""
-        said = str(self.command("human-monitor-command", **{"command-line": line}))
-        if "rror" in said:
-            raise RuntimeError(said)
-        return said
-
-    def save(self, name: str) -> None:
-        """Keep memory and disk as they are now; the TPM's state beside them."""
-        self.human(f"savevm {name}")
-        kept = self.folder / f"tpm-{name}"
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(self.folder / "tpm", kept)
-
-    def restore(self, name: str) -> None:
-        """Start from what `save` kept. The clock is of then, and the TPM's random numbers are those of then."""
-        self.cut()
-        shutil.rmtree(self.folder / "tpm")
-        shutil.copytree(self.folder / f"tpm-{name}", self.folder / "tpm")
-        self.start(snapshot=name)
 
     def break_writes(self, *, broken: bool) -> None:
         """Let each write to the disk fail, or none."""
@@ -253,10 +230,6 @@ class Vm:
             subprocess.run(["qemu-img", "convert", "-O", "raw", str(source), str(copy)], check=True)
             copies.append(copy)
         return copies
-
-    def console(self) -> str:
-        """Return what the kernel and systemd printed."""
-        return self.console_file.read_text(encoding="utf-8", errors="replace") if self.console_file.exists() else ""
 
 
 def _ear(number: int) -> str:
