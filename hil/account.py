@@ -13,6 +13,7 @@ from hil import lives
 from hil.acceptance import SOFTHSM
 from hil.oracle import events, stock_verified
 from hil.parts.scan import Hit, plant, proves, scan
+from hil.rig import ROOT
 from hil.robot.publisher import number_of
 from hil.traffic import marked, overheard
 from hil.verdict import Account, ended, problems
@@ -97,7 +98,8 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
     journal.write_text(robot.run("journalctl", "-o", "export", "--no-pager").stdout, encoding="utf-8")
     places = [journal, world.site.collector.received_file, world.site.collector.envelopes_file]
     if robot.vm is None:
-        places += [folder / "control.bin"]  # a board's card is scanned in a reader: python -m hil.parts.scan
+        places += [folder / "control.bin"]
+        _leave_for_the_reader([*canaries, *world.canaries, world.site.pin])
     else:
         _send_in_clear(world, folder / "control.bin")
         world.shut_down()
@@ -116,6 +118,15 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
     account.canary_hits = [_said(hit) for hit in mine]
     proving = [folder / "control.bin"] if robot.vm is None else [folder / "disk.raw", folder / "sent-to-collector.bin"]
     account.control_found = all(proves((hit for hit in hits if hit.file == file), control) for file in proving)
+
+
+def _leave_for_the_reader(values: list[str]) -> None:
+    """Write what must not be on a board's card, which is scanned in a reader: see hil/README.md."""
+    file = ROOT / "hil" / "out" / "canaries.txt"
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.touch(0o600)
+    file.write_text("".join(f"{value}\n" for value in values), encoding="utf-8")
 
 
 def _send_in_clear(world: World, control: Path) -> None:
