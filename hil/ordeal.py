@@ -35,7 +35,7 @@ class Ordeal:
         self.results: list[Result] = []
         self._machine = world.robot.describe()
         self._over = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, name="sampler")
+        self._sampler = threading.Thread(target=self._sample, name="sampler", daemon=True)
 
     @classmethod
     @contextlib.contextmanager
