@@ -126,7 +126,7 @@ class Vm:
             process.kill()
         self._reap()
 
-    def wait_off(self, *, seconds: float = 120) -> None:
+    def wait_off(self, *, seconds: float = 300) -> None:
         """Wait until it has switched itself off; what was written is on disk."""
         process = self._processes[self._qemu]
         process.wait(seconds)
