@@ -133,21 +133,22 @@ class Ordeal:
         return self.world.robot.run(*command, check=False).stdout
 
     def _named(self, scenario: Scenario, since: str) -> str:
-        """Ask until actod names the fault; return its words."""
+        """Ask until actod names the fault; return who did, `actod why` first, and the words."""
         robot = self.world.robot
 
+        def why() -> str:
+            asked = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
+            return asked.stdout + asked.stderr
+
+        asked = {"why": why, "status": lambda: robot.shows("actod", "StatusText"), "journal": lambda: self._journal(since)}
+
         def said() -> str:
-            status = robot.shows("actod", "StatusText")
-            if found := _match(scenario.named, status) or _match(scenario.named, self._journal(since)):
-                return found
-            why = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False).stdout
-            return _match(scenario.named, why)
+            return next((f"{who}: {found}" for who, ask in asked.items() if (found := _match(scenario.named, ask()))), "")
 
         try:
             return str(wait_for(said, seconds=_NAMED_WITHIN_SECONDS, what="the fault's name"))
         except TimeoutError:
-            why = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
-            self.world.note(f"why says: {why.stdout}{why.stderr}")
+            self.world.note(f"why says: {why()}")
             return ""
 
     def _named_afterwards(self, scenario: Scenario, since: str) -> str:
