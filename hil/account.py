@@ -107,7 +107,7 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
         port, whole = world.site.collector.port, world.heard_all
         account.traffic = overheard(world.capture_file, folder, port=port, host=COLLECTOR, whole=whole)
         places += [*robot.vm.raw_disks(folder), account.traffic.sent_file, account.traffic.other_file]
-    secrets = [world.site.api_key, world.site.pin]
+    secrets = [*world.api_keys, world.site.pin]
     hits = scan(places, [*canaries, *world.canaries, *secrets, control])
     for copy in folder.glob("*.raw"):
         copy.unlink()  # gigabytes
@@ -139,8 +139,8 @@ def _send_in_clear(world: World, control: Path) -> None:
 
 
 def _belongs(hit: Hit, world: World) -> bool:
-    """Whether it may be there: the API key lies in its credential on the disk, and goes to the collector."""
-    return hit.canary == world.site.api_key and hit.file.name in {"disk.raw", world.site.collector.received_file.name}
+    """Whether it may be there: an API key lies in its credential on the disk. The collector notes it nowhere."""
+    return hit.canary in world.api_keys and hit.file.name == "disk.raw"
 
 
 def _is_brokers(hit: Hit) -> bool:

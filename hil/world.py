@@ -52,6 +52,7 @@ class World:
     heard_all: bool = True  # every packet since `listen` is in `capture_file`
     gone: dict[str, set[str]] = field(default_factory=dict)  # why, and which acknowledged messages went with a disk
     canaries: list[str] = field(default_factory=list)  # what was planted beside the traffic
+    retired_keys: list[str] = field(default_factory=list, repr=False)  # the collector's, that it takes no more
     inside: RobotBroker | None = None
 
     @classmethod
@@ -89,6 +90,11 @@ class World:
             world = cls(folder, robot, broker, witness, site, stranger, tally, Operator.make(folder / "operator"))
             stack.callback(world.forget_traffic)
             yield world
+
+    @property
+    def api_keys(self) -> list[str]:
+        """Return every API key that the robot was ever given."""
+        return [*self.retired_keys, self.site.api_key]
 
     @property
     def capture_file(self) -> Path:

@@ -63,6 +63,7 @@ def impersonate(world: World, _chance: random.Random) -> None:
 
 def refuse_key(world: World, _chance: random.Random) -> None:
     """Take another API key from now on."""
+    world.retired_keys.append(world.site.api_key)
     world.site.api_key = "acto_" + secrets.token_urlsafe(32)
     world.site.collector.take_keys(world.site.api_key)
 
