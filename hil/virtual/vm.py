@@ -111,8 +111,10 @@ class Vm:
         return str(self.folder / name)
 
     def _run(self, *command: str) -> None:
+        """Start a program that does not outlive the rig, however that ends: nobody else would switch the robot off."""
+        bound = ("setpriv", "--pdeathsig", "KILL", "--", *command)
         with (self.folder / "vm.log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(bound, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._processes[command[0]] = process
 
     def running(self) -> bool:
