@@ -24,6 +24,7 @@ def told(lines: list[dict[str, Any]]) -> list[str]:
     persons = sum("person" in problem for line in lines for problem in line["problems"])
     most = max((line["tpm_failures_at_end"] for line in lines), default=0)
     locked = sum(line["tpm_lockouts"] for line in lines)
+    hung = sum(line.get("emulation_hung", 0) for line in lines)
     kind = "simulated, not a board" if any(line["simulated"] for line in lines) else "boards"
     if not seconds:
         return [f"{cuts} power cuts, and no start after one"]
@@ -32,6 +33,7 @@ def told(lines: list[dict[str, Any]]) -> list[str]:
         f"with 95 % confidence a cut loses something in fewer than {100 * upper(lost, cuts):.2f} % of cuts",
         f"collecting again after {statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s (worst)",
         f"the TPM had counted up to {most} unclean stops; {locked} lines of the journal name a lockout",
+        f"{hung} starts hung in the emulation before the disk was read, and were begun anew",
     ]
 
 

@@ -75,6 +75,7 @@ class Ordeal:
         """Write the page of this run."""
         robot = self.world.robot
         facts = {"seed": self._seed, "boots": [round(seconds, 1) for seconds in robot.boots], "source": source()}
+        facts |= {"hung": robot.hung()} if robot.vm is not None else {}
         return report.write(
             folder,
             "hil" if robot.vm is not None else "hil-board",

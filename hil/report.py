@@ -45,6 +45,7 @@ _WORDS = {  # of an account's and a run's figures
     "in_clear": "bytes that are no TLS, by port (SSH left out)",
     "seed": "seed",
     "boots": "boots, seconds each",
+    "hung": "starts that hung in the emulation before the disk was read, and were begun anew",
     "source": "digest of actod's source",
 }
 

@@ -45,13 +45,17 @@ class Robot:
 
     def power_on(self) -> float:
         """Switch it on, and return the seconds until its systemd has come up."""
-        began = time.monotonic()
-        self.switch_on()
-        return self.wait_up(began)
+        return self.wait_up(self.switch_on())
 
-    def switch_on(self) -> None:
-        """Switch it on, and wait for nothing."""
+    def switch_on(self) -> float:
+        """Switch it on, and wait for nothing more than a virtual robot's kernel; return when the power came."""
+        began = time.monotonic()
         self._power.on()
+        return began if self.vm is None else float(self.vm.began)
+
+    def hung(self) -> int:
+        """Return how often the emulation hung before anything of the robot's was read, and the robot was switched on again."""
+        return 0 if self.vm is None else int(self.vm.hung)
 
     def power_off(self) -> None:
         """Take its power, as an accident does. A board's capacitors hold for a while: the switch's `delay` says how long."""

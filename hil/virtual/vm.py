@@ -26,6 +26,9 @@ _CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to; it is s
 _NIC, _NETWORK = "nic0", "n0"
 _MEMORY_MIB, _SWAP, _STORE = 768, "256M", "128M"
 _BROKER_PORT = 1883
+_DISK = "d0"
+_FIRMWARE_READS_BYTES = 512
+_HUNG_AFTER_SECONDS = 120
 
 
 class Vm:
@@ -46,6 +49,7 @@ class Vm:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._monitor: Monitor | None = None
         self._listens, self._captures = False, 0
+        self.hung, self.began, self._read_before = 0, 0.0, 0
         if not self.disk.exists():
             self._make_disk()
         if not (folder / "tpm").exists():
@@ -67,7 +71,19 @@ class Vm:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     def start(self) -> None:
-        """Switch it on."""
+        """Switch it on, and return when its kernel reads the disk.
+
+        Once in a hundred boots the emulated kernel spins in its timers for ever, in its first second. Nothing that is on the
+        disk can be the cause: so it is switched on again, and `hung` counts it. `began` is when the power came.
+        """
+        self._switch_on()
+        while not self._reads_its_disk():
+            self.hung += 1
+            self.cut()
+            self._switch_on()
+
+    def _switch_on(self) -> None:
+        self.began, self._read_before = time.monotonic(), 0
         for name in ("nbd.sock", "tpm.sock", "qmp.sock"):
             (self.folder / name).unlink(missing_ok=True)
         broken = f"error-pwrite-file={self._broken}"  # while this file exists, no write reaches the card
@@ -80,6 +96,17 @@ class Vm:
         self._run(self._qemu, *self._arguments())
         self._monitor = Monitor(self.folder / "qmp.sock", self._processes[self._qemu])
 
+    def _reads_its_disk(self) -> bool:
+        """Wait until the kernel has read the disk, or surely will not; the firmware looks at its first sector alone."""
+        firmware = self._read_before + _FIRMWARE_READS_BYTES
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: self._bytes_read() > firmware, seconds=_HUNG_AFTER_SECONDS, what="a read of the kernel's")
+            return True
+        return False
+
+    def _bytes_read(self) -> int:
+        return int(next(one["stats"]["rd_bytes"] for one in self.command("query-blockstats") if one["device"] == _DISK))
+
     def _arguments(self) -> list[str]:
         architecture = self.image.architecture
         kernel = f"root=/dev/vda ro console={architecture.console} net.ifnames=0 panic=-1 mitigations=off quiet "
@@ -91,8 +118,8 @@ class Vm:
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
         arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel]
         nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self._at('nbd.sock')}"
-        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}"]
-        arguments += ["-device", f"virtio-blk-pci,drive=d0,serial={self.card}"]
+        arguments += ["-drive", f"if=none,id={_DISK},driver=qcow2,discard=ignore,{nbd}"]
+        arguments += ["-device", f"virtio-blk-pci,drive={_DISK},serial={self.card}"]
         for name, disk in (("d1", self.swap), ("d2", self.store)):
             arguments += ["-drive", f"if=none,id={name},driver=qcow2,file.driver=file,file.filename={disk}"]
             arguments += ["-device", f"virtio-blk-pci,drive={name}"]
@@ -162,7 +189,14 @@ class Vm:
             self._broken.unlink(missing_ok=True)
 
     def reset(self) -> None:
-        """Press its reset button: the disk keeps its cache."""
+        """Press its reset button: the disk keeps its cache. Returns when the kernel reads the disk again; see `start`."""
+        self._press_reset()
+        while not self._reads_its_disk():
+            self.hung += 1
+            self._press_reset()
+
+    def _press_reset(self) -> None:
+        self._read_before = self._bytes_read()
         self.command("system_reset")
 
     def link(self, *, up: bool) -> None:
