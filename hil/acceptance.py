@@ -115,15 +115,19 @@ class Site:
         number = self.publish()
         self.wait(lambda: number in self.numbers(), seconds=seconds, what=f"message {number} at the collector")
 
-    def package_name(self, version: str) -> str:
-        """Return the name of a package of this machine's, in dist/."""
-        return f"actod_{version}+deb{MARK[self.release]}_{self.architecture}.deb"
+    def package_file(self, version: str) -> Path:
+        """Return a package of this machine's, in dist/. Raises FileNotFoundError, which says how it is built."""
+        file = ROOT / "dist" / f"actod_{version}+deb{MARK[self.release]}_{self.architecture}.deb"
+        if not file.exists():
+            built = f"VERSION={version} deploy/debian/build {self.release}-{self.architecture}"
+            raise FileNotFoundError(f"{file} is missing; what builds it: {built}")
+        return file
 
     def package(self, version: str) -> str:
         """Copy a package into the machine, and return its path there."""
-        name = self.package_name(version)
-        self.machine.copy(ROOT / "dist" / name, f"/root/{name}")
-        return f"/root/{name}"
+        file = self.package_file(version)
+        self.machine.copy(file, f"/root/{file.name}")
+        return f"/root/{file.name}"
 
     def queue(self) -> dict[str, Any]:
         """Return the store's numbers, as the daemon's own user sees them."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +13,11 @@ from hil import lives
 from hil.acceptance import SOFTHSM
 from hil.oracle import events, stock_verified
 from hil.parts.scan import Hit, plant, proves, scan
+from hil.rig import ROOT
 from hil.robot.publisher import number_of
-from hil.traffic import Traffic, marked, overheard
+from hil.traffic import marked, overheard
+from hil.verdict import Account, ended, problems
 from hil.world import COLLECTOR, World
-
-
-@dataclass
-class Account:
-    """What became of a run. `lost` are acknowledged messages that are neither at the collector nor in a loss record."""
-
-    acknowledged: int = 0
-    arrived: int = 0
-    bundles: int = 0
-    repeated: int = 0
-    unexplained: int = 0
-    lost: list[str] = field(default_factory=list)
-    ledger: dict[str, int] = field(default_factory=dict)
-    verified_by_server: int = 0
-    verified_by_hardware: int = 0
-    devices: int = 0
-    epochs: list[int] = field(default_factory=list)
-    chains: str = ""
-    lives: int = 1  # more than one where an image was put back; each is verified by itself
-    gone: dict[str, int] = field(default_factory=dict)  # acknowledged, and known to have gone with a disk, by why
-    inside: dict[str, int] = field(default_factory=dict)  # a broker on the robot: see hil/robotbroker.py
-    audit: str = ""
-    canaries: int = 0
-    canary_hits: list[str] = field(default_factory=list)
-    control_found: bool = False
-    traffic: Traffic | None = None  # of a virtual robot
-
-    def problems(self) -> list[str]:
-        """Return one line for each thing that does not hold; empty is a pass."""
-        found = [f"{len(self.lost)} lost: {self.lost[:5]}"] if self.lost else []
-        found += [f"{self.unexplained} repeated without a mark"] if self.unexplained else []
-        for who, count in (("the server's own function", self.verified_by_server), ("hardware", self.verified_by_hardware)):
-            if count != self.bundles:
-                found.append(f"{count} of {self.bundles} bundles verified by {who}")
-        found += [f"chains: {self.chains}"] if self.chains else []
-        found += [f"audit log: {self.audit}"] if self.audit else []
-        found += [f"canaries found: {self.canary_hits[:5]}"] if self.canary_hits else []
-        found += [] if self.control_found else ["the scan did not find its control value"]
-        return found + (self.traffic.problems() if self.traffic is not None else [])
 
 
 def draw_up(world: World, *, twice_published: set[str], acknowledged: set[str] | None = None) -> Account:
@@ -114,23 +74,14 @@ def _verify(world: World, account: Account, record: Path) -> None:
     for life in found:
         said = site.verify(life, *hardware)
         (world.folder / f"verified-{life.stem}.json").write_text(said.stdout or said.stderr, encoding="utf-8")
-        account.chains += "; ".join(_problems(said))[:1500] if said.returncode else ""
+        account.chains += "; ".join(problems(said))[:1500]
     if site.overwritten and "a fork" not in site.verify(record).stdout:
         account.chains += "an image was put back, and nothing in what the collector holds shows it"
     if not account.chains:
         account.verified_by_hardware = account.bundles
     robot = world.robot
     audit = robot.run("runuser", "-u", "actod", "--", "actod", "audit", "verify", "--state", "/var/lib/actod", check=False)
-    account.audit = "" if audit.returncode == 0 else (audit.stdout or audit.stderr)[:500]
-
-
-def _problems(said: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what `actod verify` has against a set of bundles."""
-    if not said.stdout:
-        return [said.stderr]
-    report = json.loads(said.stdout)
-    parts = [report, *report["chains"], *report["envelopes"]]
-    return [problem for part in parts for problem in part["problems"]] or [f"the verdict is {report['verdict']}"]
+    account.audit = "" if audit.returncode == 0 else (audit.stdout or audit.stderr or ended(audit))[:500]
 
 
 def search(world: World, account: Account, *, canaries: list[str]) -> None:
@@ -147,7 +98,8 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
     journal.write_text(robot.run("journalctl", "-o", "export", "--no-pager").stdout, encoding="utf-8")
     places = [journal, world.site.collector.received_file, world.site.collector.envelopes_file]
     if robot.vm is None:
-        places += [folder / "control.bin"]  # a board's card is scanned in a reader: python -m hil.parts.scan
+        places += [folder / "control.bin"]
+        _leave_for_the_reader([*canaries, *world.canaries, world.site.pin])
     else:
         _send_in_clear(world, folder / "control.bin")
         world.shut_down()
@@ -155,7 +107,7 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
         port, whole = world.site.collector.port, world.heard_all
         account.traffic = overheard(world.capture_file, folder, port=port, host=COLLECTOR, whole=whole)
         places += [*robot.vm.raw_disks(folder), account.traffic.sent_file, account.traffic.other_file]
-    secrets = [world.site.api_key, world.site.pin]
+    secrets = [*world.api_keys, world.site.pin]
     hits = scan(places, [*canaries, *world.canaries, *secrets, control])
     for copy in folder.glob("*.raw"):
         copy.unlink()  # gigabytes
@@ -168,6 +120,15 @@ def search(world: World, account: Account, *, canaries: list[str]) -> None:
     account.control_found = all(proves((hit for hit in hits if hit.file == file), control) for file in proving)
 
 
+def _leave_for_the_reader(values: list[str]) -> None:
+    """Write what must not be on a board's card, which is scanned in a reader: see hil/README.md."""
+    file = ROOT / "hil" / "out" / "canaries.txt"
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.touch(0o600)
+    file.write_text("".join(f"{value}\n" for value in values), encoding="utf-8")
+
+
 def _send_in_clear(world: World, control: Path) -> None:
     """Have the robot send the control to the collector as no TLS, over the link that everything takes."""
     send = (
@@ -178,8 +139,8 @@ def _send_in_clear(world: World, control: Path) -> None:
 
 
 def _belongs(hit: Hit, world: World) -> bool:
-    """Whether it may be there: the API key lies in its credential on the disk, and goes to the collector."""
-    return hit.canary == world.site.api_key and hit.file.name in {"disk.raw", world.site.collector.received_file.name}
+    """Whether it may be there: an API key lies in its credential on the disk. The collector notes it nowhere."""
+    return hit.canary in world.api_keys and hit.file.name == "disk.raw"
 
 
 def _is_brokers(hit: Hit) -> bool:
@@ -189,22 +150,3 @@ def _is_brokers(hit: Hit) -> bool:
 
 def _said(hit: Hit) -> str:
     return f"{hit.file.name}@{hit.offset} {hit.form} {hit.inside} #{hit.index}"
-
-
-def summary(account: Account) -> dict[str, Any]:
-    """Return the figures as the results file has them."""
-    return {name: value for name, value in vars(account).items() if name not in {"lost", "canary_hits", "traffic"}} | {
-        "traffic": account.traffic.figures() if account.traffic is not None else {},
-        "lost": len(account.lost),
-        "problems": account.problems(),
-        "canary_hits": len(account.canary_hits),
-    }
-
-
-def in_words(account: Account) -> str:
-    """Return the figures that matter most, in one line."""
-    return (
-        f"{account.acknowledged} messages acknowledged, {len(account.lost)} lost, {account.bundles} bundles, "
-        f"{account.verified_by_hardware} of them verified by hardware, {account.canaries} canaries looked for, "
-        f"{len(account.canary_hits)} traces found"
-    )

@@ -59,7 +59,7 @@ def events(envelopes: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any]
             yield event, index in marked
 
 
-def judge(rig: Rig, *, number: Number, published: Iterable[Any], ledger_explains: bool = False) -> Verdict:
+def judge(rig: Rig, *, number: Number, published: Iterable[Any]) -> Verdict:
     """Compare what the witness saw acknowledged with what the collector holds, and have all bundles verified."""
     envelopes = rig.envelopes()
     verdict = Verdict(bundles=len(envelopes))
@@ -82,8 +82,6 @@ def judge(rig: Rig, *, number: Number, published: Iterable[Any], ledger_explains
     for envelope in envelopes:
         for line in envelope["payload"]["meta"]["actod"]["loss"]:
             verdict.ledger[line["reason"]] += line["count"]
-    if ledger_explains:
-        verdict.lost = verdict.lost[sum(verdict.ledger.values()) :]
     verify(rig, verdict)
     return verdict
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hil import account, report
+from hil import report
 from hil.acceptance import UNITS
-from hil.account import Account
 from hil.faults import Scenario
 from hil.result import Result
 from hil.rig import wait_for
 from hil.robot.publisher import RobotProcess
 from hil.soak import source
+from hil.verdict import Account, summary
 from hil.world import World
 
 RECOVERED_WITHIN_SECONDS = 400.0
@@ -35,12 +35,16 @@ class Ordeal:
         self.results: list[Result] = []
         self._machine = world.robot.describe()
         self._over = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, name="sampler")
+        self._sampler = threading.Thread(target=self._sample, name="sampler", daemon=True)
 
     @classmethod
     @contextlib.contextmanager
     def begun(cls, world: World, *, seed: int, rate: float, seconds: float) -> Iterator[Ordeal]:
-        """Start the traffic, and end it."""
+        """Start the traffic, and end it. Raises RuntimeError where a result would name a source that does not run."""
+        if world.installed_source() != source():
+            raise RuntimeError(
+                "the robot's package is of another source than this clone: build it anew, deploy/debian/build"
+            )
         folder = world.folder / "traffic"
         traffic = RobotProcess(port=world.broker.port, folder=folder, seed=seed, seconds=seconds, rate=rate)
         ordeal = cls(world, traffic, seed=seed)
@@ -71,6 +75,7 @@ class Ordeal:
         """Write the page of this run."""
         robot = self.world.robot
         facts = {"seed": self._seed, "boots": [round(seconds, 1) for seconds in robot.boots], "source": source()}
+        facts |= {"hung": robot.hung()} if robot.vm is not None else {}
         return report.write(
             folder,
             "hil" if robot.vm is not None else "hil-board",
@@ -79,30 +84,26 @@ class Ordeal:
             kind=report.SIMULATED if robot.vm is not None else report.BOARD,
             samples=self.world.tally.samples,
             results=self.results,
-            account=account.summary(drawn),
+            account=summary(drawn),
             facts=facts,
         )
 
     def go_through(self, scenario: Scenario) -> Result:
         """Have the robot live through one scenario; the result says what did not hold."""
         world, chance = self.world, random.Random(f"{self._seed}/{scenario.name}")
-        result = Result(scenario.name, began=round(world.tally.seconds(), 1))
+        result = Result(scenario.name, began=round(world.tally.seconds(), 1), problem="it was broken off")
         self.results.append(result)
         before = len(world.tally.acknowledged)
         try:
             since = self._robots_time()
             world.notes.clear()
-            scenario.strike(world, chance)
-            result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
-            self._lasts(scenario)
-            scenario.end(world, chance)
+            self._live_through(scenario, result, chance, since)
             result.ended = round(world.tally.seconds(), 1)
             if scenario.named and not scenario.reachable:
                 result.named = self._named_afterwards(scenario, since)
-            if scenario.named and not result.named:
-                result.problem = f"it was not named: {world.notes}"
             result.recovered_seconds = round(self._recovered(), 1)
-            self._is_well(result)
+            self._is_well(result, since)
+            result.problem = f"it was not named: {world.notes}" if scenario.named and not result.named else ""
         except Exception as exc:  # noqa: BLE001 - whatever broke it off, the next scenario has its turn
             result.ended = result.ended or round(world.tally.seconds(), 1)
             result.problem = f"{type(exc).__name__}: {exc}"[:500]
@@ -110,31 +111,45 @@ class Ordeal:
         result.deepest = max((one.waiting for one in world.tally.samples if one.at >= result.began), default=0)
         return result
 
+    def _live_through(self, scenario: Scenario, result: Result, chance: random.Random, since: str) -> None:
+        """Strike, have it named while it lasts, and end it: also where something broke off, or the next one has it too."""
+        try:
+            scenario.strike(self.world, chance)
+            result.named = self._named(scenario, since) if scenario.named and scenario.reachable else ""
+            self._lasts(scenario)
+        except BaseException:  # a test's time that is over, too
+            with contextlib.suppress(Exception):  # what broke off is told, not what could not be put right after it
+                scenario.end(self.world, chance)
+            raise
+        scenario.end(self.world, chance)
+
     def _robots_time(self) -> str:
         return (
             self.world.robot.run("journalctl", "-n", "0", "--show-cursor", "--no-pager").stdout.split("cursor: ")[1].strip()
         )
 
-    def _journal(self, since: str) -> str:
-        command = ("journalctl", f"--after-cursor={since}", "-u", "actod", "-o", "cat", "--no-pager")
+    def _journal(self, since: str, *units: str) -> str:
+        of = [word for unit in units or ("actod",) for word in ("-u", unit)]
+        command = ("journalctl", f"--after-cursor={since}", *of, "-o", "cat", "--no-pager")
         return self.world.robot.run(*command, check=False).stdout
 
     def _named(self, scenario: Scenario, since: str) -> str:
-        """Ask until actod names the fault; return its words."""
+        """Ask until actod names the fault; return who did, `actod why` first, and the words."""
         robot = self.world.robot
 
+        def why() -> str:
+            asked = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
+            return asked.stdout + asked.stderr
+
+        asked = {"why": why, "status": lambda: robot.shows("actod", "StatusText"), "journal": lambda: self._journal(since)}
+
         def said() -> str:
-            status = robot.shows("actod", "StatusText")
-            if found := _match(scenario.named, status) or _match(scenario.named, self._journal(since)):
-                return found
-            why = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False).stdout
-            return _match(scenario.named, why)
+            return next((f"{who}: {found}" for who, ask in asked.items() if (found := _match(scenario.named, ask()))), "")
 
         try:
             return str(wait_for(said, seconds=_NAMED_WITHIN_SECONDS, what="the fault's name"))
         except TimeoutError:
-            why = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
-            self.world.note(f"why says: {why.stdout}{why.stderr}")
+            self.world.note(f"why says: {why()}")
             return ""
 
     def _named_afterwards(self, scenario: Scenario, since: str) -> str:
@@ -181,9 +196,11 @@ class Ordeal:
         wait_for(nothing_owed, seconds=self.recovers_within_seconds, what="that nothing is owed any more")
         return time.monotonic() - began
 
-    def _is_well(self, result: Result) -> None:
-        """Both units are active, and the kernel had to kill nobody for its memory."""
+    def _is_well(self, result: Result, since: str) -> None:
+        """Both units are active, and the kernel had to kill nobody for its memory: a unit that began anew counts from 0."""
         robot = self.world.robot
+        killed = [line for line in self._journal(since, *UNITS).splitlines() if "oom-kill" in line]
+        assert not killed, killed
         for unit in UNITS:
             wait_for(lambda unit=unit: robot.shows(unit, "ActiveState") == "active", seconds=60, what=f"{unit} active")
             group = f"/sys/fs/cgroup{robot.shows(unit, 'ControlGroup')}"

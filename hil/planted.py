@@ -23,13 +23,9 @@ from hil.ordeal import RECOVERED_WITHIN_SECONDS, Ordeal
 from hil.plants import PLANTS, Plant
 from hil.rig import ROOT, wait_for
 from hil.soak import source
-from hil.target import OPTIONS, Robot
-from hil.world import World
+from hil.target import Robot, environment_file, robot_of
+from hil.world import CODE, World
 
-_CODE = "/usr/lib/actod/lib/python3.*/site-packages/actod"
-_DIGEST = """import hashlib, pathlib, sys
-files = sorted(pathlib.Path(sys.argv[1]).rglob("*.py"))
-print(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16])"""
 _DROP_IN = "/etc/systemd/system/actod-signer.service.d/rig.conf"
 _RESULTS = ROOT / "hil" / "results" / "planted.json"
 _RATE = 4.0
@@ -43,7 +39,7 @@ _AT_STAKE = 20  # of them, messages that only the robot has: a bundle that has j
 def plant(robot: Robot, what: Plant) -> None:
     """Make it worse, and start it so."""
     for file, script in what.edits:
-        _edit(robot, f"{_CODE}/{file}", script)
+        _edit(robot, f"{CODE}/{file}", script)
     if what.drop_in:
         robot.write(_DROP_IN, what.drop_in)
     _start(robot)
@@ -58,18 +54,13 @@ def _edit(robot: Robot, file: str, script: str) -> None:
 def uproot(robot: Robot) -> None:
     """Put everything right again. A new time of change: a file as long and as old as the worse one has its bytecode."""
     back = "mv $f ${f%.sound}; touch ${f%.sound}"
-    robot.run("sh", "-c", f"for f in $(find {_CODE} -name '*.sound'); do {back}; done; rm -f {_DROP_IN}")
+    robot.run("sh", "-c", f"for f in $(find {CODE} -name '*.sound'); do {back}; done; rm -f {_DROP_IN}")
     _start(robot)
 
 
 def _start(robot: Robot) -> None:
     robot.run("sh", "-c", "py3compile -p actod /usr/lib/actod; sync; systemctl daemon-reload")
     robot.run("systemctl", "restart", "actod", "actod-signer", check=False)
-
-
-def installed_source(robot: Robot) -> str:
-    """Return the digest of what is installed, as `source` has that of this clone."""
-    return robot.run("sh", "-c", f"python3 -c {shlex.quote(_DIGEST)} {_CODE}").stdout.strip()
 
 
 def tried(ordeal: Ordeal, what: Plant) -> dict[str, Any]:
@@ -111,22 +102,23 @@ def keep(results: Path, line: dict[str, Any]) -> None:
 def main() -> int:
     """Plant each, and print which scenario caught it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", default="hil/virtual.yaml")
+    parser.add_argument("--target", type=environment_file, default="hil/virtual.yaml")
     parser.add_argument("--rate", type=float, default=_RATE)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenarios", default="", help="only what these are to catch: a,b,c")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     options = parser.parse_args()
+    catching = [what.scenario for what in PLANTS]
+    chosen = options.scenarios.split(",") if options.scenarios else catching
+    if unknown := set(chosen) - set(catching):
+        parser.error(f"--scenarios: {', '.join(sorted(unknown))} is to catch nothing; there are {', '.join(catching)}")
     environment = Environment(options.target)
-    robot = Robot(environment.get_target("main"), {key: environment.config.get_option(key) for key in OPTIONS})
+    robot = robot_of(environment)
     if robot.vm is None:
         robot.power_on()  # a virtual one is switched on as the one that was kept
-    chosen = options.scenarios.split(",") if options.scenarios else [what.scenario for what in PLANTS]
     missed = 0
     with tempfile.TemporaryDirectory(prefix="actod-planted-") as name, World.around(robot, Path(name)) as world:
         world.equip()
-        if installed_source(robot) != source():
-            raise SystemExit("the robot's package is of another source than this clone: build it anew (deploy/debian/build)")
         about = {"source": source(), "machine": robot.describe(), "simulated": robot.vm is not None}
         about |= {"seed": options.seed, "rate": options.rate}
         with Ordeal.begun(world, seed=options.seed, rate=options.rate, seconds=_LONGEST_SECONDS) as ordeal:

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hil.bound import upper
 from hil.charts import timeline
 from hil.result import Result
 
@@ -44,6 +45,7 @@ _WORDS = {  # of an account's and a run's figures
     "in_clear": "bytes that are no TLS, by port (SSH left out)",
     "seed": "seed",
     "boots": "boots, seconds each",
+    "hung": "starts that hung in the emulation before the disk was read, and were begun anew",
     "source": "digest of actod's source",
 }
 
@@ -82,8 +84,16 @@ def _verdict(results: Sequence[Result], account: dict[str, Any]) -> str:
         f"{len(results) - bad} of {len(results)} faults survived, {account.get('acknowledged', 0)} messages acknowledged, "
     )
     said += f"{lost} lost, {hits} traces of planted values"
-    said += "".join(f"<br>{escape(one)}" for one in wrong)
+    said += "".join(f"<br>{escape(one)}" for one in (supported(results), *wrong))
     return f"<p class='verdict {'bad' if bad or wrong else 'good'}'>{said}</p>"
+
+
+def supported(results: Sequence[Result]) -> str:
+    """Say what so many faults prove: not that none could do harm."""
+    bad = sum(bool(result.problem) for result in results)
+    most = 100 * upper(bad, len(results))
+    of = f"{bad} of {len(results)} faults with a problem"
+    return f"{of}: with 95 % confidence fewer than {most:.1f} % of such faults have one"
 
 
 def recoveries(results: Sequence[Result]) -> str:

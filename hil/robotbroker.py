@@ -33,7 +33,7 @@ class Sender(threading.Thread):
     """The robot's software: publishes notes full of what must be masked, until it is told to end."""
 
     def __init__(self, *, port: int, folder: Path, seed: int) -> None:
-        super().__init__(name="robot's software")
+        super().__init__(name="robot's software", daemon=True)
         self._over, self._folder = threading.Event(), folder
         self._planter = Planter(random.Random(f"{seed}/planted"))
         self._notes = Notes(chance=random.Random(f"{seed}/notes"), planter=self._planter)

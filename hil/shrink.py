@@ -6,9 +6,12 @@ Each try is a new robot, installed anew. The order is kept; what is not needed f
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+
+import pytest
 
 from hil.rig import ROOT
 
@@ -42,15 +45,20 @@ def main() -> int:
     parser.add_argument("--target", default="hil/virtual.yaml")
     parser.add_argument("--seed", default="1")
     options = parser.parse_args()
+    schedule = options.schedule.split(",")
 
     def fails(schedule: Sequence[str]) -> bool:
         named = ["--seed", options.seed, "--scenarios", ",".join(schedule)]
         command = [sys.executable, "-m", "pytest", "-q", "-c", "hil/pytest.ini", "--lg-env", options.target, *named, *_TESTS]
-        failed = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode != 0
-        print(f"{'fails' if failed else 'passes'}: {','.join(schedule)}", flush=True)
-        return failed
+        code = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+        if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+            raise SystemExit(f"pytest ended with {code}, which says nothing of the schedule: {shlex.join(command)}")
+        print(f"{'fails' if code else 'passes'}: {','.join(schedule)}", flush=True)
+        return bool(code)
 
-    print("smallest: " + ",".join(smallest(options.schedule.split(","), fails)))
+    if not fails(schedule):
+        raise SystemExit("the whole schedule passes: there is nothing to shrink")
+    print("smallest: " + ",".join(smallest(schedule, fails)))
     return 0
 
 

@@ -20,7 +20,8 @@ from hil import acceptance, account
 from hil.acceptance import say
 from hil.ordeal import Ordeal
 from hil.rig import wait_for
-from hil.target import OPTIONS, Robot
+from hil.target import Robot, environment_file, robot_of
+from hil.verdict import summary
 from hil.virtual.architecture import ARCHITECTURES
 from hil.world import World
 
@@ -79,19 +80,19 @@ def collect(world: World, *, messages: int, rate: float) -> None:
         drawn = account.draw_up(world, twice_published=traffic.repeated())
         account.search(world, drawn, canaries=traffic.canaries())
     assert drawn.problems() == [], drawn.problems()
-    say("collects, signs and submits", published=len(published), **account.summary(drawn))
+    say("collects, signs and submits", published=len(published), **summary(drawn))
 
 
 def main() -> int:
     """Go through all steps on one robot."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", default="hil/virtual-arm64.yaml", help="an environment file")
+    parser.add_argument("--target", type=environment_file, default="hil/virtual-arm64.yaml", help="an environment file")
     parser.add_argument("--messages", type=int, default=500)
     parser.add_argument("--rate", type=float, default=10.0, help="messages a second, on average")
     options = parser.parse_args()
     began = time.monotonic()
     environment = Environment(options.target)
-    robot = Robot(environment.get_target("main"), {key: environment.config.get_option(key) for key in OPTIONS})
+    robot = robot_of(environment)
     with contextlib.ExitStack() as stack:
         stack.callback(environment.cleanup)
         robot.power_on()

@@ -49,7 +49,6 @@ class Tally:
     name: Name
     acknowledged: set[str] = field(default_factory=set)
     arrived: set[str] = field(default_factory=set)
-    ledger: int = 0  # messages that a signed loss record counts
     samples: list[Sample] = field(default_factory=list)
     _open: dict[tuple[int, int], Seen] = field(default_factory=dict)
     _seen_to: int = 0
@@ -67,8 +66,6 @@ class Tally:
             for event, _ in events(envelopes[self._envelopes_to :]):
                 if (name := self.name(event["topic"], event["data"])) is not None:
                     self.arrived.add(name)
-            for envelope in envelopes[self._envelopes_to :]:
-                self.ledger += sum(line["count"] for line in envelope["payload"]["meta"]["actod"]["loss"])
             self._envelopes_to = len(envelopes)
 
     def _take(self, packet: Seen) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shlex
 import subprocess
@@ -10,13 +11,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from labgrid import Target
+from labgrid import Environment, Target
 from labgrid.protocol import PowerProtocol
 
 from hil.rig import wait_for
 
 OPTIONS = ("release", "architecture", "token", "host", "listen")  # of the environment file
 _BOOT_SECONDS = 300
+
+
+def environment_file(name: str) -> str:
+    """Take an argument that names an environment file, as argparse's `type`."""
+    if not Path(name).is_file():
+        raise argparse.ArgumentTypeError(f"there is no environment file {name}; hil/*.yaml are some")
+    return name
+
+
+def robot_of(environment: Environment) -> Robot:
+    """Return the robot of an environment file."""
+    return Robot(environment.get_target("main"), {key: environment.config.get_option(key) for key in OPTIONS})
 
 
 class Robot:
@@ -32,18 +45,24 @@ class Robot:
 
     def power_on(self) -> float:
         """Switch it on, and return the seconds until its systemd has come up."""
-        began = time.monotonic()
-        self.switch_on()
-        return self.wait_up(began)
+        return self.wait_up(self.switch_on())
 
-    def switch_on(self) -> None:
-        """Switch it on, and wait for nothing."""
+    def switch_on(self) -> float:
+        """Switch it on, and wait for nothing more than a virtual robot's kernel; return when the power came."""
+        began = time.monotonic()
         self._power.on()
+        return began if self.vm is None else float(self.vm.began)
+
+    def hung(self) -> int:
+        """Return how often the emulation hung before anything of the robot's was read, and the robot was switched on again."""
+        return 0 if self.vm is None else int(self.vm.hung)
 
     def power_off(self) -> None:
-        """Take its power, as an accident does."""
+        """Take its power, as an accident does. A board's capacitors hold for a while: the switch's `delay` says how long."""
         self.hang_up()
         self._power.off()
+        if self.vm is None:
+            time.sleep(getattr(self._power, "delay", 0.0))  # labgrid waits only where it switches on again itself
 
     def wait_up(self, began: float | None = None) -> float:
         """Wait for SSH and for systemd to have come up; return the seconds since `began`, or since now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,6 +25,10 @@ from hil.tally import Tally
 from hil.target import Robot
 from hil.virtual.image import digest
 
+CODE = "/usr/lib/actod/lib/python3.*/site-packages/actod"  # for a shell on the robot
+_DIGEST = """import hashlib, pathlib, sys
+files = sorted(pathlib.Path(sys.argv[1]).rglob("*.py"))
+print(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16])"""
 _CREDENTIAL = "[Service]\nLoadCredential=broker-password:/etc/actod/credentials/broker-password\n"
 COLLECTOR, BROKER = "collector.example", "broker.example"
 _MOST_CAPTURED_BYTES = 256 << 20
@@ -47,6 +52,7 @@ class World:
     heard_all: bool = True  # every packet since `listen` is in `capture_file`
     gone: dict[str, set[str]] = field(default_factory=dict)  # why, and which acknowledged messages went with a disk
     canaries: list[str] = field(default_factory=list)  # what was planted beside the traffic
+    retired_keys: list[str] = field(default_factory=list, repr=False)  # the collector's, that it takes no more
     inside: RobotBroker | None = None
 
     @classmethod
@@ -84,6 +90,11 @@ class World:
             world = cls(folder, robot, broker, witness, site, stranger, tally, Operator.make(folder / "operator"))
             stack.callback(world.forget_traffic)
             yield world
+
+    @property
+    def api_keys(self) -> list[str]:
+        """Return every API key that the robot was ever given."""
+        return [*self.retired_keys, self.site.api_key]
 
     @property
     def capture_file(self) -> Path:
@@ -147,7 +158,7 @@ class World:
             install(site)
             provision(site)
         else:
-            package = (ROOT / "dist" / site.package_name("0.1.0")).read_bytes()
+            package = site.package_file("0.1.0").read_bytes()
             kept = ROOT / ".cache" / "hil" / f"installed-{digest(site.architecture)}-{sha256(package).hexdigest()[:12]}"
             if not kept.exists():
                 if not vm.running():
@@ -174,6 +185,10 @@ class World:
         self.robot.write(OPERATOR, self.operator.public.read_bytes())
         said = self.robot.run(*AS_ACTOD, "actod", "keys", "export", "--trust", "--operator", OPERATOR)
         self.site.enrolled = json.loads(said.stdout)
+
+    def installed_source(self) -> str:
+        """Return the digest of what is installed, as `source` has that of this clone."""
+        return self.robot.run("sh", "-c", f"python3 -c {shlex.quote(_DIGEST)} {CODE}").stdout.strip()
 
     def name_hosts(self) -> None:
         """Tell the robot's resolver where its broker and its collector are."""

@@ -12,6 +12,7 @@ import pytest
 from labgrid import Environment, Target
 
 from hil.acceptance import Site
+from hil.faults import chosen
 from hil.ordeal import Ordeal
 from hil.progress import Progress
 from hil.target import OPTIONS, Robot
@@ -63,7 +64,12 @@ def _name(nodeid: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say how far the run is."""
+    """Refuse scenarios that there are not: without one a run would pass. Then say how far the run is."""
+    if names := config.getoption("scenarios"):
+        try:
+            chosen(names)
+        except ValueError as exc:
+            raise pytest.UsageError(f"--scenarios: {exc}") from None
     config.pluginmanager.register(Lines(config), "lines")
 
 
@@ -88,10 +94,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the robot's journal where a test failed."""
     report = yield
-    robot = getattr(item, "funcargs", {}).get("site")
-    if report.failed and call.when == "call" and robot is not None:
+    parts = getattr(item, "funcargs", {})  # a step's, a scenario's
+    machine = parts["site"].machine if "site" in parts else parts["ordeal"].world.robot if "ordeal" in parts else None
+    if report.failed and call.when == "call" and machine is not None:
         with contextlib.suppress(Exception):
-            said = robot.machine.run("journalctl", "-n", "60", "--no-pager", check=False, timeout=30).stdout
+            said = machine.run("journalctl", "-n", "60", "--no-pager", check=False, timeout=30).stdout
             report.sections.append(("the robot's journal", said))
     return report
 
@@ -119,8 +126,8 @@ def site(world: World) -> Site:
 
 @pytest.fixture(scope="session")
 def installed(world: World, site: Site) -> World:
-    """Install actod if no test did so before, and enrol the robot."""
-    if site.machine.run("dpkg-query", "-W", "actod", check=False).returncode:
+    """Install actod if no test did so before, and enrol the robot. What another run left on a board is not taken."""
+    if not site.pin:
         world.equip()
     world.enrol()
     return world

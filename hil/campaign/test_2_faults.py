@@ -7,20 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from hil.faults import SCENARIOS, Scenario
+from hil.faults import SCENARIOS, Scenario, chosen
 from hil.ordeal import Ordeal
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Draw the order; a board leaves out what only a virtual robot can be done to."""
     if "scenario" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("scenarios")
-        names = chosen.split(",") if chosen else None
-        scenarios = [one for one in SCENARIOS if names is None or one.name in names]
-        if names is None:
+        names = metafunc.config.getoption("scenarios")
+        scenarios = chosen(names) if names else list(SCENARIOS)
+        if not names:
             random.Random(metafunc.config.getoption("seed")).shuffle(scenarios)
-        else:
-            scenarios.sort(key=lambda one: names.index(one.name))
         metafunc.parametrize("scenario", scenarios, ids=[one.name for one in scenarios])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,8 @@ class Api:
     def __init__(self, *, folder: Path, api_keys: frozenset[str]) -> None:
         self.api_keys = api_keys
         self.judge = Judge(folder / "registry")
-        self._known_file = (folder / "known").open("a+", buffering=1)  # a restarted server knows what it had
-        self._known_file.seek(0)
-        self.known = set(self._known_file.read().split())
         self._envelopes = (folder / "envelopes.jsonl").open("ab", buffering=0)
+        self.known = _held(folder / "envelopes.jsonl")  # a restarted server knows what it had, and no more
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:  # noqa: PLR0911 - a table
         """Answer one request; may block on verification and storage."""
@@ -65,9 +65,8 @@ class Api:
             return error(400, reason)
         proof_id = self.judge.store(envelope, wallet)
         if proof_id not in self.known:
-            self.known.add(proof_id)
-            self._known_file.write(proof_id + "\n")
             self._envelopes.write(orjson.dumps(orjson.loads(body)["envelope"]) + b"\n")
+            self.known.add(proof_id)
         return 200, [], orjson.dumps({"proof_id": proof_id})
 
     def _verify(self, body: bytes) -> Answer:
@@ -82,6 +81,19 @@ class Api:
         if found is None:
             return error(404, "Proof not found")
         return 200, [], orjson.dumps({"proof_id": proof_id, "envelope": found})
+
+
+def _held(file: Path) -> set[str]:
+    """Return the proof ids of what a file of envelopes holds; a line that a killed server did not end is taken away."""
+    held = file.read_bytes()
+    whole = held[: held.rfind(b"\n") + 1]
+    os.truncate(file, len(whole))
+    return {proof_id_of(orjson.loads(line)["payload"]["payload_hash"].encode()) for line in whole.splitlines()}
+
+
+def proof_id_of(payload_hash: bytes) -> str:
+    """Return the id that the server gives a proof."""
+    return hashlib.sha256(payload_hash).hexdigest()[:32]
 
 
 def faulty(fault: dict[str, Any], body: bytes) -> Answer | None:

@@ -43,6 +43,7 @@ class Collector:
         self._prefix = command  # such as nsenter, for another network
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._read_to = 0
         self._envelopes: list[dict[str, Any]] = []
 
@@ -97,16 +98,17 @@ class Collector:
         return len(self.envelopes())
 
     def envelopes(self) -> list[dict[str, Any]]:
-        """Return what was accepted, in order. Reads only what is new."""
-        if not self.envelopes_file.exists():
-            return []
-        with self.envelopes_file.open("rb") as file:
-            file.seek(self._read_to)
-            data = file.read()
-        end = data.rfind(b"\n") + 1
-        self._envelopes += [orjson.loads(line) for line in data[:end].splitlines()]
-        self._read_to += end
-        return list(self._envelopes)
+        """Return what was accepted, in order. Reads only what is new; threads may ask at the same time."""
+        with self._reading:
+            if not self.envelopes_file.exists():
+                return []
+            with self.envelopes_file.open("rb") as file:
+                file.seek(self._read_to)
+                data = file.read()
+            end = data.rfind(b"\n") + 1
+            self._envelopes += [orjson.loads(line) for line in data[:end].splitlines()]
+            self._read_to += end
+            return list(self._envelopes)
 
     def close(self) -> None:
         """End the process."""

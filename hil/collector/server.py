@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
-import hashlib
 import ssl
 from collections import Counter
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import h11
 import orjson
 
-from hil.collector.api import Answer, Api, faulty
+from hil.collector.api import Answer, Api, faulty, proof_id_of
 from hil.collector.faults import Faults
 
 
@@ -133,4 +132,4 @@ def _claimed_id(body: bytes) -> str:
     """Return the proof id that the request's payload_hash gives, without parsing it."""
     marker = b'"payload_hash":"'
     at = body.find(marker)
-    return hashlib.sha256(body[at + len(marker) : at + len(marker) + 64]).hexdigest()[:32] if at >= 0 else ""
+    return proof_id_of(body[at + len(marker) : at + len(marker) + 64]) if at >= 0 else ""

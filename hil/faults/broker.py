@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hil.faults.scenario import Scenario
+from hil.faults.scenario import AWAY, Scenario
 from hil.world import World
 
 
@@ -33,6 +33,6 @@ def wipe(world: World, _chance: random.Random) -> None:
 
 SCENARIOS = (
     Scenario("broker_restarted", restart),
-    Scenario("broker_away", stop, start, messages=0, named=r"broker"),
+    Scenario("broker_away", stop, start, messages=0, named=AWAY),
     Scenario("broker_wiped", wipe),
 )

@@ -49,8 +49,12 @@ class Restored:
         assert robot.vm is not None
         if self._delivered:
             world.broker.stop()  # nothing comes any more, so all that came can leave
-            site.wait(lambda: not world.tally.waiting(), seconds=60, what="that nothing is owed")
-            site.wait(lambda: not site.queue()["outbox_bundles"], seconds=30, what="an empty outbox")
+            try:
+                site.wait(lambda: not world.tally.waiting(), seconds=60, what="that nothing is owed")
+                site.wait(lambda: not site.queue()["outbox_bundles"], seconds=30, what="an empty outbox")
+            except TimeoutError:
+                world.broker.start()
+                raise
         robot.power_off()
         robot.vm.put_back(world.folder / "image.qcow2")
         if self._delivered:

@@ -70,21 +70,26 @@ class BrokerInside:
 
     def end(self, world: World, _chance: Random) -> None:
         """Let everything that the broker still has reach actod, and actod's own the collector; then put all back."""
-        robot, site, inside = world.robot, world.site, world.inside
+        robot, inside = world.robot, world.inside
         assert inside is not None
         with self._ends:
-            sent = inside.sender.sent
-            site.wait(lambda: inside.sender.sent >= sent + _MESSAGES, seconds=60, what="messages after the power cut")
-            inside.sender.end()
-            last = max(inside.sender.confirmed(), key=lambda name: int(name[1:]))
-            site.wait(lambda: last in inside.tally.arrived | inside.lost(), seconds=60, what="the last message at actod")
-            site.wait(lambda: not inside.lost(), seconds=60, what="what actod acknowledged at the collector")
-            world.canaries += inside.sender.canaries()
-            world.note(f"a broker on the robot: {inside.figures()}")
-            robot.remove(_SETTINGS)
-            robot.run("systemctl", "restart", "actod")
+            try:
+                self._let_arrive(world, inside)
+            finally:  # actod would look for a broker where soon there is none
+                world.canaries += inside.sender.canaries()
+                robot.remove(_SETTINGS)
+                robot.run("systemctl", "restart", "actod")
         robot.run("systemctl", "disable", "--now", "-q", "mosquitto")
         robot.run("sh", "-c", f"umount {_STORE}; sed -i '\\,^{_DISK},d' /etc/fstab; systemctl mask -q mosquitto; sync")
+
+    def _let_arrive(self, world: World, inside: RobotBroker) -> None:
+        site, sent = world.site, inside.sender.sent
+        site.wait(lambda: inside.sender.sent >= sent + _MESSAGES, seconds=60, what="messages after the power cut")
+        inside.sender.end()
+        last = max(inside.sender.confirmed(), key=lambda name: int(name[1:]))
+        site.wait(lambda: last in inside.tally.arrived | inside.lost(), seconds=60, what="the last message at actod")
+        site.wait(lambda: not inside.lost(), seconds=60, what="what actod acknowledged at the collector")
+        world.note(f"a broker on the robot: {inside.figures()}")
 
 
 _INSIDE = BrokerInside()

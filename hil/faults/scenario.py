@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hil.world import World
 
+AWAY = r"[Tt]he broker is (away|not there)"  # of the journal, and of the unit's status
 Act = Callable[[World, random.Random], None]
 
 

@@ -34,6 +34,15 @@ def well(world: World, _chance: random.Random) -> None:
     world.site.collector.set_faults([])
 
 
+def well_again(world: World, chance: random.Random) -> None:
+    """Let it answer as it should, once it has lost an answer: a bundle may be long in coming."""
+    struck = world.site.collector.stats
+    try:
+        world.site.wait(lambda: struck()["struck"].get("lost_response"), seconds=60, what="an answer that was lost")
+    finally:
+        well(world, chance)
+
+
 def _begin_anew(world: World, certificate: Certificate) -> None:
     """Start the collector with this certificate: who is connected would not look at it."""
     collector = world.site.collector
@@ -54,6 +63,7 @@ def impersonate(world: World, _chance: random.Random) -> None:
 
 def refuse_key(world: World, _chance: random.Random) -> None:
     """Take another API key from now on."""
+    world.retired_keys.append(world.site.api_key)
     world.site.api_key = "acto_" + secrets.token_urlsafe(32)
     world.site.collector.take_keys(world.site.api_key)
 
@@ -68,10 +78,13 @@ def rotate_key(world: World, _chance: random.Random) -> None:
 SCENARIOS = (
     Scenario("collector_down", down, up, named=r"blocked:network"),
     Scenario(
-        "collector_500_and_reset", _answers({"kind": "rate_limit", "per_second": 0.05, "burst": 1}), well, named=r"slow|500"
+        "collector_500_and_reset",
+        _answers({"kind": "rate_limit", "per_second": 0.05, "burst": 1}),
+        well,
+        named=r"slow:server",
     ),
     Scenario("collector_400_for_all", _answers({"kind": "status", "status": 400}), well, named=r"blocked:rejected-all"),
-    Scenario("collector_loses_answers", _answers({"kind": "lost_response", "p": 0.5}), well, messages=100),
+    Scenario("collector_loses_answers", _answers({"kind": "lost_response", "p": 0.5}), well_again, messages=100),
     Scenario("captive_portal", _answers({"kind": "portal", "status": 302}), well, named=r"blocked:network \(captive_portal"),
     Scenario("certificate_rotated", rotate, messages=50),
     Scenario("pin_mismatch", impersonate, rotate, named=r"blocked:pin"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-from hil.acceptance import Site
 from hil.faults.scenario import Act, Scenario
 from hil.world import World
 
@@ -33,14 +32,21 @@ def reload(world: World, chance: random.Random) -> None:
         robot.write(_EXTRA, f"[collector]\nrequest_timeout_seconds = {30.0 if good else -1.0}\n")
         done = robot.run("systemctl", "reload", "actod", check=False)
         assert (done.returncode == 0) == good, done.stderr
-    robot.remove(_EXTRA)
-    robot.run("systemctl", "reload", "actod")
 
 
-def _change(version: str) -> Act:
+def settle(world: World, _chance: random.Random) -> None:
+    """Take the last of them away, also where one was not taken as it should have been."""
+    world.robot.remove(_EXTRA)
+    world.robot.run("systemctl", "reload", "actod")
+
+
+def _change(before: str, after: str) -> Act:
+    """Install a version over the other one; whichever the scenarios before have left is not known."""
+
     def strike(world: World, _chance: random.Random) -> None:
-        site: Site = world.site
-        world.robot.run("apt-get", "install", "-y", "--reinstall", "--allow-downgrades", site.package(version))
+        for version in (before, after):
+            if not world.robot.run("dpkg-query", "-W", "-f", "${Version}", "actod").stdout.startswith(f"{version}+"):
+                world.robot.run("apt-get", "install", "-y", "--allow-downgrades", world.site.package(version))
 
     return strike
 
@@ -50,7 +56,7 @@ SCENARIOS = (
     Scenario("daemon_stopped", _signal("actod", "STOP")),
     Scenario("signer_killed", _signal("actod-signer", "KILL")),
     Scenario("signer_stopped", _signal("actod-signer", "STOP")),
-    Scenario("reload_storm", reload),
-    Scenario("upgrade", _change("0.1.1")),
-    Scenario("downgrade", _change("0.1.0")),
+    Scenario("reload_storm", reload, settle, messages=0),
+    Scenario("upgrade", _change("0.1.0", "0.1.1")),
+    Scenario("downgrade", _change("0.1.1", "0.1.0")),
 )

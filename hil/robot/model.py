@@ -40,7 +40,12 @@ class Message:
 
 
 def number_of(topic: str, data: Mapping[str, Any]) -> str | None:
-    """Return what tells a message from every other: topic and headerId, or its number; None for a foreign one."""
+    """Return what tells a message from every other: topic and headerId, or its number; None for a foreign one.
+
+    A last will is foreign: it has no number, and the broker sends it whenever it is stopped, with the first headerId.
+    """
+    if data.get("connectionState") in {messages_v2.BROKEN, messages_v3.BROKEN}:
+        return None
     if "headerId" in data:
         return f"{topic}#{data['headerId']}"
     return f"#{data['n']}" if "n" in data else None

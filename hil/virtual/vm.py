@@ -22,10 +22,13 @@ from hil.rig import wait_for
 from hil.virtual.image import Image
 
 _TOOLS = ("qemu-img", "nbdkit", "swtpm", "swtpm_setup")
-_CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to, snapshots included; it is sparse
+_CONTAINER_BYTES = 8 << 30  # the most that the disk's file may grow to; it is sparse
 _NIC, _NETWORK = "nic0", "n0"
 _MEMORY_MIB, _SWAP, _STORE = 768, "256M", "128M"
 _BROKER_PORT = 1883
+_DISK = "d0"
+_FIRMWARE_READS_BYTES = 512
+_HUNG_AFTER_SECONDS = 120
 
 
 class Vm:
@@ -46,6 +49,7 @@ class Vm:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._monitor: Monitor | None = None
         self._listens, self._captures = False, 0
+        self.hung, self.began, self._read_before = 0, 0.0, 0
         if not self.disk.exists():
             self._make_disk()
         if not (folder / "tpm").exists():
@@ -66,34 +70,56 @@ class Vm:
         command = ["swtpm_setup", "--tpm2", "--tpmstate", str(state), "--overwrite"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    def start(self, *, tpm: bool = True, snapshot: str = "", append: str = "") -> None:
-        """Switch it on; `tpm` false leaves the chip out, `snapshot` goes on where `save` was."""
+    def start(self) -> None:
+        """Switch it on, and return when its kernel reads the disk.
+
+        Once in a hundred boots the emulated kernel spins in its timers for ever, in its first second. Nothing that is on the
+        disk can be the cause: so it is switched on again, and `hung` counts it. `began` is when the power came.
+        """
+        self._switch_on()
+        while not self._reads_its_disk():
+            self.hung += 1
+            self.cut()
+            self._switch_on()
+
+    def _switch_on(self) -> None:
+        self.began, self._read_before = time.monotonic(), 0
         for name in ("nbd.sock", "tpm.sock", "qmp.sock"):
             (self.folder / name).unlink(missing_ok=True)
         broken = f"error-pwrite-file={self._broken}"  # while this file exists, no write reaches the card
         filters = ("--filter=error", "--filter=cache", "file", str(self.disk), "cache=writeback", "error-pwrite-rate=100%")
         self._run("nbdkit", "-f", "-U", self._at("nbd.sock"), *filters, broken)
-        if tpm:
-            control = f"type=unixio,path={self._at('tpm.sock')}"
-            self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
-        for name in ("nbd.sock", *(["tpm.sock"] if tpm else [])):
+        control = f"type=unixio,path={self._at('tpm.sock')}"
+        self._run("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._at('tpm')}", "--ctrl", control)
+        for name in ("nbd.sock", "tpm.sock"):
             wait_for((self.folder / name).exists, what=name)
-        self._run(self._qemu, *self._arguments(tpm=tpm, snapshot=snapshot, append=append))
+        self._run(self._qemu, *self._arguments())
         self._monitor = Monitor(self.folder / "qmp.sock", self._processes[self._qemu])
 
-    def _arguments(self, *, tpm: bool, snapshot: str, append: str) -> list[str]:
+    def _reads_its_disk(self) -> bool:
+        """Wait until the kernel has read the disk, or surely will not; the firmware looks at its first sector alone."""
+        firmware = self._read_before + _FIRMWARE_READS_BYTES
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: self._bytes_read() > firmware, seconds=_HUNG_AFTER_SECONDS, what="a read of the kernel's")
+            return True
+        return False
+
+    def _bytes_read(self) -> int:
+        return int(next(one["stats"]["rd_bytes"] for one in self.command("query-blockstats") if one["device"] == _DISK))
+
+    def _arguments(self) -> list[str]:
         architecture = self.image.architecture
         kernel = f"root=/dev/vda ro console={architecture.console} net.ifnames=0 panic=-1 mitigations=off quiet "
-        kernel += f"systemd.show_status=0 {append}"
+        kernel += "systemd.show_status=0"
         # The serial port is a file: a socket that nobody reads from would stop the robot.
         arguments = [*architecture.arguments, "-accel", "tcg,thread=multi", "-smp", str(self._cores)]
         arguments += ["-m", str(self._memory_mib)]
         arguments += ["-display", "none", "-nodefaults", "-chardev", f"file,id=con,path={self.console_file},append=on"]
         arguments += ["-serial", "chardev:con", "-qmp", f"unix:{self._at('qmp.sock')},server=on,wait=off"]
-        arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel.strip()]
+        arguments += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", kernel]
         nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self._at('nbd.sock')}"
-        arguments += ["-drive", f"if=none,id=d0,driver=qcow2,discard=ignore,{nbd}"]
-        arguments += ["-device", f"virtio-blk-pci,drive=d0,serial={self.card}"]
+        arguments += ["-drive", f"if=none,id={_DISK},driver=qcow2,discard=ignore,{nbd}"]
+        arguments += ["-device", f"virtio-blk-pci,drive={_DISK},serial={self.card}"]
         for name, disk in (("d1", self.swap), ("d2", self.store)):
             arguments += ["-drive", f"if=none,id={name},driver=qcow2,file.driver=file,file.filename={disk}"]
             arguments += ["-device", f"virtio-blk-pci,drive={name}"]
@@ -101,20 +127,21 @@ class Vm:
         forwarded = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports)
         arguments += ["-netdev", f"user,id={_NETWORK},{forwarded}"]
         arguments += ["-device", f"virtio-net-pci,netdev={_NETWORK},id={_NIC},romfile=", "-device", "virtio-rng-pci"]
-        if tpm:
-            arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
-            arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", f"{architecture.tpm},tpmdev=tpm0"]
+        arguments += ["-chardev", f"socket,id=tpm,path={self._at('tpm.sock')}"]
+        arguments += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", f"{architecture.tpm},tpmdev=tpm0"]
         if self._listens:
             file = self._next_capture()
             arguments += ["-object", f"filter-dump,id={_ear(self._captures)},netdev={_NETWORK},file={file}"]
-        return [*arguments, *(["-loadvm", snapshot] if snapshot else [])]
+        return arguments
 
     def _at(self, name: str) -> str:
         return str(self.folder / name)
 
     def _run(self, *command: str) -> None:
+        """Start a program that does not outlive the rig, however that ends: nobody else would switch the robot off."""
+        bound = ("setpriv", "--pdeathsig", "KILL", "--", *command)
         with (self.folder / "vm.log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(bound, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._processes[command[0]] = process
 
     def running(self) -> bool:
@@ -128,7 +155,7 @@ class Vm:
             process.kill()
         self._reap()
 
-    def wait_off(self, *, seconds: float = 120) -> None:
+    def wait_off(self, *, seconds: float = 300) -> None:
         """Wait until it has switched itself off; what was written is on disk."""
         process = self._processes[self._qemu]
         process.wait(seconds)
@@ -154,27 +181,6 @@ class Vm:
         assert self._monitor is not None
         return self._monitor.command(name, arguments)
 
-    def human(self, line: str) -> str:
-        """Tell QEMU something in its human language; raises RuntimeError if it answers with an error."""
-        said = str(self.command("human-monitor-command", **{"command-line": line}))
-        if "rror" in said:
-            raise RuntimeError(said)
-        return said
-
-    def save(self, name: str) -> None:
-        """Keep memory and disk as they are now; the TPM's state beside them."""
-        self.human(f"savevm {name}")
-        kept = self.folder / f"tpm-{name}"
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(self.folder / "tpm", kept)
-
-    def restore(self, name: str) -> None:
-        """Start from what `save` kept. The clock is of then, and the TPM's random numbers are those of then."""
-        self.cut()
-        shutil.rmtree(self.folder / "tpm")
-        shutil.copytree(self.folder / f"tpm-{name}", self.folder / "tpm")
-        self.start(snapshot=name)
-
     def break_writes(self, *, broken: bool) -> None:
         """Let each write to the disk fail, or none."""
         if broken:
@@ -183,7 +189,14 @@ class Vm:
             self._broken.unlink(missing_ok=True)
 
     def reset(self) -> None:
-        """Press its reset button: the disk keeps its cache."""
+        """Press its reset button: the disk keeps its cache. Returns when the kernel reads the disk again; see `start`."""
+        self._press_reset()
+        while not self._reads_its_disk():
+            self.hung += 1
+            self._press_reset()
+
+    def _press_reset(self) -> None:
+        self._read_before = self._bytes_read()
         self.command("system_reset")
 
     def link(self, *, up: bool) -> None:
@@ -253,10 +266,6 @@ class Vm:
             subprocess.run(["qemu-img", "convert", "-O", "raw", str(source), str(copy)], check=True)
             copies.append(copy)
         return copies
-
-    def console(self) -> str:
-        """Return what the kernel and systemd printed."""
-        return self.console_file.read_text(encoding="utf-8", errors="replace") if self.console_file.exists() else ""
 
 
 def _ear(number: int) -> str:

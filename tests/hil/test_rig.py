@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +23,12 @@ from hil.collector.client import Collector
 from hil.lives import lives, write
 from hil.parts.certificates import CertificateAuthority
 from hil.parts.witness import Seen
-from hil.report import SIMULATED, page, recoveries
+from hil.report import SIMULATED, page, recoveries, supported
 from hil.result import Result
 from hil.robot.publisher import number_of
 from hil.shrink import smallest
 from hil.tally import Sample, Tally
+from hil.verdict import Account, problems
 
 
 def test_no_loss_in_300_cuts_bounds_the_loss_at_one_percent_a_cut() -> None:
@@ -52,13 +58,12 @@ def _acknowledged(packet_id: int, *, connection: int = 1) -> Seen:
     return Seen("puback", connection, packet_id, 0.0)
 
 
-def _envelope(*numbers: int, lost: int = 0) -> dict[str, Any]:
+def _envelope(*numbers: int) -> dict[str, Any]:
     events = [{"topic": "robot/1/joints", "data": {"n": number}} for number in numbers]
-    loss = [{"reason": "queue_full", "count": lost}] if lost else []
     return {
         "payload": {
             "subject": {"task_id": "idle"},
-            "meta": {"actod": {"marks": {}, "loss": loss}},
+            "meta": {"actod": {"marks": {}}},
             "telemetry_normalized": {"events": events},
         }
     }
@@ -70,12 +75,11 @@ def test_what_is_owed_is_what_was_acknowledged_on_its_own_connection_and_has_not
     tally = Tally(seen=lambda: seen, envelopes=lambda: envelopes, name=number_of)
     seen += [_published(1, packet_id=1), _published(2, packet_id=2), _acknowledged(1), _acknowledged(2, connection=2)]
     assert tally.waiting() == {"#1"}
-    envelopes.append(_envelope(1, lost=3))
+    envelopes.append(_envelope(1))
     seen += [_published(2, packet_id=1, connection=2), _acknowledged(1, connection=2)]
     assert tally.waiting() == {"#2"}
     sample = tally.sample()
     assert (sample.acknowledged, sample.arrived, sample.waiting) == (2, 1, 1)
-    assert tally.ledger == 3
 
 
 _STEPS = st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(0, 4))
@@ -126,6 +130,42 @@ def test_the_record_of_a_collector_that_still_writes_ends_with_a_whole_line(tmp_
     assert record.read_bytes() == b'{"a":1}\n{"b":2}\n'
 
 
+def test_an_account_of_nothing_and_a_verification_that_was_killed_are_no_pass() -> None:
+    sound = {"verified_by_server": 2, "verified_by_hardware": 2, "control_found": True}
+    assert Account(acknowledged=5, bundles=2, **sound).problems() == []
+    assert Account(control_found=True).problems() == ["nothing was acknowledged, or nothing arrived: no account"]
+    assert Account(acknowledged=5, bundles=3, **sound).problems() == [
+        "2 of 3 bundles verified by the server's own function",
+        "2 of 3 bundles verified by hardware",
+    ]
+    killed = subprocess.run(["sh", "-c", "kill -9 $$"], capture_output=True, text=True, check=False)
+    assert problems(killed) == ["it ended with -9, and said nothing"]
+    assert problems(subprocess.CompletedProcess("", 0, '{"verdict": "valid"}', "")) == []
+
+
+def test_threads_that_ask_a_collector_at_the_same_time_see_each_bundle_once(tmp_path: Path) -> None:
+    authority = CertificateAuthority.make(tmp_path / "ca")
+    collector = Collector(folder=tmp_path / "collector", certificate=authority.issue("collector"), api_keys=[])
+    bundles = [{"n": number, "filling": "." * 3000} for number in range(1000)]
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            collector.envelopes()
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        with collector.envelopes_file.open("ab", buffering=0) as file:
+            for number, bundle in enumerate(bundles):
+                file.write(json.dumps(bundle).encode() + b"\n")
+                if number % 10 == 0:
+                    os.sched_yield()
+        over.set()
+        for one in asking:
+            one.result()
+    assert collector.envelopes() == bundles
+
+
 def test_what_went_with_a_disk_is_owed_no_more_until_it_is_acknowledged_again() -> None:
     seen = [_published(1, packet_id=1), _acknowledged(1), _published(2, packet_id=2), _acknowledged(2)]
     tally = Tally(seen=lambda: seen, envelopes=list, name=number_of)
@@ -153,6 +193,8 @@ def test_the_report_draws_every_fault_and_marks_what_did_not_hold() -> None:
     assert "simulated, not a board</span> qemu" in drawn
     assert "<p class='verdict bad'>1 of 2 faults survived" in drawn
     assert "<br>the capture is not whole</p>" in drawn
+    assert "<br>1 of 2 faults with a problem: with 95 % confidence fewer than 97.5 % of such faults have one<br>" in drawn
+    assert "0 of 41 faults with a problem: with 95 % confidence fewer than 7.0 %" in supported([good] * 41)
     assert "<td>holes in the chains</td><td>none</td>" in drawn
     assert "<td>udp 53: 34</td>" in drawn
     assert (timeline(samples, [good, bad]).count("<rect"), timeline(samples, []).count("<rect")) == (3, 0)

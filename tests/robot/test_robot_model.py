@@ -58,6 +58,7 @@ def test_the_will_is_a_connection_message_of_the_standard_with_an_old_header_id(
     validator(version, "connection").validate(payload)
     assert payload["connectionState"] == {"2.1": "CONNECTIONBROKEN", "3.0": "CONNECTION_BROKEN"}[version]
     assert payload["headerId"] == sent(version, "connection")[0]["headerId"] == 0
+    assert number_of("connection", payload) is None, "it is not that message again"
 
 
 def test_every_phase_of_an_order_and_every_trouble_occurs() -> None:

@@ -198,3 +198,22 @@ def test_the_documented_rate_limit_is_survived_and_everything_arrives(
     assert endings["accepted"] == collector.count() - before == 60
     assert endings["suspect"] > 0, "the control: the limit was met"
     assert endings.total() <= 96
+
+
+def test_a_collector_that_was_killed_within_a_line_takes_that_bundle_again_and_knows_the_others(
+    tmp_path: Path, authority: CertificateAuthority, certificate: Certificate
+) -> None:
+    part = Collector(folder=tmp_path / "killed", certificate=certificate, api_keys=[API_KEY])
+    part.start()
+    bundles = [sealed(70), sealed(71)]
+    assert drive(Robot(tmp_path, authority, part), *bundles) == ["accepted"] * 2
+    part.close()
+    held = part.envelopes_file.read_bytes()
+    part.envelopes_file.write_bytes(held[:-100])
+    part.start()
+    try:
+        assert part.stats()["known"] == 1
+        assert drive(Robot(tmp_path, authority, part), *bundles) == ["accepted"] * 2
+        assert part.envelopes_file.read_bytes() == held
+    finally:
+        part.close()
