@@ -54,7 +54,7 @@ class Robot:
         return began if self.vm is None else float(self.vm.began)
 
     def hung(self) -> int:
-        """Return how often the emulation hung before anything of the robot's was read, and the robot was switched on again."""
+        """Return how often the emulation hung before the robot's disk was read, and it was switched on again."""
         return 0 if self.vm is None else int(self.vm.hung)
 
     def power_off(self) -> None:
