@@ -6,6 +6,7 @@ purge. `hil.installed` takes them in a container, hil/campaign on a robot.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -44,6 +45,7 @@ robot_id = "topic:2"
 """
 _SINGLE, _LOAD = 2_000_000, 3_000_000  # numbers begin here: the traffic's, and those of a broker on the robot, end below
 _BATCH = 1000
+_ON_THEIR_WAY_SECONDS = 15
 _IDLE_SECONDS = 20.0
 _HARDENED = {"actod.service": 1.5, "actod-signer.service": 2.0}
 
@@ -84,10 +86,21 @@ class Site:
         return {event["data"].get("n") for event, _ in events(self.collector.envelopes())}
 
     def record(self) -> Path:
-        """Copy what the collector holds now to a file to which nothing is added; it ends with a whole line."""
-        held = self.collector.envelopes_file.read_bytes()
+        """Copy what the collector holds now to a file to which nothing is added; it ends with a whole line.
+
+        actod has several requests on their way at a time, so a later bundle may arrive first: the earlier one is waited for.
+        If it does not come, the copy is returned with the hole.
+        """
         file = self.collector.folder / "record.jsonl"
-        file.write_bytes(held[: held.rfind(b"\n") + 1])
+
+        def is_whole() -> bool:
+            held = self.collector.envelopes_file.read_bytes()
+            lines = held[: held.rfind(b"\n") + 1]
+            file.write_bytes(lines)
+            return not lives.holes([json.loads(line) for line in lines.splitlines()])
+
+        with contextlib.suppress(TimeoutError):
+            self.wait(is_whole, seconds=_ON_THEIR_WAY_SECONDS, what="a record without a hole")
         return file
 
     def verify(self, file: Path, *options: str) -> subprocess.CompletedProcess[str]:

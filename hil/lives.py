@@ -29,6 +29,16 @@ def lives(envelopes: Sequence[dict[str, Any]], overwritten: Sequence[range]) -> 
     return [[place for place in range(len(numbers)) if place not in undone], *ended]
 
 
+def holes(envelopes: Sequence[dict[str, Any]]) -> dict[tuple[str, int], list[int]]:
+    """Return, of each (device, epoch) that has any, the numbers that are missing between its first bundle and its last."""
+    numbers: dict[tuple[str, int], set[int]] = {}
+    for envelope in envelopes:
+        part = envelope["payload"]["meta"]["actod"]
+        numbers.setdefault((part["device"], part["epoch"]), set()).add(part["device_seq"])
+    missing = {key: sorted(set(range(min(found), max(found))) - found) for key, found in numbers.items()}
+    return {key: gone for key, gone in missing.items() if gone}
+
+
 def _number(envelope: dict[str, Any]) -> tuple[int, int]:
     part = envelope["payload"]["meta"]["actod"]
     return part["epoch"], part["device_seq"]

@@ -122,12 +122,28 @@ def test_each_lifes_bundles_are_written_byte_for_byte(tmp_path: Path) -> None:
 def test_the_record_of_a_collector_that_still_writes_ends_with_a_whole_line(tmp_path: Path) -> None:
     authority = CertificateAuthority.make(tmp_path / "ca")
     collector = Collector(folder=tmp_path / "collector", certificate=authority.issue("collector", san=["a"]), api_keys=[])
-    collector.envelopes_file.write_bytes(b'{"a":1}\n{"b":2}\n{"c":')
+    bundle = b'{"payload":{"meta":{"actod":{"device":"d","epoch":1,"device_seq":%d}}}}\n'
+    collector.envelopes_file.write_bytes(bundle % 1 + bundle % 2 + b'{"c":')
     site = Site(object(), collector, authority, port=0, release="bookworm", api_key="")
     record = site.record()
     with collector.envelopes_file.open("ab") as file:
         file.write(b"3}\n")
-    assert record.read_bytes() == b'{"a":1}\n{"b":2}\n'
+    assert record.read_bytes() == bundle % 1 + bundle % 2
+
+
+def test_a_record_waits_for_a_bundle_that_a_later_one_overtook_and_shows_a_hole_that_stays(tmp_path: Path) -> None:
+    authority = CertificateAuthority.make(tmp_path / "ca")
+    collector = Collector(folder=tmp_path / "collector", certificate=authority.issue("collector", san=["a"]), api_keys=[])
+    bundle = b'{"payload":{"meta":{"actod":{"device":"d","epoch":1,"device_seq":%d}}}}\n'
+    collector.envelopes_file.write_bytes(bundle % 1 + bundle % 3)
+    site = Site(object(), collector, authority, port=0, release="bookworm", api_key="", patience=0.001)
+    assert site.record().read_bytes() == bundle % 1 + bundle % 3
+    site.patience = 4.0
+    with ThreadPoolExecutor(1) as pool:
+        record = pool.submit(site.record)
+        with collector.envelopes_file.open("ab") as file:
+            file.write(bundle % 2)
+        assert record.result().read_bytes() == bundle % 1 + bundle % 3 + bundle % 2
 
 
 def test_an_account_of_nothing_and_a_verification_that_was_killed_are_no_pass() -> None:
