@@ -51,7 +51,7 @@ BUDGETS = (
         _value("journal to archive, 500 ms, bytes written a payload byte"),
     ),
     Budget(
-        "the same with mosquitto's 20 messages in flight",
+        "the same where a broker holds to 20 messages in flight",
         "B/B",
         1.5,
         1.0,

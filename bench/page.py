@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import pictures
-from bench.budgets import ELSEWHERE
+from bench.budgets import ELSEWHERE, unmeasured
 from bench.figure import number
 from hil.rig import ROOT
 
@@ -61,6 +61,7 @@ def _budgets(result: dict[str, Any], _peers: Any) -> str:
     for each in result["budgets"]:
         limits = f"≤ {each['first']:g} {each['unit']} | ≤ {each['then']:g} {each['unit']}"
         rows.append(f"| {each['what']} | {limits} | {number(each['value'])} {each['unit']} | {each['verdict']} |")
+    rows += [f"| {what} | | | not measured in this run | |" for what in unmeasured(result["budgets"])]
     rows += [f"| {what} | {limit} | {limit} | see {where} | |" for what, limit, where in ELSEWHERE]
     return "\n".join(rows) + "\n"
 
@@ -95,7 +96,7 @@ def _boards(result: dict[str, Any], _peers: Any) -> str:
         pace = f"{_round(_SHARE * 1e6 / us / most):,} to {_round(_SHARE * 1e6 / us / least):,}"
         drain = f"{_round(1e6 / bundle / most):,} to {_round(1e6 / bundle / least):,}"
         cpu = f"{_round(us * least):,} to {_round(us * most):,} us"
-        ready = f"{start * least:.0f} to {start * most:.0f} s"
+        ready = f"{start * least:.1f} to {start * most:.1f} s"
         rows.append(f"| {board} | {least:g} to {most:g} | {cpu} | {pace} | {drain} | {ready} |")
     return "\n".join(rows) + "\n"
 

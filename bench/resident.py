@@ -27,7 +27,7 @@ from hil.rig import ROOT, Rig, wait_for
 
 BARE = ROOT / "bench" / ".cache" / "bare"
 STORE_BYTES = 256 << 20
-_MESSAGES = 3000
+MESSAGES = 3000
 _SETTLE_SECONDS = 5.0
 _STARTS = 3
 _IDLE_ROUNDS = 3  # of half a minute: what comes once in ten seconds is in each
@@ -69,8 +69,8 @@ def _idle(made: Rig, python: Path, seconds: float) -> list[Figure]:
         signer = wait_for(made.actod.signer_pid, what="the signer")
         wait_for(lambda: sealed(made), what="the record of the start")
         pids = {"daemon": made.actod.pid(), "signer": signer}
-        pace.publish(_MESSAGES, per_second=1000)
-        wait_for(lambda: look(made).acknowledged >= _MESSAGES, what="the messages")
+        pace.publish(MESSAGES, per_second=1000)
+        wait_for(lambda: look(made).acknowledged >= MESSAGES, what="the messages")
         wait_for(lambda: not look(made).outbox_bundles and not look(made).journal_messages, what="the receipts")
         memory = {name: pss_kib(pid) * _KIB for name, pid in pids.items()}
         alone = alone_kib(pids.values()) * _KIB

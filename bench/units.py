@@ -14,14 +14,16 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.figure import Figure
+from bench.load import publishing
 from bench.machine import say
-from hil.acceptance import MARK, SETTINGS, Site, configure, figures, install, provision
+from bench.resident import MESSAGES
+from hil.acceptance import MARK, Site, configure, figures, install, provision
 from hil.collector.client import Collector
 from hil.installed import BROKER
 from hil.machine import booted, root_of
 from hil.parts.broker import free_port
 from hil.parts.certificates import CertificateAuthority
-from hil.rig import ROOT, wait_for
+from hil.rig import DEFAULT_ROUTES, ROOT, wait_for
 
 RELEASE = "bookworm"
 _MIB = 1.048576  # MB
@@ -40,7 +42,7 @@ def units(folder: Path) -> list[Figure]:
         site = Site(machine, collector, authority, free_port(), RELEASE, api_key)
         install(site)
         provision(site)
-        settings = f"[mqtt]\nport = {site.port}\n{SETTINGS}"
+        settings = f'[mqtt]\nport = {site.port}\n[log]\nlevel = "info"\n{DEFAULT_ROUTES}'
         configure(site, url=f"https://127.0.0.1:{collector.port}", environment="dev", settings=settings)
         machine.write("/etc/mosquitto/conf.d/actod.conf", BROKER.format(port=site.port))
         machine.run("systemctl", "restart", "mosquitto")
@@ -49,6 +51,10 @@ def units(folder: Path) -> list[Figure]:
         ready = time.perf_counter() - began
         wait_for(lambda: machine.shows("actod", "StatusText") == "collecting", what="the status")
         wait_for(lambda: site.collector.count() > 0, seconds=60, what="the record of the start")
+        with publishing(site.port, qos=1) as pace:
+            pace.publish(MESSAGES, per_second=1000)
+        wait_for(lambda: site.queue()["acknowledged"] >= MESSAGES, what="the messages")
+        wait_for(lambda: not site.queue()["outbox_bundles"], seconds=60, what="the receipts")
         found = figures(machine)
     memory = {name: found[f"{name}_pss_mib"] * _MIB for name in ("actod", "actod-signer")}
     idle = {name: found[f"{name}_idle_percent"] for name in ("actod", "actod-signer")}
