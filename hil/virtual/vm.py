@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _BROKER_PORT = 1883
 _DISK = "d0"
 _FIRMWARE_READS_BYTES = 512
 _HUNG_AFTER_SECONDS = 120
+_TRIES = 4  # more hangs in a row are no accident: the image does not boot
 
 
 class Vm:
@@ -76,13 +78,19 @@ class Vm:
         Once in a hundred boots the emulated kernel spins in its timers for ever, in its first second. Nothing that is on the
         disk can be the cause: so it is switched on again, and `hung` counts it. `began` is when the power came.
         """
-        self._switch_on()
-        while not self._reads_its_disk():
+        self._boot(self._switch_on)
+
+    def _boot(self, press: Callable[[], None]) -> None:
+        """Press a button until the kernel reads the disk. Raises RuntimeError where it never does."""
+        for _ in range(_TRIES):
+            press()
+            if self._reads_its_disk():
+                return
             self.hung += 1
-            self.cut()
-            self._switch_on()
+        raise RuntimeError(f"the kernel does not read its disk, see {self.console_file}")
 
     def _switch_on(self) -> None:
+        self.cut()  # one that hung
         self.began, self._read_before = time.monotonic(), 0
         for name in ("nbd.sock", "tpm.sock", "qmp.sock"):
             (self.folder / name).unlink(missing_ok=True)
@@ -190,10 +198,7 @@ class Vm:
 
     def reset(self) -> None:
         """Press its reset button: the disk keeps its cache. Returns when the kernel reads the disk again; see `start`."""
-        self._press_reset()
-        while not self._reads_its_disk():
-            self.hung += 1
-            self._press_reset()
+        self._boot(self._press_reset)
 
     def _press_reset(self) -> None:
         self._read_before = self._bytes_read()
