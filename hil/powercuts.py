@@ -2,8 +2,10 @@
 
 Between two cuts the robot collects for a random while; one cut in five comes while it still boots. After each batch
 everything that is owed has to arrive, and every bundle has to verify; what did not hold ends the run, and its bundles
-are kept in hil/out. A batch of another source does not count, nor does one that a person has set aside, with the reason
-in its line. Exit code 0 only if nothing was lost and no start needed a person.
+are kept in hil/out. Where the chip has locked itself and come back, it is forgiven its count of failures after each
+batch from then on, as hours without a cut would do: else few further cuts would find it at work. A batch of another
+source does not count, nor does one that a person has set aside, with the reason in its line. Exit code 0 only if
+nothing was lost and no start needed a person.
 """
 
 from __future__ import annotations
@@ -46,6 +48,11 @@ class Cuts:
     def __init__(self, world: World, ordeal: Ordeal, *, seed: int) -> None:
         self._world, self._ordeal, self._chance, self._seed = world, ordeal, random.Random(seed), seed
         self._source, self._machine, self._lockouts = source(), world.robot.describe(), 0
+
+    def forgive(self) -> None:
+        """Take back the chip's count of failures, if it has locked itself before and come back."""
+        if self._lockouts:
+            chip.unlock(self._world.robot)
 
     def batch(self, cuts: int) -> dict[str, Any]:
         """Cut so often, let everything arrive, and return the batch's account: also of a robot that does not come back."""
@@ -168,6 +175,7 @@ def main() -> int:
                 if line["problems"]:
                     print(f"  what it went by lies in {_kept(world)}", flush=True)
                     break
+                cutting.forgive()
     environment.cleanup()
     return conclude(options.results)
 
