@@ -141,7 +141,11 @@ class Ordeal:
             asked = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
             return asked.stdout + asked.stderr
 
-        asked = {"why": why, "status": lambda: robot.shows("actod", "StatusText"), "journal": lambda: self._journal(since)}
+        asked = {
+            "why": why,
+            "status": lambda: robot.shows("actod", "StatusText"),
+            "journal": lambda: self._journal(since, *UNITS),
+        }
 
         def said() -> str:
             return next((f"{who}: {found}" for who, ask in asked.items() if (found := _match(scenario.named, ask()))), "")
@@ -156,7 +160,7 @@ class Ordeal:
         """Read what was said while nobody could ask; a journald that was held up itself needs a while to write it."""
 
         def said() -> str:
-            return _match(scenario.named, "\n".join([*self.world.notes, self._journal(since)]))
+            return _match(scenario.named, "\n".join([*self.world.notes, self._journal(since, *UNITS)]))
 
         with contextlib.suppress(TimeoutError):
             return str(wait_for(said, seconds=_WRITTEN_WITHIN_SECONDS, what="the fault's name in the journal"))
