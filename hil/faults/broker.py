@@ -32,7 +32,7 @@ def wipe(world: World, _chance: random.Random) -> None:
 
 
 SCENARIOS = (
-    Scenario("broker_restarted", restart, named=AWAY),
+    Scenario("broker_restarted", restart),
     Scenario("broker_away", stop, start, messages=0, named=AWAY),
-    Scenario("broker_wiped", wipe, named=AWAY),
+    Scenario("broker_wiped", wipe),
 )
