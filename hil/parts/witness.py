@@ -90,7 +90,8 @@ class Witness:
         up = asyncio.ensure_future(self._pump(reader, broker_writer, number))
         down = asyncio.ensure_future(self._pump(broker_reader, writer, number))
         try:
-            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(asyncio.CancelledError):  # the witness ends: so do both directions, and nobody is told
+                await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (up, down):
                 task.cancel()
