@@ -48,10 +48,11 @@ class Cuts:
     def __init__(self, world: World, ordeal: Ordeal, *, seed: int) -> None:
         self._world, self._ordeal, self._chance, self._seed = world, ordeal, random.Random(seed), seed
         self._source, self._machine, self._lockouts = source(), world.robot.describe(), 0
+        self._locked_once = False
 
     def forgive(self) -> None:
         """Take back the chip's count of failures, if it has locked itself before and come back."""
-        if self._lockouts:
+        if self._locked_once:
             chip.unlock(self._world.robot)
 
     def batch(self, cuts: int) -> dict[str, Any]:
@@ -143,6 +144,7 @@ class Cuts:
         """Return how often the journal names a chip that had locked itself, since the batch before."""
         said = self._world.robot.run("journalctl", "--no-pager", "-o", "cat", "-g", "lockout mode", check=False).stdout
         before, self._lockouts = self._lockouts, len(said.splitlines())
+        self._locked_once |= self._lockouts > before  # journald vacuums: later the lines are gone
         return max(0, self._lockouts - before)
 
 
