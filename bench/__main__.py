@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[Part, int]] = {  # with the seconds that each may take on
     "signing": (lambda folder, _series: signing(folder), 30),
     "queue": (lambda folder, _series: queue(folder), 120),
     "resident": (lambda folder, _series: resident(folder), 180),
-    "units": (lambda folder, _series: units(folder), 60),
+    "units": (lambda folder, _series: units(folder), 110),
     "drain": (lambda folder, _series: backlog(folder), 90),
 }
 
