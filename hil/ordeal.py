@@ -128,8 +128,8 @@ class Ordeal:
             self.world.robot.run("journalctl", "-n", "0", "--show-cursor", "--no-pager").stdout.split("cursor: ")[1].strip()
         )
 
-    def _journal(self, since: str, *units: str) -> str:
-        of = [word for unit in units or ("actod",) for word in ("-u", unit)]
+    def _journal(self, since: str) -> str:
+        of = [word for unit in UNITS for word in ("-u", unit)]
         command = ("journalctl", f"--after-cursor={since}", *of, "-o", "cat", "--no-pager")
         return self.world.robot.run(*command, check=False).stdout
 
@@ -141,11 +141,7 @@ class Ordeal:
             asked = robot.run("runuser", "-u", "actod", "--", "actod", "why", check=False)
             return asked.stdout + asked.stderr
 
-        asked = {
-            "why": why,
-            "status": lambda: robot.shows("actod", "StatusText"),
-            "journal": lambda: self._journal(since, *UNITS),
-        }
+        asked = {"why": why, "status": lambda: robot.shows("actod", "StatusText"), "journal": lambda: self._journal(since)}
 
         def said() -> str:
             return next((f"{who}: {found}" for who, ask in asked.items() if (found := _match(scenario.named, ask()))), "")
@@ -160,7 +156,7 @@ class Ordeal:
         """Read what was said while nobody could ask; a journald that was held up itself needs a while to write it."""
 
         def said() -> str:
-            return _match(scenario.named, "\n".join([*self.world.notes, self._journal(since, *UNITS)]))
+            return _match(scenario.named, "\n".join([*self.world.notes, self._journal(since)]))
 
         with contextlib.suppress(TimeoutError):
             return str(wait_for(said, seconds=_WRITTEN_WITHIN_SECONDS, what="the fault's name in the journal"))
@@ -203,7 +199,7 @@ class Ordeal:
     def _is_well(self, result: Result, since: str) -> None:
         """Both units are active, and the kernel had to kill nobody for its memory: a unit that began anew counts from 0."""
         robot = self.world.robot
-        killed = [line for line in self._journal(since, *UNITS).splitlines() if "oom-kill" in line]
+        killed = [line for line in self._journal(since).splitlines() if "oom-kill" in line]
         assert not killed, killed
         for unit in UNITS:
             wait_for(lambda unit=unit: robot.shows(unit, "ActiveState") == "active", seconds=60, what=f"{unit} active")

@@ -48,12 +48,6 @@ class Cuts:
     def __init__(self, world: World, ordeal: Ordeal, *, seed: int) -> None:
         self._world, self._ordeal, self._chance, self._seed = world, ordeal, random.Random(seed), seed
         self._source, self._machine, self._lockouts = source(), world.robot.describe(), 0
-        self._locked_once = False
-
-    def forgive(self) -> None:
-        """Take back the chip's count of failures, if it has locked itself before and come back."""
-        if self._locked_once:
-            chip.unlock(self._world.robot)
 
     def batch(self, cuts: int) -> dict[str, Any]:
         """Cut so often, let everything arrive, and return the batch's account: also of a robot that does not come back."""
@@ -144,7 +138,6 @@ class Cuts:
         """Return how often the journal names a chip that had locked itself, since the batch before."""
         said = self._world.robot.run("journalctl", "--no-pager", "-o", "cat", "-g", "lockout mode", check=False).stdout
         before, self._lockouts = self._lockouts, len(said.splitlines())
-        self._locked_once |= self._lockouts > before  # journald vacuums: later the lines are gone
         return max(0, self._lockouts - before)
 
 
@@ -167,7 +160,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="actod-cuts-") as name, World.around(robot, Path(name)) as world:
         world.equip()
         with Ordeal.begun(world, seed=seed, rate=_RATE, seconds=_LONGEST_SECONDS) as ordeal:
-            cutting = Cuts(world, ordeal, seed=seed)
+            cutting, locked_once = Cuts(world, ordeal, seed=seed), False
             for done in range(0, options.cuts, _BATCH):
                 line = cutting.batch(min(_BATCH, options.cuts - done))
                 with options.results.open("a", encoding="utf-8") as file:
@@ -177,7 +170,9 @@ def main() -> int:
                 if line["problems"]:
                     print(f"  what it went by lies in {_kept(world)}", flush=True)
                     break
-                cutting.forgive()
+                locked_once |= line["tpm_lockouts"] > 0
+                if locked_once:
+                    chip.unlock(robot)
     environment.cleanup()
     return conclude(options.results)
 

@@ -6,7 +6,7 @@ import random
 import signal
 
 from hil.faults import power
-from hil.faults.scenario import Scenario
+from hil.faults.scenario import HUNG, Scenario
 from hil.world import World
 
 _FILL = "/root/rig-fill"
@@ -74,6 +74,6 @@ SCENARIOS = (
     Scenario("disk_full", fill, empty, named=_REFUSES),
     Scenario("disk_read_only", read_only, boot, named=_REFUSES),
     Scenario("disk_errors", writes_fail, new_start, messages=100, virtual=True),
-    Scenario("disk_stalls", stall, go_on, seconds=_STALLS_SECONDS, named=r"Watchdog timeout", virtual=True, reachable=False),
+    Scenario("disk_stalls", stall, go_on, seconds=_STALLS_SECONDS, named=HUNG, virtual=True, reachable=False),
     Scenario("memory_pressure", press),
 )

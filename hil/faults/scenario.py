@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hil.world import World
 
 AWAY = r"[Tt]he broker is (away|not there)"  # of the journal, and of the unit's status
+HUNG = r"Watchdog timeout"  # systemd's words, in the unit's journal
 Act = Callable[[World, random.Random], None]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from hil.faults.scenario import Act, Scenario
+from hil.faults.scenario import HUNG, Act, Scenario
 from hil.world import World
 
-_KILLED, _STOPPED = r"code=killed, status=9/KILL", r"Watchdog timeout"  # systemd's words, in the unit's journal
+_KILLED = r"code=killed, status=9/KILL"  # systemd's words, in the unit's journal
 _RELOADS = 15
 _EXTRA = "/etc/actod/conf.d/95-rig.toml"
 
@@ -54,9 +54,9 @@ def _change(before: str, after: str) -> Act:
 
 SCENARIOS = (
     Scenario("daemon_killed", _signal("actod", "KILL"), named=_KILLED),
-    Scenario("daemon_stopped", _signal("actod", "STOP"), named=_STOPPED),
+    Scenario("daemon_stopped", _signal("actod", "STOP"), named=HUNG),
     Scenario("signer_killed", _signal("actod-signer", "KILL"), named=_KILLED),
-    Scenario("signer_stopped", _signal("actod-signer", "STOP"), named=_STOPPED),
+    Scenario("signer_stopped", _signal("actod-signer", "STOP"), named=HUNG),
     Scenario("reload_storm", reload, settle, messages=0),
     Scenario("upgrade", _change("0.1.0", "0.1.1")),
     Scenario("downgrade", _change("0.1.1", "0.1.0")),
